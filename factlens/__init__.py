@@ -1,0 +1,70 @@
+"""factlens: see where a language model keeps a fact, and change it.
+
+The names below are the public ones; they are imported when first used, so that ``import factlens``
+is quick and a script that only traces never loads a widget.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Fact": "factlens.facts",
+    "FactlensError": "factlens.errors",
+    "Family": "factlens.models",
+    "Model": "factlens.models",
+    "load": "factlens.models",
+    "wrap": "factlens.models",
+    "Trace": "factlens.tracing",
+    "stream": "factlens.tracing",
+    "trace": "factlens.tracing",
+    "Edit": "factlens.editing",
+    "edit": "factlens.editing",
+    "Checks": "factlens.evaluation",
+    "Report": "factlens.evaluation",
+    "evaluate": "factlens.evaluation",
+    "Heatmap": "factlens.widgets",
+    "Lens": "factlens.widgets",
+}
+
+__all__ = [
+    "Checks",
+    "Edit",
+    "Fact",
+    "FactlensError",
+    "Family",
+    "Heatmap",
+    "Lens",
+    "Model",
+    "Report",
+    "Trace",
+    "__version__",
+    "edit",
+    "evaluate",
+    "load",
+    "stream",
+    "trace",
+    "wrap",
+]
+
+if TYPE_CHECKING:
+    from factlens.editing import Edit, edit
+    from factlens.errors import FactlensError
+    from factlens.evaluation import Checks, Report, evaluate
+    from factlens.facts import Fact
+    from factlens.models import Family, Model, load, wrap
+    from factlens.tracing import Trace, stream, trace
+    from factlens.widgets import Heatmap, Lens
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'factlens' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,51 @@
+"""Seeded text from the model itself: ROME's context prefixes, and a corpus for models that bring none."""
+
+from __future__ import annotations
+
+import torch
+from transformers import DynamicCache
+
+from factlens.models.model import Model
+
+
+@torch.no_grad()
+def sample_ids(model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5) -> list[list[int]]:
+    """Continue the beginning-of-sequence token `count` times by top-k sampling.
+
+    Parameters
+    ----------
+    model
+        The model.
+    count, new_tokens
+        Number of rows, and how many tokens each gets.
+    seed
+        Seed of a generator of its own: the global random state is neither used nor changed.
+    top_k
+        Draw among this many most probable tokens, in proportion to their probability.
+
+    Returns
+    -------
+    list of list of int
+        The new tokens of each row.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    start = model.tokenizer.bos_token_id
+    start = model.tokenizer.eos_token_id if start is None else start
+    token = torch.full((count, 1), int(start or 0), device=model.device)
+    cache = DynamicCache(config=model.model.config)
+    rows = []
+    with model.exclusive():
+        for _ in range(new_tokens):
+            logits = model.model(input_ids=token, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+            best = logits[:, -1].float().topk(top_k)
+            choice = torch.multinomial(best.values.softmax(-1).cpu(), 1, generator=generator)
+            token = best.indices.gather(1, choice.to(best.indices.device))
+            rows.append(token)
+    result: list[list[int]] = torch.cat(rows, dim=1).tolist()
+    return result
+
+
+def sample_texts(model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5) -> list[str]:
+    """Return `sample_ids` as text, special tokens left out."""
+    rows = sample_ids(model, count, new_tokens, seed, top_k)
+    return [str(model.tokenizer.decode(row, skip_special_tokens=True)) for row in rows]
