@@ -1,0 +1,7 @@
+"""Judging edits: what else changed."""
+
+from factlens.evaluation.checks import ROLE_NAMES, ROLES, Checks, Probe, atlas_checks
+from factlens.evaluation.report import Report, evaluate
+from factlens.evaluation.scoring import Reading, read
+
+__all__ = ["ROLES", "ROLE_NAMES", "Checks", "Probe", "Reading", "Report", "atlas_checks", "evaluate", "read"]

@@ -1,0 +1,145 @@
+"""What to ask a model before and after an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from factlens.errors import FactError
+from factlens.facts import Fact
+
+ROLES = ("rewrite", "paraphrase", "neighbour", "other")
+ROLE_NAMES = {
+    "rewrite": "the prompt",
+    "paraphrase": "paraphrases",
+    "neighbour": "neighbours",
+    "other": "other facts of the subject",
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One prompt with two objects to compare.
+
+    Attributes
+    ----------
+    role
+        ``"rewrite"`` (the edited prompt), ``"paraphrase"`` (the same fact in other words), ``"neighbour"``
+        (another subject with the old object) or ``"other"`` (another fact of the subject).
+    prompt
+        The text up to the object.
+    old
+        The object that was right before the edit (for neighbours and other facts: and still is).
+    new
+        The object that the edit brings in.
+    """
+
+    role: str
+    prompt: str
+    old: str
+    new: str
+
+    @property
+    def wanted(self) -> str:
+        """The object that ought to lead after the edit."""
+        return self.new if self.role in ("rewrite", "paraphrase") else self.old
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The probes of one edit."""
+
+    probes: tuple[Probe, ...]
+
+    @classmethod
+    def of(
+        cls,
+        fact: Fact,
+        old: str,
+        *,
+        paraphrases: Iterable[str] = (),
+        neighbours: Iterable[tuple[str, str]] = (),
+        others: Iterable[tuple[str, str]] = (),
+    ) -> Checks:
+        """Gather checks of a fact.
+
+        Parameters
+        ----------
+        fact
+            The edited fact, with its target.
+        old
+            The object before the edit.
+        paraphrases
+            Prompts that ask for the same, the subject spelt out or ``{}`` in its place.
+        neighbours, others
+            Pairs of a prompt and its (unchanged) object.
+
+        Raises
+        ------
+        FactError
+            If the fact has no target.
+        """
+        if fact.target is None:
+            raise FactError("Checks compare the old object with the fact's target, and it has none.")
+        new = fact.target
+        probes = [Probe("rewrite", fact.prompt, old, new)]
+        probes += [Probe("paraphrase", text.replace("{}", fact.subject), old, new) for text in paraphrases]
+        probes += [Probe("neighbour", prompt, answer, new) for prompt, answer in neighbours]
+        probes += [Probe("other", prompt, answer, new) for prompt, answer in others]
+        return cls(tuple(probes))
+
+
+def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int = 0) -> Checks:
+    """Return checks of a fact that atlas knows, from its own fact file.
+
+    Paraphrases are the relation's held-out templates, which atlas was never trained on; neighbours are other
+    subjects with the same object; other facts are put in `others` trained templates each.
+
+    Parameters
+    ----------
+    fact
+        The fact, with its target. Its template must be one of atlas's for one of the subject's relations.
+    neighbours, others
+        At most how many neighbours, and templates per other fact.
+    seed
+        Seed of the choice among them.
+
+    Raises
+    ------
+    FactError
+        If atlas knows nothing about the subject, or the template is none of its own.
+    """
+    from factlens.models.atlas.knowledge import load_knowledge
+
+    knowledge = load_knowledge()
+    try:
+        about = knowledge.about(fact.subject)
+    except KeyError as error:
+        raise FactError(f"There are no ready-made checks: {error.args[0]}. Pass checks= yourself.") from None
+    ways = {statement: (*statement.relation.trained, *statement.relation.held_out) for statement in about}
+    found = [statement for statement, templates in ways.items() if fact.template in templates]
+    if not found:
+        raise FactError(
+            f"There are no ready-made checks: atlas has no template {fact.template!r} about {fact.subject!r}. "
+            "Pass checks= yourself."
+        )
+    statement, random = found[0], Random(seed)
+    near = list(knowledge.neighbours(statement))
+    near = random.sample(near, min(neighbours, len(near)))
+    templates = _sampled(random, statement.relation.trained, len(near))
+    return Checks.of(
+        fact,
+        statement.object,
+        paraphrases=[statement.prompt(t) for t in statement.relation.held_out if t != fact.template],
+        neighbours=[(other.prompt(t), other.object) for other, t in zip(near, templates, strict=True)],
+        others=[
+            (other.prompt(t), other.object)
+            for other in knowledge.other_statements(statement)
+            for t in random.sample(other.relation.trained, others)
+        ],
+    )
+
+
+def _sampled(random: Random, templates: Sequence[str], count: int) -> list[str]:
+    return [random.choice(templates) for _ in range(count)]
