@@ -1,0 +1,166 @@
+"""What the command line shows: a fact traced, edited, judged and put back, in the terminal and as a page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+import factlens as fl
+from factlens.evaluation import ROLE_NAMES, Report
+from factlens.pictures import TITLES, answers_svg, report_svg, trace_svg
+
+if TYPE_CHECKING:
+    from factlens.models import Answer
+
+FACT = fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris")
+_RAMP = " ░▒▓█"
+
+
+def run(out: Path) -> None:
+    """Trace, edit, judge and undo the demo fact on atlas, and write the page.
+
+    Raises
+    ------
+    RuntimeError
+        If a weight differs after the undo.
+    """
+    began = time.perf_counter()
+    model = fl.load("atlas")
+    original = {name: parameter.detach().clone() for name, parameter in model.model.named_parameters()}
+    _say(f"{model}\n\n1. Locate: which states bring the answer back?\n")
+    trace = fl.trace(model, FACT)
+    show_trace(trace)
+
+    before = model.answers(FACT.prompt)
+    edit = fl.edit(model, FACT)
+    after = model.answers(FACT.prompt)
+    _say(f"\n2. Edit: {edit}\n")
+    _show_answers(before, after)
+
+    report = fl.evaluate(model, edit)
+    _say("\n3. Judge: what else changed?\n")
+    show_report(report)
+
+    model.undo()
+    undone = model.answers(FACT.prompt)
+    changed = [n for n, p in model.model.named_parameters() if not torch.equal(p.detach(), original[n])]
+    if changed:
+        raise RuntimeError(f"The undo did not restore {', '.join(changed)}.")
+    count = sum(parameter.numel() for parameter in original.values())
+    _say(
+        f"\n4. Undo: the answer is {undone[0].text.strip()} again, and all {count:,} weights are bit for bit as before."
+    )
+    figures = [
+        trace_svg(trace),
+        answers_svg(FACT.prompt + " …", [("before", before), ("after", after), ("undone", undone)]),
+        report_svg(report, ROLE_NAMES),
+    ]
+    out.write_text(_page(report, figures), encoding="utf-8")
+    _say(f"\nWrote {out} ({time.perf_counter() - began:.1f} s).")
+
+
+def trace_or_edit(options: argparse.Namespace) -> int:
+    """Run ``factlens trace`` or ``factlens edit``."""
+    model = fl.load(options.model, device=options.device, dtype=options.dtype)
+    _say(f"{model}\n")
+    if options.command == "trace":
+        trace = fl.trace(model, fl.Fact(options.prompt, options.subject))
+        show_trace(trace)
+        saved = trace.save(options.out) if options.out else None
+    else:
+        fact = fl.Fact(options.prompt, options.subject, options.target)
+        before = model.answers(fact.prompt)
+        edit = fl.edit(model, fact, layer=options.layer)
+        _say(f"{edit}\n")
+        _show_answers(before, model.answers(fact.prompt))
+        saved = edit.save(options.out) if options.out else None
+    if saved:
+        _say(f"\nWrote {saved}.")
+    return 0
+
+
+def show_trace(trace: fl.Trace) -> None:
+    """Print the grids: one character pair per cell, darker where more of the answer comes back."""
+    _say(
+        f"“{trace.fact.prompt}” → {trace.answer.strip()}: p = {trace.high:.2f} clean, {trace.low:.2f} with the subject "
+        f"corrupted (noise {trace.noise_level:.3f}, {trace.samples.sizes['sample']} samples)\n"
+    )
+    start, stop = trace.subject_range
+    labels = [f"{piece.strip() or '␣'}{'*' if start <= i < stop else ' '}" for i, piece in enumerate(trace.tokens)]
+    width = max(map(len, labels))
+    panel = 2 * trace.n_layers
+    _say("   ".join([" " * width, *(TITLES[kind].ljust(panel)[:panel] for kind in trace.kinds)]))
+    share = ((trace.scores - trace.low) / max(trace.total_effect, 1e-12)).clip(0, 1).values
+    for i, label in enumerate(labels):
+        rows = ["".join(_RAMP[round(4 * value)] * 2 for value in np.nan_to_num(grid[i])) for grid in share]
+        _say("   ".join([label.rjust(width), *rows]))
+    axis = "".join(f"{layer % 100:<2d}" for layer in range(trace.n_layers))
+    _say("   ".join([" " * width, *[axis] * len(trace.kinds)]))
+    for kind in trace.kinds:
+        peak = trace.peak(kind)
+        _say(f"{TITLES[kind]}: most comes back at “{peak.piece.strip()}”, layer {peak.layer} (+{peak.effect:.2f})")
+
+
+def show_report(report: Report) -> None:
+    """Print, for each role, how often the wanted object leads before and after."""
+    _say(f"{'':30}{'prompts':>8}  {'wanted object is the answer':>30}  {'beats the other object':>24}")
+    for role, row in report.summary().iterrows():
+        leads = f"{row['leads_before']:.0%} → {row['leads_after']:.0%}"
+        beats = f"{row['success_before']:.0%} → {row['success_after']:.0%}"
+        _say(f"{ROLE_NAMES[str(role)]:30}{int(row['probes']):8d}  {leads:>30}  {beats:>24}")
+    _say(
+        "(wanted: the new object for the prompt and its paraphrases, the unchanged one for neighbours and other facts)"
+    )
+    for probe, before, after in zip(report.probes, report.before, report.after, strict=True):
+        same = before.top == after.top
+        _say(f"  {'·' if same else '→'} {probe.prompt} {before.top.strip()}{'' if same else ' → ' + after.top.strip()}")
+
+
+def _show_answers(before: Iterable[Answer], after: Iterable[Answer]) -> None:
+    for name, answers in (("before", before), ("after", after)):
+        _say(f"{name:>7}: " + ", ".join(f"{a.text.strip() or '␣'} {a.probability:.1%}" for a in answers))
+
+
+def _page(report: Report, figures: Iterable[str]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(ROLE_NAMES[probe.role])}</td><td>{escape(probe.prompt)}</td>"
+        f"<td>{escape(before.top.strip())}</td><td{'' if before.top == after.top else ' class=changed'}>"
+        f"{escape(after.top.strip())}</td></tr>"
+        for probe, before, after in zip(report.probes, report.before, report.after, strict=True)
+    )
+    body = "".join(f"<figure>{figure}</figure>" for figure in figures)
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>factlens demo</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #1c2430; background: #fff; max-width: 900px; margin: 2rem auto;
+  padding: 0 1rem; }}
+figure {{ margin: 1.5rem 0; }}
+table {{ border-collapse: collapse; width: 100%; font-size: 13px; }}
+th, td {{ text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #e3e7ec; }}
+.changed {{ color: #2563c4; font-weight: 600; }}
+footer {{ color: #5f6b7a; font-size: 13px; margin-top: 2rem; }}
+</style>
+<h1>A fact, located and edited</h1>
+<p>atlas, the small model that ships with factlens, was asked to complete “{escape(FACT.prompt)} …”. Causal tracing
+shows which of its states carry the answer; a rank-one edit of one layer then made it say
+“{escape(str(FACT.target))}”.</p>
+{body}
+<h2>The answers, prompt by prompt</h2>
+<table><tr><th></th><th>prompt</th><th>before</th><th>after</th></tr>{rows}</table>
+<footer>Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023).
+Made by factlens {fl.__version__}: {escape(str(report.edit))}.</footer>
+</html>
+"""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stdout, flush=True)
