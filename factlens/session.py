@@ -1,0 +1,304 @@
+"""The state of one lens, and the one thread that computes for it. No views here: widgets look at the traits.
+
+Gestures arrive on whatever thread the kernel chooses and must return at once, so the methods below only check,
+queue and set traits. One worker thread per session does the computing and holds the model exclusively meanwhile,
+so that nothing interleaves with another lens. Errors become state, because an exception on a worker thread would
+reach no one.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import traitlets as t
+
+from factlens.editing import edit as make_edit
+from factlens.editing import rome_defaults
+from factlens.errors import Busy, FactError, FactlensError, Interrupted
+from factlens.facts import Fact
+from factlens.models import Model
+from factlens.tracing import KINDS, Trace, stream
+
+STATUSES = ("idle", "queued", "tracing", "editing", "stopping")
+PUBLISH_SECONDS = 0.05
+"""Grids are published at most twenty times a second: the Jupyter server drops floods of messages."""
+
+
+class Session(t.HasTraits):
+    """One user's work on one model: a fact, its trace, a selected cell, a new object, edits.
+
+    Parameters
+    ----------
+    model
+        The model.
+    fact
+        The fact to begin with.
+
+    Attributes
+    ----------
+    fact
+        The fact in hand; None until one is given.
+    trace
+        Its trace, which fills up while it is computed; None before the first.
+    frame
+        Counts the steps of the traces: it changes whenever `trace` has grown.
+    run
+        Number of the trace; every new one counts up.
+    stopped
+        Whether the trace was stopped before it was complete.
+    selection
+        The selected cell as ``{"kind", "token", "layer"}``, or None.
+    target
+        The new object.
+    edits
+        The edits that the model carries.
+    comparison
+        Top answers as ``(text, probability before, probability now)``.
+    status, progress, message
+        What is being done, how far it is (0 to 1), and the same in words.
+    error
+        The last thing that went wrong as ``{"title", "text", "place"}``, or None; `last_error` is the exception.
+    """
+
+    fact = t.Instance(Fact, allow_none=True)
+    trace = t.Instance(Trace, allow_none=True)
+    frame = t.Int(0)
+    run = t.Int(0)
+    stopped = t.Bool(False)
+    selection: Any = t.Dict(allow_none=True, default_value=None)
+    target = t.Unicode("")
+    edits = t.Tuple()
+    comparison = t.Tuple()
+    status = t.Enum(STATUSES, default_value="idle")
+    progress = t.Float(0.0)
+    message = t.Unicode("")
+    error: Any = t.Dict(allow_none=True, default_value=None)
+
+    def __init__(self, model: Model, fact: Fact | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.last_error: BaseException | None = None
+        # Guards the traits: gestures, the worker and the user's cells may all set them, and views read them.
+        self.gate = threading.RLock()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._worker: threading.Thread | None = None
+        self._idle = threading.Event()
+        self._idle.set()
+        self.edits = model.edits
+        if fact is not None:
+            self.fact = fact
+            self.target = fact.target or ""
+
+    # Gestures: each returns at once ------------------------------------------------------------------------------
+
+    def start_trace(self, prompt: str | None = None, subject: str | None = None) -> None:
+        """Trace the fact in hand, or another one; what was there before stays until the new one is accepted."""
+
+        def begin() -> Callable[[], None]:
+            self._check_idle("trace")
+            fact = self.fact
+            if prompt is not None or subject is not None:
+                fact = Fact(prompt or "", subject or "", self.target.strip() or None)
+            if fact is None:
+                raise FactError("There is no fact to trace yet: write a prompt and its subject.")
+            self.model.encode(fact)  # too long, or a subject without tokens: refused before anything is lost
+            return lambda: self._trace(fact)
+
+        self._begin(begin, "locate", "This fact cannot be traced")
+
+    def start_edit(self, target: str | None = None, layer: int | None = None) -> None:
+        """Make the model answer `target`: at `layer`, else at the selected one, else at the method's default."""
+
+        def begin() -> Callable[[], None]:
+            self._check_idle("edit")
+            if self.fact is None:
+                raise FactError("There is no fact to edit yet: write a prompt and its subject, and trace it.")
+            fact = self.fact.with_target(self.target if target is None else target)
+            chosen = self.edit_layer if layer is None else layer
+            self.model.check_layer(chosen)
+            return lambda: self._edit(fact, chosen)
+
+        self._begin(begin, "edit", "The edit was not applied")
+
+    def start_undo(self) -> None:
+        """Take back the newest edit."""
+
+        def begin() -> Callable[[], None]:
+            self._check_idle("undo")
+            if not self.model.edits:
+                raise FactError("There is nothing to undo: the weights are unedited.")
+            return self._undo
+
+        self._begin(begin, "edit", "Nothing was undone")
+
+    def select(self, kind: object, token: object, layer: object) -> None:
+        """Select a cell, and with it the layer to edit."""
+        with self.gate, self.reporting("locate", "This cell cannot be selected"):
+            if kind not in KINDS:
+                raise FactError(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
+            layer = self.model.check_layer(layer)
+            tokens = 0 if self.trace is None else len(self.trace.tokens)
+            if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < tokens:
+                raise FactError(f"There is no token {token!r}: the traced prompt has {tokens}.")
+            self.selection = {"kind": kind, "token": token, "layer": layer}
+
+    def stop(self) -> None:
+        """Stop what is running after its current step; what was computed stays."""
+        with self.gate:
+            if not self._idle.is_set():
+                self._stop.set()
+                self.status = "stopping"
+
+    def close(self) -> None:
+        """Stop, and end the worker thread."""
+        self.stop()
+        if self._worker is not None:
+            self._jobs.put(None)
+
+    # For scripts and tests ---------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is being computed; return whether that is so."""
+        return self._idle.wait(timeout)
+
+    @property
+    def edit_layer(self) -> int:
+        """The layer that an edit would change: the selected one, else the method's default."""
+        return int(self.selection["layer"]) if self.selection else self.default_layer
+
+    @property
+    def default_layer(self) -> int:
+        """The method's default layer for the model."""
+        return rome_defaults(self.model)[0]
+
+    # On the worker thread ----------------------------------------------------------------------------------------
+
+    def _trace(self, fact: Fact) -> None:
+        published = 0.0
+        with self.model.exclusive(self._stop):
+            with self.gate:
+                self._set_status("tracing")
+            for update in stream(self.model, fact):
+                with self.gate, self.hold_trait_notifications():
+                    if update.token is None:
+                        self.fact, self.selection, self.stopped = fact, None, False
+                        self.run += 1
+                        self.trace = update.trace
+                    now = time.monotonic()
+                    if now - published >= PUBLISH_SECONDS or update.progress == 1:
+                        published = now
+                        self._publish(update.progress, "tracing")
+                if self._stop.is_set():
+                    raise Interrupted("Stopped.")
+            self._compare(fact)
+
+    def _edit(self, fact: Fact, layer: int) -> None:
+        def say(step: str, share: float) -> None:
+            with self.gate:
+                names = {"second moment": "collecting the second moment of the keys", "value": "optimising v*"}
+                self._publish(share, names[step])
+
+        with self.model.exclusive(self._stop):
+            with self.gate:
+                self._set_status("editing")
+            make_edit(self.model, fact, layer=layer, progress=say, stop=self._stop)
+            with self.gate:
+                self.fact = fact
+                self.target = fact.target or ""
+                self.edits = self.model.edits
+            self._compare(fact)
+
+    def _undo(self) -> None:
+        with self.model.exclusive(self._stop):
+            with self.gate:
+                self._set_status("editing")
+            self.model.undo()
+            with self.gate:
+                self.edits = self.model.edits
+            if self.fact is not None:
+                self._compare(self.fact)
+
+    def _compare(self, fact: Fact, k: int = 5) -> None:
+        """Read the top answers with the original weights and with the present ones."""
+        with self.model.unedited():
+            before = self.model.next_token(fact.prompt)
+        after = self.model.next_token(fact.prompt)
+        top = dict.fromkeys([*before.topk(k).indices.tolist(), *after.topk(k).indices.tolist()])
+        best = sorted(top, key=lambda i: -max(float(before[i]), float(after[i])))[: k + 1]
+        with self.gate:
+            self.comparison = tuple((self.model.token(i), float(before[i]), float(after[i])) for i in best)
+
+    # Housekeeping ------------------------------------------------------------------------------------------------
+
+    def _begin(self, begin: Callable[[], Callable[[], None]], place: str, title: str) -> None:
+        """Check a gesture, then queue its work; an error leaves everything as it was."""
+        with self.gate, self.reporting(place, title):
+            work = begin()
+            self._stop.clear()
+            self._idle.clear()
+            self.error = None
+            self._set_status("queued")
+            if self._worker is None:
+                # A daemon: closing the kernel does not wait for it.
+                self._worker = threading.Thread(target=self._work, name="factlens-session", daemon=True)
+                self._worker.start()
+            self._jobs.put(lambda: self._run(work, place, title))
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _run(self, work: Callable[[], None], place: str, title: str) -> None:
+        try:
+            with self.reporting(place, title):
+                work()
+        finally:
+            with self.gate, self.hold_trait_notifications():
+                self.stopped = self.trace is not None and not self.trace.complete
+                self.frame += 1
+                self._set_status("idle")
+                self._idle.set()
+
+    def reporting(self, place: str, title: str) -> _Reporting:
+        """Return a context in which an exception becomes the session's error."""
+        return _Reporting(self, place, title)
+
+    def _check_idle(self, wanted: str) -> None:
+        if not self._idle.is_set():
+            doing = "an edit is being computed" if self.status == "editing" else "a trace is being computed"
+            raise Busy(f"Cannot {wanted} now: {doing} already. Press Stop, or wait until it is done.")
+
+    def _publish(self, progress: float, message: str) -> None:
+        # Held together, so that views are told once everything is in place.
+        with self.hold_trait_notifications():
+            self.progress, self.message = progress, message
+            self.frame += 1
+
+    def _set_status(self, status: str) -> None:
+        with self.hold_trait_notifications():
+            self.progress, self.message = 0.0, "waiting for the model" if status == "queued" else ""
+            self.status = status
+
+
+class _Reporting:
+    """Turn an exception into the session's error; `Interrupted` is what the user asked for, and no error."""
+
+    def __init__(self, session: Session, place: str, title: str) -> None:
+        self.session, self.place, self.title = session, place, title
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, _traceback: Any) -> bool:
+        if error is None or isinstance(error, Interrupted):
+            return True
+        text = str(error) if isinstance(error, FactlensError) else f"{type(error).__name__}: {error}"
+        with self.session.gate:
+            self.session.last_error = error
+            self.session.error = {"title": self.title, "text": text, "place": self.place}
+        return isinstance(error, Exception)

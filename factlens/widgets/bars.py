@@ -1,0 +1,67 @@
+"""Bars of the top answers before and after the edits, in bqplot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bqplot as bq
+import ipywidgets as w
+
+BEFORE, AFTER = "#8a94a3", "#2f7de1"
+
+
+class AnswerBars(w.VBox):
+    """Two bars per candidate answer: its probability with the original weights, and with the present ones."""
+
+    def __init__(self) -> None:
+        self._x, self._y = bq.OrdinalScale(), bq.LinearScale(min=0, max=1)
+        self._bars = bq.Bars(
+            x=[],
+            y=[[], []],
+            scales={"x": self._x, "y": self._y},
+            type="grouped",
+            colors=[BEFORE, AFTER],
+            labels=["original weights", "weights now"],
+            display_legend=True,
+            padding=0.25,
+        )
+        axes = [
+            bq.Axis(scale=self._x, grid_lines="none"),
+            bq.Axis(scale=self._y, orientation="vertical", tick_format=".0%", num_ticks=5, label="probability"),
+        ]
+        self.figure = bq.Figure(
+            marks=[self._bars],
+            axes=axes,
+            legend_location="top-right",
+            title="",
+            fig_margin={"top": 12, "bottom": 34, "left": 56, "right": 12},
+            layout=w.Layout(width="100%", max_width="720px", height="220px"),
+        )
+        super().__init__([], layout=w.Layout(width="100%"))
+        self.add_class("factlens-bars")
+
+    def show(self, comparison: Sequence[tuple[str, float, float]]) -> None:
+        """Show candidates as ``(text, probability before, probability now)``; nothing is drawn without any."""
+        if not comparison:
+            self.children = ()  # type: ignore[assignment]
+            return
+        labels = [_label(text) for text, _, _ in comparison]
+        with self._bars.hold_sync():
+            self._bars.x = labels
+            self._bars.y = [[before for _, before, _ in comparison], [after for _, _, after in comparison]]
+        if not self.children:
+            self.children = [self.figure]
+
+    @property
+    def values(self) -> dict[str, tuple[float, float]]:
+        """What the bars show: label to the probabilities before and now."""
+        if not self.children:
+            return {}
+        before, after = self._bars.y
+        return {str(x): (float(b), float(a)) for x, b, a in zip(self._bars.x, before, after, strict=True)}
+
+
+def _label(text: str) -> str:
+    """Return a token's text for an axis: its space trimmed, white space and control characters shown."""
+    text = text.strip(" ") or "␣"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

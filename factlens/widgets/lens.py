@@ -1,0 +1,140 @@
+"""`Lens`: the widget in a cell. It joins a session's traits to the parts on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import ipywidgets as w
+import traitlets as t
+
+from factlens.errors import FactlensError
+from factlens.facts import Fact
+from factlens.models import Model
+from factlens.session import Session
+from factlens.tracing import Trace
+from factlens.widgets.bars import AnswerBars
+from factlens.widgets.gestures import Gestures
+from factlens.widgets.heatmap import Heatmap
+from factlens.widgets.panels import EditPanel, LocatePanel, edit_state, locate_state
+from factlens.widgets.wire import frame_of
+
+
+class Lens(w.VBox):
+    """Locate a fact in a model, choose a layer, edit it, see what changed: live, in a notebook cell.
+
+    Parameters
+    ----------
+    model
+        From `factlens.load` or `factlens.wrap`. Its weights are changed in place by edits made in the lens.
+    fact
+        The fact to begin with; its target, if it has one, is the new object proposed.
+
+    Attributes
+    ----------
+    fact, trace, selection, target, edits, status, progress, error
+        The state of the lens, observable as traits; the meaning is that of `factlens.session.Session`.
+
+    Examples
+    --------
+    >>> lens = Lens(model, fact)  # doctest: +SKIP
+    >>> lens.observe(lambda change: print(change.new), "selection")  # doctest: +SKIP
+    """
+
+    fact = t.Instance(Fact, allow_none=True, read_only=True)
+    trace = t.Instance(Trace, allow_none=True, read_only=True)
+    selection: Any = t.Dict(allow_none=True, default_value=None)
+    target = t.Unicode("")
+    edits = t.Tuple(read_only=True)
+    status = t.Unicode("idle", read_only=True)
+    progress = t.Float(0.0, read_only=True)
+    error = t.Dict(allow_none=True, default_value=None, read_only=True)
+
+    def __init__(self, model: Model, fact: Fact | None = None) -> None:
+        if not isinstance(model, Model):
+            raise TypeError(
+                f"A lens needs a factlens model, not {type(model).__name__}: "
+                "factlens.load('atlas'), or factlens.wrap(model, tokenizer)."
+            )
+        self.session = Session(model, fact)
+        uid = uuid4().hex
+        self.gestures = Gestures(self._gesture, lens=uid)
+        self.locate = LocatePanel(lens=uid, state=locate_state(self.session))
+        self.heatmap = Heatmap(lens=uid)
+        self.editor = EditPanel(lens=uid, state=edit_state(self.session))
+        self.bars = AnswerBars()
+        super().__init__([self.gestures, self.locate, self.heatmap, self.editor, self.bars])
+        self.add_class("factlens-lens")
+        self._mirrored: dict[str, Any] = {}
+        self.session.observe(self._changed)
+        t.link((self.session, "target"), (self, "target"))
+        self._mirror()
+
+    def start(self) -> None:
+        """Start the trace, as the Trace button does; returns at once."""
+        self.session.start_trace()
+
+    def close(self) -> None:
+        """Stop what is running, end the worker thread, and take the lens off the page."""
+        self.session.close()
+        for part in (self.gestures, self.locate, self.heatmap, self.editor, self.bars):
+            part.close()
+        super().close()
+
+    def _gesture(self, name: str, payload: dict[str, Any]) -> None:
+        """Carry out a gesture of the browser; whatever is wrong with it becomes the session's error."""
+        session = self.session
+        with session.reporting("locate", "The page sent something that factlens does not understand"):
+            if name == "trace":
+                session.start_trace(_text(payload, "prompt"), _text(payload, "subject"))
+            elif name == "stop":
+                session.stop()
+            elif name == "select":
+                session.select(_text(payload, "kind"), payload.get("token"), payload.get("layer"))
+            elif name == "apply":
+                session.start_edit(_text(payload, "target"), payload.get("layer"))
+            elif name == "undo":
+                session.start_undo()
+            else:
+                raise FactlensError(f"Unknown gesture {name!r}.")
+
+    @t.observe("selection")
+    def _selected_in_code(self, change: Any) -> None:
+        cell = change["new"]
+        if cell != self.session.selection:
+            if cell is None:
+                self.session.selection = None
+            else:
+                self.session.select(cell.get("kind"), cell.get("token"), cell.get("layer"))
+
+    def _changed(self, _change: Any) -> None:
+        self._mirror()
+
+    def _mirror(self) -> None:
+        """Bring the parts up to date with the session; what has not changed is not sent again."""
+        session = self.session
+        with session.gate:
+            for name in ("fact", "trace", "edits", "status", "progress", "error"):
+                self.set_trait(name, getattr(session, name))
+            self.locate.state = locate_state(session)
+            self.editor.state = edit_state(session)
+            stamp = (session.run, session.frame, session.stopped)
+            if stamp != self._mirrored.get("frame"):
+                self._mirrored["frame"] = stamp
+                self.heatmap.frame = frame_of(session.trace, run=session.run, stopped=session.stopped)
+            self.heatmap.busy = session.status in ("tracing", "queued")
+            self.heatmap.selection = session.selection
+            self.selection = session.selection
+            if session.comparison != self._mirrored.get("comparison"):
+                self._mirrored["comparison"] = session.comparison
+                self.bars.show(session.comparison)
+
+    def __repr__(self) -> str:
+        return f"<factlens.Lens on {self.session.model!r}, {self.status}>"
+
+
+def _text(payload: dict[str, Any], name: str) -> str:
+    value = payload.get(name)
+    if not isinstance(value, str):
+        raise FactlensError(f"{name} must be text, not {type(value).__name__}.")
+    return value

@@ -1,0 +1,72 @@
+"""`LocatePanel` and `EditPanel`: what stands above and below the heatmap. They show state; gestures go elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import traitlets as t
+
+from factlens.session import Session
+from factlens.widgets.base import STATIC, Part
+
+
+class LocatePanel(Part):
+    """The prompt with its subject, Trace and Stop, progress, and what went wrong."""
+
+    _esm = STATIC / "locate.js"
+    state = t.Dict().tag(sync=True)
+
+
+class EditPanel(Part):
+    """The new object, Apply and Undo, and the edits in force."""
+
+    _esm = STATIC / "edit.js"
+    state = t.Dict().tag(sync=True)
+
+
+def locate_state(session: Session) -> dict[str, Any]:
+    """Return what the panel above the heatmap shows."""
+    model, fact, trace = session.model, session.fact, session.trace
+    dtype = str(model.dtype).removeprefix("torch.")
+    return {
+        "model": f"{model.name} · {model.n_layers} layers · {dtype} · {model.device}",
+        "prompt": fact.prompt if fact else "",
+        "subject": fact.subject if fact else "",
+        "pieces": _pieces(session),
+        "answer": trace.answer if trace else None,
+        "high": trace.high if trace else None,
+        "low": trace.low if trace else None,
+        "status": session.status,
+        "progress": session.progress,
+        "message": session.message,
+        "error": _error(session, "locate"),
+        "edits": len(session.edits),
+    }
+
+
+def edit_state(session: Session) -> dict[str, Any]:
+    """Return what the panel below the heatmap shows."""
+    return {
+        "layer": session.selection["layer"] if session.selection else None,
+        "layers": session.model.n_layers,
+        "default_layer": session.default_layer,
+        "subject": session.fact.subject if session.fact else "",
+        "target": session.target,
+        "answer": session.trace.answer if session.trace else None,
+        "status": session.status,
+        "edits": [{"label": e.label, "method": e.method, "layer": e.layers[0]} for e in session.edits],
+        "error": _error(session, "edit"),
+    }
+
+
+def _pieces(session: Session) -> list[dict[str, Any]]:
+    if session.fact is None:
+        return []
+    encoding = session.model.encode(session.fact)
+    start, stop = encoding.subject_range
+    return [{"text": piece, "subject": start <= i < stop} for i, piece in enumerate(encoding.pieces)]
+
+
+def _error(session: Session, place: str) -> dict[str, str] | None:
+    error = session.error
+    return {"title": error["title"], "text": error["text"]} if error and error["place"] == place else None
