@@ -1,0 +1,161 @@
+// The panel in which the chosen layer's MLP is edited, and edits are undone.
+import { tokenName } from "./shared/a11y";
+import { Banner } from "./shared/banner";
+import { element, isAvailable, OWN_KEYS, setAttributes, setAvailable, setText, show, uniqueId } from "./shared/dom";
+import { dispatchGesture } from "./shared/gestures-event";
+import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
+import { layerWords } from "./shared/panel-sentences";
+import { SyncedText } from "./shared/synced-text";
+import { followTheme } from "./shared/theme";
+
+const STATUS: Record<string, string> = {
+  editing: "computing the edit …",
+  queued: "waiting for its turn …",
+  stopping: "stopping …",
+};
+
+function render({ model, el }: RenderProps): () => void {
+  const end = new AbortController();
+  const { signal } = end;
+
+  const subject = element("strong", {});
+  const answer = element("span", {});
+  const sentence = element("p", { class: "fl-sentence", "data-testid": "factlens-edit-sentence" });
+  const id = uniqueId("target");
+  const target = element("input", {
+    id,
+    type: "text",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "e.g. Paris",
+    "data-testid": "factlens-target",
+  });
+  const layer = element("span", { class: "fl-at-layer", "data-testid": "factlens-edit-layer" });
+  const apply = element("button", { type: "button", class: "fl-primary", "data-testid": "factlens-apply" }, "Apply");
+  const undo = element("button", { type: "button", "data-testid": "factlens-undo" }, "Undo");
+  const status = element("p", { class: "fl-status", role: "status", "data-testid": "factlens-edit-status" });
+  const edits = element("ol", { class: "fl-edits", "data-testid": "factlens-edits" });
+  const editsName = element("p", { class: "fl-edits-name" });
+  const banner = new Banner("factlens-edit-error");
+
+  const root = element(
+    "div",
+    {
+      class: "factlens fl-edit",
+      role: "region",
+      "aria-label": "Edit a fact",
+      "data-testid": "factlens-edit",
+      ...OWN_KEYS,
+    },
+    element("div", { class: "fl-panel-head" }, element("span", { class: "fl-panel-name" }, "Edit"), sentence),
+    element(
+      "div",
+      { class: "fl-form" },
+      element("div", { class: "fl-field fl-target" }, element("label", { for: id }, "New object"), target),
+      layer,
+      element("div", { class: "fl-buttons" }, apply, undo),
+    ),
+    status,
+    banner.root,
+    editsName,
+    edits,
+  );
+  el.append(root);
+
+  const sync = new SyncedText(
+    () => target.value,
+    (value) => {
+      target.value = value;
+    },
+  );
+  let chosenLayer: number | null = null;
+  let idle = true;
+  let count = 0;
+
+  function updateButtons(): void {
+    const busy = "Possible when the running work is finished or stopped.";
+    setAvailable(apply, idle && target.value.trim() !== "", idle ? "Write a new object first." : busy);
+    setAvailable(undo, idle && count > 0, idle ? "There is no edit to undo." : busy);
+  }
+
+  function update(): void {
+    const state = record(model.get("state"));
+    const now = text(state.status) || "idle";
+    idle = now === "idle";
+    chosenLayer = number(state.layer);
+    setAttributes(root, { "data-status": now, "aria-busy": now === "editing" ? "true" : "false" });
+
+    setText(subject, text(state.subject));
+    const says = text(state.answer);
+    setText(answer, says ? `, which the model completes with “${tokenName(says)}”` : "");
+    if (text(state.subject)) sentence.replaceChildren("Change what the model says about ", subject, answer, ".");
+    else sentence.replaceChildren("Trace a fact first, then change it here.");
+
+    sync.accept(text(state.target));
+    setText(layer, layerWords(chosenLayer, number(state.default_layer)));
+    setText(status, STATUS[now] ?? "");
+    show(status, status.textContent !== "");
+
+    const entries = list(state.edits).map((entry) => record(entry));
+    count = entries.length;
+    setText(editsName, count === 0 ? "No edit in force." : "Edits in force, oldest first");
+    edits.replaceChildren(
+      ...entries.map((entry) => {
+        const at = number(entry.layer);
+        const method = [text(entry.method), at === null ? "" : `layer ${at}`].filter(Boolean).join(", ");
+        return element(
+          "li",
+          {},
+          element("span", { class: "fl-edit-label" }, text(entry.label)),
+          method ? element("span", { class: "fl-edit-method" }, ` (${method})`) : "",
+        );
+      }),
+    );
+    show(edits, count > 0);
+    banner.update(problem(state.error));
+    updateButtons();
+  }
+
+  function submit(): void {
+    if (!isAvailable(apply)) return;
+    sync.submit();
+    dispatchGesture(lensOf(model), "apply", { target: target.value, layer: chosenLayer });
+  }
+
+  target.addEventListener(
+    "input",
+    () => {
+      sync.input();
+      updateButtons();
+    },
+    { signal },
+  );
+  target.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key !== "Enter" || event.isComposing) return;
+      event.preventDefault();
+      event.stopPropagation();
+      submit();
+    },
+    { signal },
+  );
+  apply.addEventListener("click", submit, { signal });
+  undo.addEventListener(
+    "click",
+    () => {
+      if (isAvailable(undo)) dispatchGesture(lensOf(model), "undo");
+    },
+    { signal },
+  );
+  onTrait(model, "state", update, signal);
+  followTheme(root, () => {}, signal);
+  update();
+
+  return () => {
+    end.abort();
+    root.remove();
+  };
+}
+
+export default { render };

@@ -1,0 +1,68 @@
+// The widget that carries gestures to Python, and nothing else.
+//
+// It shows nothing. It listens once per page (initialize), however many views the notebook has, and it alone sends:
+// a comm on which Python streams would make a click wait for the user's cell (docs/wire.md says why).
+import { dispatchWaiting, onGesture } from "./shared/gestures-event";
+import { type AnyModel, lensOf, onMessage, type RenderProps, record } from "./shared/model";
+
+/** Python answers at once; a longer silence means that the kernel is busy with another cell. */
+const PATIENCE_MS = 1000;
+
+function initialize({ model }: { model: AnyModel }): () => void {
+  const end = new AbortController();
+  const lens = lensOf(model);
+  const outstanding = new Map<number, ReturnType<typeof setTimeout>>();
+  let last = 0;
+  let waiting = false;
+
+  onGesture(
+    lens,
+    ({ lens: _lens, ...gesture }) => {
+      const id = ++last;
+      outstanding.set(
+        id,
+        setTimeout(() => {
+          waiting = true;
+          dispatchWaiting(lens, true);
+        }, PATIENCE_MS),
+      );
+      model.send({ ...gesture, type: "gesture", id });
+    },
+    end.signal,
+  );
+
+  onMessage(
+    model,
+    (content) => {
+      const { type, id } = record(content);
+      if (type !== "ack" || typeof id !== "number" || !outstanding.has(id)) return;
+      clearTimeout(outstanding.get(id));
+      outstanding.delete(id);
+      if (waiting && outstanding.size === 0) {
+        waiting = false;
+        dispatchWaiting(lens, false);
+      }
+    },
+    end.signal,
+  );
+
+  return () => {
+    end.abort();
+    for (const timer of outstanding.values()) clearTimeout(timer);
+    if (waiting) dispatchWaiting(lens, false);
+  };
+}
+
+function render({ model, el }: RenderProps): () => void {
+  const marker = document.createElement("span");
+  marker.hidden = true;
+  marker.dataset.testid = "factlens-gestures";
+  el.append(marker);
+  el.style.display = "none";
+  // Python's pong binds this comm to the shell that stays free while a cell runs: it has to happen before the first
+  // click, not with it.
+  model.send({ type: "hello" });
+  return () => marker.remove();
+}
+
+export default { initialize, render };

@@ -1,0 +1,209 @@
+// The panel in which a fact is written down and traced.
+import { tokenParts } from "./shared/a11y";
+import { Banner } from "./shared/banner";
+import { element, isAvailable, OWN_KEYS, setAttributes, setAvailable, setText, show, uniqueId } from "./shared/dom";
+import { dispatchGesture, onWaiting } from "./shared/gestures-event";
+import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
+import { answerLine, editsBadge } from "./shared/panel-sentences";
+import { SyncedText } from "./shared/synced-text";
+import { followTheme } from "./shared/theme";
+
+const WAITING_TEXT = "The kernel is busy with another cell: your click waits for it.";
+
+const STATUS: Record<string, string> = {
+  queued: "Waiting for its turn …",
+  tracing: "Tracing …",
+  editing: "Editing …",
+  stopping: "Stopping …",
+};
+
+function render({ model, el }: RenderProps): () => void {
+  const end = new AbortController();
+  const { signal } = end;
+
+  const modelLine = element("span", { class: "fl-model", "data-testid": "factlens-model" });
+  const badge = element("span", { class: "fl-badge", hidden: true, "data-testid": "factlens-edited-badge" });
+  const prompt = input("Prompt", "factlens-prompt", "The Space Needle is in downtown");
+  const subject = input("Subject", "factlens-subject", "The Space Needle");
+  const trace = element("button", { type: "button", class: "fl-primary", "data-testid": "factlens-trace" }, "Trace");
+  const stop = element("button", { type: "button", "data-testid": "factlens-stop" }, "Stop");
+  const tokensName = element("span", { class: "fl-tokens-name" });
+  const tokens = element("span", { class: "fl-tokens" });
+  const tokensRow = element("div", { class: "fl-tokens-row", "data-testid": "factlens-tokens" }, tokensName, tokens);
+  const bar = element("span", { class: "fl-progress-bar" });
+  const progress = element("div", {
+    class: "fl-progress",
+    role: "progressbar",
+    "aria-label": "Progress",
+    "aria-valuemin": 0,
+    "aria-valuemax": 100,
+    "data-testid": "factlens-progress",
+  });
+  progress.append(bar);
+  const message = element("span", { class: "fl-message", "data-testid": "factlens-message" });
+  const progressRow = element("div", { class: "fl-progress-row", hidden: true }, progress, message);
+  const answer = element("p", { class: "fl-answer", "data-testid": "factlens-answer" });
+  const banner = new Banner("factlens-locate-error");
+  const waiting = element("p", { class: "fl-waiting", role: "status", "data-testid": "factlens-waiting" });
+
+  const root = element(
+    "div",
+    {
+      class: "factlens fl-locate",
+      role: "region",
+      "aria-label": "Locate a fact",
+      "data-testid": "factlens-locate",
+      ...OWN_KEYS,
+    },
+    element("div", { class: "fl-panel-head" }, element("span", { class: "fl-panel-name" }, "Locate"), modelLine, badge),
+    element(
+      "div",
+      { class: "fl-form" },
+      prompt.field,
+      subject.field,
+      element("div", { class: "fl-buttons" }, trace, stop),
+    ),
+    tokensRow,
+    progressRow,
+    answer,
+    waiting,
+    banner.root,
+  );
+  el.append(root);
+
+  const sync = {
+    prompt: new SyncedText(
+      () => prompt.box.value,
+      (value) => {
+        prompt.box.value = value;
+      },
+    ),
+    subject: new SyncedText(
+      () => subject.box.value,
+      (value) => {
+        subject.box.value = value;
+      },
+    ),
+  };
+  let status = "idle";
+
+  function nameTokens(): void {
+    const differs = sync.prompt.differs || sync.subject.differs;
+    setText(tokensName, differs ? "Tokens of the last accepted prompt" : "Tokens");
+  }
+
+  function update(): void {
+    const state = record(model.get("state"));
+    status = text(state.status) || "idle";
+    const running = status !== "idle";
+    setText(modelLine, text(state.model));
+    const edits = number(state.edits) ?? 0;
+    setText(badge, editsBadge(edits));
+    show(badge, edits > 0);
+
+    sync.prompt.accept(text(state.prompt));
+    sync.subject.accept(text(state.subject));
+    const pieces = list(state.pieces).map((piece) => {
+      const fields = record(piece);
+      return { text: text(fields.text), subject: fields.subject === true };
+    });
+    drawTokens(tokens, pieces);
+    show(tokensRow, pieces.length > 0);
+    nameTokens();
+
+    setAvailable(stop, status === "tracing" || status === "queued" || status === "editing", "Nothing is running.");
+    setText(stop, status === "stopping" ? "Stopping …" : "Stop");
+    setAttributes(root, { "data-status": status, "aria-busy": running ? "true" : "false" });
+
+    const share = Math.min(1, Math.max(0, number(state.progress) ?? 0));
+    const words = text(state.message) || STATUS[status] || "";
+    bar.style.width = `${share * 100}%`;
+    setAttributes(progress, { "aria-valuenow": Math.round(share * 100), "aria-valuetext": words || null });
+    setText(message, words);
+    show(progressRow, running);
+
+    const line = answerLine(text(state.answer), number(state.high), number(state.low));
+    setText(answer, line);
+    show(answer, line !== "");
+    banner.update(problem(state.error));
+  }
+
+  function submit(): void {
+    sync.prompt.submit();
+    sync.subject.submit();
+    dispatchGesture(lensOf(model), "trace", { prompt: prompt.box.value, subject: subject.box.value });
+  }
+
+  for (const [name, { box }] of Object.entries({ prompt, subject })) {
+    box.addEventListener(
+      "input",
+      () => {
+        sync[name as "prompt" | "subject"].input();
+        nameTokens();
+      },
+      { signal },
+    );
+    box.addEventListener(
+      "keydown",
+      (event) => {
+        if (event.key !== "Enter" || event.isComposing) return;
+        event.preventDefault();
+        event.stopPropagation();
+        submit();
+      },
+      { signal },
+    );
+  }
+  trace.addEventListener("click", submit, { signal });
+  stop.addEventListener(
+    "click",
+    () => {
+      if (isAvailable(stop)) dispatchGesture(lensOf(model), "stop");
+    },
+    { signal },
+  );
+  onWaiting(lensOf(model), (now) => setText(waiting, now ? WAITING_TEXT : ""), signal);
+  onTrait(model, "state", update, signal);
+  followTheme(root, () => {}, signal);
+  update();
+
+  return () => {
+    end.abort();
+    root.remove();
+  };
+}
+
+/** The accepted prompt, token by token: the subject marked, neighbouring subject tokens as one mark. */
+function drawTokens(box: HTMLElement, pieces: { text: string; subject: boolean }[]): void {
+  const key = JSON.stringify(pieces);
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  box.replaceChildren(
+    ...pieces.map((piece, index) => {
+      const name = element("span", { class: piece.subject ? "fl-piece fl-subject" : "fl-piece" });
+      if (piece.subject && !pieces[index - 1]?.subject) name.classList.add("fl-first");
+      if (piece.subject && !pieces[index + 1]?.subject) name.classList.add("fl-end");
+      if (piece.subject) name.append(element("span", { class: "fl-sr" }, "subject: "));
+      for (const part of tokenParts(piece.text)) {
+        name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
+      }
+      return name;
+    }),
+  );
+}
+
+function input(label: string, testid: string, placeholder: string) {
+  const id = uniqueId("input");
+  const box = element("input", {
+    id,
+    type: "text",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder,
+    "data-testid": testid,
+  });
+  const field = element("div", { class: "fl-field" }, element("label", { for: id }, label), box);
+  return { box, field };
+}
+
+export default { render };

@@ -1,0 +1,58 @@
+// Small builders for DOM nodes. Text always goes in as text: tokens, prompts and errors are other people's strings.
+
+type Attributes = Record<string, string | number | boolean | null | undefined>;
+
+/**
+ * Keeps JupyterLab's shortcuts away from an element. Each element that can have the focus needs it itself: Lab looks
+ * upwards from the focused element, but most notebook shortcuts ("a", "b", "d d") match right there, on ":focus".
+ */
+export const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
+
+export function element<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const node = document.createElement(tag);
+  if (tag === "button" || tag === "input") setAttributes(node, OWN_KEYS);
+  setAttributes(node, attributes);
+  node.append(...children);
+  return node;
+}
+
+/** `false`, `null` and `undefined` remove an attribute, `true` sets it empty. */
+export function setAttributes(node: Element, attributes: Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === false || value === null || value === undefined) node.removeAttribute(name);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+}
+
+/** Writes only what differs, so that live regions speak and mutation observers wake only when something changed. */
+export function setText(node: Element, value: string): void {
+  if (node.textContent !== value) node.textContent = value;
+}
+
+export function show(node: HTMLElement, visible: boolean): void {
+  node.hidden = !visible;
+}
+
+let counter = 0;
+
+/** An id that no other widget on the page has. */
+export function uniqueId(stem: string): string {
+  counter += 1;
+  return `factlens-${stem}-${counter}-${Math.random().toString(36).slice(2, 8)}`;
+}
+
+/**
+ * A button that can be unavailable without losing the keyboard focus. A truly disabled button drops the focus to the
+ * page, where the notebook takes the next key for a command: two presses of "d" would delete the cell.
+ */
+export function setAvailable(button: HTMLButtonElement, available: boolean, why = ""): void {
+  setAttributes(button, { "aria-disabled": available ? "false" : "true", title: available ? null : why || null });
+}
+
+export function isAvailable(button: HTMLButtonElement): boolean {
+  return button.getAttribute("aria-disabled") !== "true";
+}

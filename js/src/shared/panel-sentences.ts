@@ -1,0 +1,19 @@
+// What the two panels say in words.
+import { percent } from "./a11y";
+
+/** "Clean run: “ Seattle” 93 % · corrupted run: 4 %"; with what is known so far. */
+export function answerLine(answer: string, high: number | null, low: number | null): string {
+  if (!answer) return "";
+  const clean = `Clean run: “${answer}”${high === null ? "" : ` ${percent(high)}`}`;
+  return low === null ? clean : `${clean} · corrupted run: ${percent(low)}`;
+}
+
+export function editsBadge(edits: number): string {
+  return `the model's weights carry ${edits} ${edits === 1 ? "edit" : "edits"}`;
+}
+
+/** "at layer 2", "at layer 1 (the default)" or "at the default layer". */
+export function layerWords(layer: number | null, byDefault: number | null): string {
+  if (layer !== null) return `at layer ${layer}`;
+  return byDefault === null ? "at the default layer" : `at layer ${byDefault} (the default)`;
+}

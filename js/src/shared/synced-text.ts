@@ -1,0 +1,39 @@
+// A text box whose accepted value lives in Python while somebody types in the browser.
+//
+// The box follows Python only when the accepted value became another one, so progress news never overwrite typing.
+// And when the news is merely the answer to what this box submitted, what was typed since then stays.
+
+export class SyncedText {
+  private accepted: string | null = null;
+  private submitted = false;
+  private edited = false;
+
+  constructor(
+    private readonly read: () => string,
+    private readonly write: (value: string) => void,
+  ) {}
+
+  input(): void {
+    this.edited = true;
+  }
+
+  submit(): void {
+    this.submitted = true;
+    this.edited = false;
+  }
+
+  accept(value: string): void {
+    if (value === this.accepted) return;
+    this.accepted = value;
+    const typedSince = this.submitted && this.edited;
+    this.submitted = false;
+    if (typedSince || this.read() === value) return;
+    this.edited = false;
+    this.write(value);
+  }
+
+  /** Does the box hold something else than what Python works with? */
+  get differs(): boolean {
+    return this.accepted !== null && this.read() !== this.accepted;
+  }
+}

@@ -1,0 +1,101 @@
+import { describe, expect, test } from "vitest";
+import { cellAt } from "../src/heatmap/hit";
+import { move } from "../src/heatmap/keyboard";
+import { GAP, layoutFor } from "../src/heatmap/layout";
+import { share, ticks, windowAround } from "../src/heatmap/scales";
+
+describe("layout", () => {
+  test("three panels share the rows where they fit, and fill the width", () => {
+    const layout = layoutFor(1100, 100, { kinds: 3, tokens: 7, layers: 8 });
+    expect(layout.mode).toBe("side");
+    const used = 100 + 3 * layout.plotWidth + 2 * GAP;
+    expect(used).toBeLessThanOrEqual(1100);
+    expect(used).toBeGreaterThan(1100 - 3 * 8);
+    expect(layout.plotHeight).toBe(7 * 24);
+  });
+
+  test("narrow or deep: one below the other", () => {
+    expect(layoutFor(480, 100, { kinds: 3, tokens: 7, layers: 8 })).toMatchObject({ mode: "stack", cellWidth: 47 });
+    expect(layoutFor(1100, 100, { kinds: 3, tokens: 7, layers: 48 })).toMatchObject({ mode: "stack", cellWidth: 20 });
+  });
+
+  test("cells stop shrinking, and the heatmap scrolls", () => {
+    const layout = layoutFor(480, 100, { kinds: 3, tokens: 7, layers: 48 });
+    expect(layout.cellWidth).toBe(14);
+    expect(layout.plotWidth).toBeGreaterThan(480);
+  });
+
+  test("two layers do not become two barn doors", () => {
+    expect(layoutFor(1600, 100, { kinds: 3, tokens: 7, layers: 2 }).cellWidth).toBe(64);
+  });
+});
+
+test("cellAt", () => {
+  const layout = layoutFor(1100, 100, { kinds: 3, tokens: 7, layers: 8 });
+  const { cellWidth: w, cellHeight: h } = layout;
+  expect(cellAt(0, 0, layout, 7, 8)).toEqual({ token: 0, layer: 0 });
+  expect(cellAt(w - 0.1, h - 0.1, layout, 7, 8)).toEqual({ token: 0, layer: 0 });
+  expect(cellAt(w, h, layout, 7, 8)).toEqual({ token: 1, layer: 1 });
+  // Rows and columns differ in number, so that a swap would show.
+  expect(cellAt(7.5 * w, 6.5 * h, layout, 7, 8)).toEqual({ token: 6, layer: 7 });
+  expect(cellAt(8 * w, 0, layout, 7, 8)).toBeNull();
+  expect(cellAt(0, 7 * h, layout, 7, 8)).toBeNull();
+  expect(cellAt(-1, 0, layout, 7, 8)).toBeNull();
+});
+
+describe("scale", () => {
+  test("runs from the corrupted to the clean run and stops there", () => {
+    expect(share(0.04, 0.04, 0.94)).toBe(0);
+    expect(share(0.94, 0.04, 0.94)).toBe(1);
+    expect(share(0.49, 0.04, 0.94)).toBeCloseTo(0.5);
+    expect(share(0.99, 0.04, 0.94)).toBe(1);
+    expect(share(0.01, 0.04, 0.94)).toBe(0);
+  });
+
+  test("not computed stays so; no gap gives no colour; unknown ends give the probability", () => {
+    expect(share(Number.NaN, 0.1, 0.9)).toBeNaN();
+    expect(share(0.5, 0.5, 0.5)).toBe(0);
+    expect(share(0.3, Number.NaN, 0.9)).toBe(0.3);
+  });
+
+  test("ticks keep their distance", () => {
+    expect(ticks(4, 40)).toEqual([0, 1, 2, 3]);
+    expect(ticks(7, 14)).toEqual([0, 2, 4, 6]);
+    expect(ticks(12, 5)).toEqual([0, 5, 10]);
+  });
+
+  test("the window is ROME's: half before, the rest from the layer on, cut at the ends", () => {
+    expect(windowAround("mlp", 20, 10, 48)).toEqual([15, 24]);
+    expect(windowAround("mlp", 4, 3, 8)).toEqual([3, 5]);
+    expect(windowAround("attn", 0, 3, 8)).toEqual([0, 1]);
+    expect(windowAround("mlp", 47, 10, 48)).toEqual([42, 47]);
+    expect(windowAround("mlp", 2, 1, 8)).toEqual([2, 2]);
+    expect(windowAround("state", 4, 10, 8)).toEqual([4, 4]);
+  });
+});
+
+describe("keyboard", () => {
+  const shape = { kinds: ["state", "mlp", "attn"], tokens: 7, layers: 8 };
+  const at = { kind: "mlp", token: 2, layer: 3 };
+  const cases: [string, boolean, object][] = [
+    ["ArrowUp", false, { token: 1 }],
+    ["ArrowDown", false, { token: 3 }],
+    ["ArrowLeft", false, { layer: 2 }],
+    ["ArrowRight", false, { layer: 4 }],
+    ["Home", false, { layer: 0 }],
+    ["End", false, { layer: 7 }],
+    ["Home", true, { token: 0, layer: 0 }],
+    ["End", true, { token: 6, layer: 7 }],
+    ["PageUp", false, { kind: "state" }],
+    ["PageDown", false, { kind: "attn" }],
+  ];
+  test.each(cases)("%s (ctrl: %s)", (key, ctrl, change) => {
+    expect(move(at, key, ctrl, shape)).toEqual({ ...at, ...change });
+  });
+
+  test("stops at the edges and leaves other keys alone", () => {
+    const corner = { kind: "attn", token: 6, layer: 7 };
+    for (const key of ["ArrowDown", "ArrowRight", "PageDown"]) expect(move(corner, key, false, shape)).toEqual(corner);
+    for (const key of ["a", "Tab", "Escape", "Enter"]) expect(move(at, key, false, shape)).toBeNull();
+  });
+});

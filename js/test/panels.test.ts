@@ -1,0 +1,71 @@
+import { describe, expect, test } from "vitest";
+import { answerLine, editsBadge, layerWords } from "../src/shared/panel-sentences";
+import { SyncedText } from "../src/shared/synced-text";
+
+test("sentences of the panels", () => {
+  expect(answerLine(" Seattle", 0.93, 0.04)).toBe("Clean run: “ Seattle” 93 % · corrupted run: 4 %");
+  expect(answerLine(" Seattle", 0.93, null)).toBe("Clean run: “ Seattle” 93 %");
+  expect(answerLine("", null, null)).toBe("");
+  expect(editsBadge(1)).toBe("the model's weights carry 1 edit");
+  expect(editsBadge(2)).toBe("the model's weights carry 2 edits");
+  expect(layerWords(2, 1)).toBe("at layer 2");
+  expect(layerWords(0, 1)).toBe("at layer 0");
+  expect(layerWords(null, 1)).toBe("at layer 1 (the default)");
+  expect(layerWords(null, null)).toBe("at the default layer");
+});
+
+describe("a text box and its accepted value", () => {
+  function box() {
+    const state = { value: "" };
+    const text = new SyncedText(
+      () => state.value,
+      (value) => {
+        state.value = value;
+      },
+    );
+    const type = (value: string) => {
+      state.value = value;
+      text.input();
+    };
+    return { state, text, type };
+  }
+
+  test("typing survives news that change nothing", () => {
+    const { state, text, type } = box();
+    text.accept("a fact");
+    type("a fac");
+    text.accept("a fact");
+    expect(state.value).toBe("a fac");
+    expect(text.differs).toBe(true);
+  });
+
+  test("another accepted value wins", () => {
+    const { state, text, type } = box();
+    text.accept("a fact");
+    type("half a");
+    text.accept("set in Python");
+    expect(state.value).toBe("set in Python");
+    expect(text.differs).toBe(false);
+  });
+
+  test("the answer to a submission leaves what was typed since", () => {
+    const { state, text, type } = box();
+    text.accept("old");
+    type("new");
+    text.submit();
+    type("newer");
+    text.accept("new");
+    expect(state.value).toBe("newer");
+    text.accept("from Python");
+    expect(state.value).toBe("from Python");
+  });
+
+  test("a submission that Python tidied up is shown tidied up", () => {
+    const { state, text, type } = box();
+    text.accept("old");
+    type(" new ");
+    text.submit();
+    text.accept("new");
+    expect(state.value).toBe("new");
+  });
+});

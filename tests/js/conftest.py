@@ -1,0 +1,128 @@
+"""Chromium, a page, and a local server for the browser tests of the built bundles."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import pathlib
+import threading
+from collections.abc import Iterator
+
+import pytest
+from playwright import sync_api
+
+from scripts import browser as chromium
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BLANK = b"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>factlens</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/js/preview/themes.css"><link rel="stylesheet" href="/factlens/static/factlens.css">
+</head><body data-jp-theme-light="true"><div id="a"></div><div id="b"></div><div id="c"></div></body></html>"""
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> pathlib.Path | None:
+    """The browser to drive: the one all tests use; ``None`` leaves the choice to Playwright."""
+    return chromium.find()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: pathlib.Path | None) -> Iterator[sync_api.Browser]:
+    """One Chromium, closed after the module: a thread cannot drive two Playwrights, and tests/e2e has its own."""
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium_path, args=list(chromium.ARGS))
+        yield running
+        running.close()
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path != "/blank":
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(BLANK)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of the repository's root, served to this machine only."""
+    handler = functools.partial(_Handler, directory=str(ROOT))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+PREPARE = """async () => {
+    Object.assign(window, await import('/js/preview/mock.js'));
+    window.models = {};
+    window.ends = {};
+    window.put = async (name, at, traits) => {
+        models[at] = new MockModel(traits);
+        ends[at] = await mount(name, models[at], document.querySelector('#' + at));
+    };
+    window.frames = (n = 2) => new Promise((done) => {
+        const step = () => (n-- > 0 ? requestAnimationFrame(step) : done());
+        step();
+    });
+}"""
+
+
+class Watched:
+    """A page that remembers what went wrong in it: page errors, console errors, requests to other places."""
+
+    def __init__(self, context: sync_api.BrowserContext, server: str) -> None:
+        self.server = server
+        self.trouble: list[str] = []
+        self.page = context.new_page()
+        self.page.set_default_timeout(5000)
+        self.page.on("pageerror", lambda error: self.trouble.append(f"page error: {error}"))
+        self.page.on("console", self._console)
+        self.page.on("request", self._request)
+
+    def _console(self, message: sync_api.ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.trouble.append(f"console: {message.text}")
+
+    def _request(self, request: sync_api.Request) -> None:
+        if not request.url.startswith((self.server, "data:", "blob:")):
+            self.trouble.append(f"request: {request.url}")
+
+    def fresh(self) -> sync_api.Page:
+        """Loads the blank page anew, with the mock model on ``window``: nothing is left of the test before."""
+        self.trouble.clear()
+        self.page.set_viewport_size({"width": 1200, "height": 900})
+        self.page.mouse.move(0, 0)
+        self.page.goto(f"{self.server}/blank")
+        self.page.evaluate(PREPARE)
+        return self.page
+
+
+@pytest.fixture(scope="module")
+def _watched(browser: sync_api.Browser, server: str) -> Iterator[Watched]:
+    context = browser.new_context()
+    yield Watched(context, server)
+    context.close()
+
+
+@pytest.fixture
+def page(_watched: Watched) -> Iterator[sync_api.Page]:
+    """A page with ``#a``, ``#b`` and ``#c`` to render into. Any trouble in it fails the test."""
+    yield _watched.fresh()
+    assert _watched.trouble == []
+
+
+@pytest.fixture
+def clock_page(browser: sync_api.Browser, server: str) -> Iterator[sync_api.Page]:
+    """The same with a context of its own, for tests that stop its clock."""
+    context = browser.new_context()
+    watched = Watched(context, server)
+    yield watched.fresh()
+    context.close()
+    assert watched.trouble == []

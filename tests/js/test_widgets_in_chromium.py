@@ -1,0 +1,715 @@
+"""The built bundles in a real browser, with a mock of anywidget's model: what a user sees, does and hears."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+STATIC = pathlib.Path(__file__).resolve().parents[2] / "factlens" / "static"
+EVIL = '<img src=x onerror="window.hacked=1">'
+
+
+def put(page, name, at="a", **traits):
+    """Renders widget ``name`` into ``#at``; JavaScript values come as strings that begin with ``js:``."""
+    page.evaluate(
+        """async ([name, at, traits]) => {
+            const read = (v) => (typeof v === 'string' && v.startsWith('js:') ? eval(`(${v.slice(3)})`) : v);
+            await put(name, at, Object.fromEntries(Object.entries(traits).map(([k, v]) => [k, read(v)])));
+            await frames();
+        }""",
+        [name, at, {"lens": "lens-1", **traits}],
+    )
+
+
+def change(page, at, **traits):
+    page.evaluate(
+        """async ([at, traits]) => {
+            const read = (v) => (typeof v === 'string' && v.startsWith('js:') ? eval(`(${v.slice(3)})`) : v);
+            for (const [k, v] of Object.entries(traits)) models[at].put(k, read(v));
+            await frames();
+        }""",
+        [at, traits],
+    )
+
+
+def heatmap(page, frame="fakeFrame()", at="a", selection=None, busy=False, lens="lens-1"):
+    put(page, "heatmap", at, frame=f"js:{frame}", selection=selection, busy=busy, lens=lens)
+
+
+def record_gestures(page):
+    page.evaluate(
+        "() => { window.gestures = []; document.addEventListener('factlens:gesture', (e) => gestures.push(e.detail)); }"
+    )
+
+
+def point(page, kind, token, layer):
+    """The middle of a cell on the page, found as docs say: from the canvas's own attributes."""
+    return page.locator(f"[data-kind={kind}] canvas").evaluate(
+        """(canvas, [token, layer]) => {
+            const d = canvas.dataset, box = canvas.getBoundingClientRect();
+            return [box.left + Number(d.cellLeft) + (layer + 0.5) * Number(d.cellWidth),
+                    box.top + Number(d.cellTop) + (token + 0.5) * Number(d.cellHeight)];
+        }""",
+        [token, layer],
+    )
+
+
+def pixels(page, kind, token, layer):
+    """The distinct colours inside a cell, edges left out."""
+    return page.locator(f"[data-kind={kind}] canvas").evaluate(
+        """(canvas, [token, layer]) => {
+            const d = canvas.dataset, r = canvas.width / canvas.getBoundingClientRect().width;
+            const w = Number(d.cellWidth) * r, h = Number(d.cellHeight) * r;
+            const copy = Object.assign(document.createElement('canvas'), {width: w - 5, height: h - 5});
+            const pen = copy.getContext('2d', {willReadFrequently: true});
+            pen.drawImage(canvas, -Math.round(layer * w + 2), -Math.round(token * h + 2));
+            const data = pen.getImageData(0, 0, copy.width, copy.height).data;
+            const seen = new Set();
+            for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 3).join());
+            return [...seen];
+        }""",
+        [token, layer],
+    )
+
+
+# --- gestures ---------------------------------------------------------------------------------------------------------
+
+
+def test_gestures_say_hello_and_send_what_they_hear_with_ids(page):
+    put(page, "gestures")
+    page.evaluate("""() => {
+        const say = (lens, name, rest) => document.dispatchEvent(
+            new CustomEvent('factlens:gesture', {detail: {lens, name, ...rest}}));
+        say('lens-1', 'trace', {prompt: 'p', subject: 's'});
+        say('another', 'stop');
+        say('lens-1', 'stop');
+    }""")
+    assert page.evaluate("models.a.sent") == [
+        {"type": "hello"},
+        {"type": "gesture", "id": 1, "name": "trace", "prompt": "p", "subject": "s"},
+        {"type": "gesture", "id": 2, "name": "stop"},
+    ]
+    assert page.locator("#a").inner_text() == ""
+
+
+def test_two_views_of_the_gestures_widget_send_each_gesture_once(page):
+    page.evaluate("""async () => {
+        const widget = (await import('/factlens/static/gestures.js')).default;
+        window.model = new MockModel({lens: 'lens-1'});
+        widget.initialize({model});
+        for (const id of ['a', 'b']) widget.render({model, el: document.querySelector('#' + id)});
+        document.dispatchEvent(new CustomEvent('factlens:gesture', {detail: {lens: 'lens-1', name: 'undo'}}));
+    }""")
+    assert page.evaluate("model.sent.map((m) => m.type)") == ["hello", "hello", "gesture"]
+
+
+def test_a_missing_answer_is_said_after_a_second_and_unsaid_when_all_answers_are_there(clock_page):
+    page = clock_page
+    page.clock.install(time=0)
+    put(page, "locate", "b", state="js:fakeLocate()")
+    put(page, "gestures", "a")
+    page.clock.pause_at(600_000)  # from here on, time passes only when the test says so
+    waiting = page.get_by_test_id("factlens-waiting")
+    page.get_by_test_id("factlens-trace").click()
+    page.evaluate("models.a.reply({type: 'ack', id: 1})")
+    page.clock.run_for(3000)
+    expect(waiting).to_be_hidden()  # it was answered
+
+    page.get_by_test_id("factlens-trace").click()
+    page.get_by_test_id("factlens-trace").click()
+    page.clock.run_for(900)
+    expect(waiting).to_be_hidden()
+    page.clock.run_for(200)
+    expect(waiting).to_have_text("The kernel is busy with another cell: your click waits for it.")
+    page.evaluate("models.a.reply({type: 'ack', id: 2})")
+    expect(waiting).to_be_visible()
+    page.evaluate("models.a.reply({type: 'ack', id: 99})")
+    expect(waiting).to_be_visible()
+    page.evaluate("models.a.reply({type: 'ack', id: 3})")
+    expect(waiting).to_be_hidden()
+
+
+# --- the locate panel -------------------------------------------------------------------------------------------------
+
+
+def test_trace_from_button_and_from_enter_in_either_box(page):
+    record_gestures(page)
+    put(page, "locate", state="js:fakeLocate()")
+    prompt, subject = page.get_by_label("Prompt"), page.get_by_label("Subject")
+    prompt.fill("Paris is in")
+    prompt.press("Enter")
+    subject.fill("Paris")
+    subject.press("Enter")
+    page.get_by_role("button", name="Trace").click()
+    wanted = {"lens": "lens-1", "name": "trace", "prompt": "Paris is in", "subject": "Paris"}
+    assert page.evaluate("gestures") == [{**wanted, "subject": "The Space Needle"}, wanted, wanted]
+
+
+@pytest.mark.parametrize(
+    ("status", "available"),
+    [("idle", False), ("queued", True), ("tracing", True), ("editing", True), ("stopping", False)],
+)
+def test_stop_is_there_while_something_runs(page, status, available):
+    record_gestures(page)
+    put(page, "locate", state=f"js:fakeLocate({{status: '{status}', progress: 0.5, message: 'token 3 of 7'}})")
+    stop = page.get_by_test_id("factlens-stop")
+    assert stop.get_attribute("aria-disabled") == ("false" if available else "true")
+    stop.click(force=True)
+    assert page.evaluate("gestures.map((g) => g.name)") == (["stop"] if available else [])
+    bar = page.get_by_role("progressbar")
+    if status == "idle":
+        expect(bar).to_be_hidden()
+    else:
+        expect(bar).to_have_attribute("aria-valuenow", "50")
+        expect(page.get_by_test_id("factlens-message")).to_have_text("token 3 of 7")
+
+
+def test_what_the_panel_says(page):
+    put(page, "locate", state="js:fakeLocate({edits: 2})")
+    expect(page.get_by_test_id("factlens-model")).to_have_text("atlas · 8 layers · float32 · cpu")
+    expect(page.get_by_test_id("factlens-answer")).to_have_text("Clean run: “ Seattle” 93 % · corrupted run: 4 %")
+    expect(page.get_by_test_id("factlens-edited-badge")).to_have_text("the model's weights carry 2 edits")
+    expect(page.locator(".fl-piece.fl-subject")).to_have_count(3)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    change(page, "a", state="js:fakeLocate({error: {title: 'No subject', text: 'Write it down.'}})")
+    expect(page.get_by_test_id("factlens-edited-badge")).to_be_hidden()
+    expect(page.get_by_role("alert")).to_contain_text("No subject")
+    expect(page.get_by_role("alert")).to_contain_text("Write it down.")
+
+
+def test_news_do_not_overwrite_typing(page):
+    put(page, "locate", state="js:fakeLocate()")
+    prompt = page.get_by_label("Prompt")
+    prompt.fill("half a sen")
+    expect(page.get_by_test_id("factlens-tokens")).to_contain_text("Tokens of the last accepted prompt")
+    change(page, "a", state="js:fakeLocate({status: 'tracing', progress: 0.3})")
+    expect(prompt).to_have_value("half a sen")
+    change(page, "a", state="js:fakeLocate({prompt: 'The Eiffel Tower is in'})")
+    expect(prompt).to_have_value("The Eiffel Tower is in")
+
+
+def test_strings_are_never_html(page):
+    """Tokens, prompts, answers, errors and labels come from models and from people."""
+    evil = EVIL.replace("'", "")
+    page.evaluate("(evil) => { window.evil = evil; }", evil)
+    put(
+        page, "locate", "a",
+        state="js:fakeLocate({model: evil, prompt: evil, subject: evil, answer: evil, message: evil, "
+        "status: 'tracing', pieces: [{text: evil, subject: true}], error: {title: evil, text: evil}})",
+    )  # fmt: skip
+    heatmap(
+        page,
+        "fakeFrame({answer: evil, tokens: [0, 1, 2].map((i) => ({text: evil, id: i, subject: i < 2})), "
+        "suggested: {kind: 'mlp', token: 1, layer: 1}})",
+        "b",
+        {"kind": "mlp", "token": 1, "layer": 2},
+    )
+    put(
+        page, "edit", "c",
+        state="js:fakeEdit({subject: evil, answer: evil, target: evil, edits: [{label: evil, method: evil, layer: 1}], "
+        "error: {title: evil, text: evil}})",
+    )  # fmt: skip
+    page.mouse.move(*point(page, "mlp", 1, 3))
+    page.get_by_test_id("factlens-table-toggle").click()
+    page.wait_for_timeout(100)
+    assert page.locator("img").count() == 0
+    assert page.evaluate("window.hacked") is None
+    for widget in ("locate", "heatmap", "edit"):
+        assert evil in page.get_by_test_id(f"factlens-{widget}").inner_text(), widget
+
+
+# --- the edit panel ---------------------------------------------------------------------------------------------------
+
+
+def test_apply_and_undo(page):
+    record_gestures(page)
+    put(page, "edit", state="js:fakeEdit()")
+    apply, undo = page.get_by_role("button", name="Apply"), page.get_by_role("button", name="Undo")
+    expect(page.get_by_test_id("factlens-edit-layer")).to_have_text("at layer 1 (the default)")
+    expect(apply).to_have_attribute("aria-disabled", "true")
+    expect(undo).to_have_attribute("aria-disabled", "true")
+    apply.click(force=True)
+    undo.click(force=True)
+    assert page.evaluate("gestures") == []
+
+    page.get_by_label("New object").fill("Paris")
+    apply.click()
+    change(page, "a", state="js:fakeEdit({layer: 5, target: 'Paris'})")
+    expect(page.get_by_test_id("factlens-edit-layer")).to_have_text("at layer 5")
+    page.get_by_label("New object").press("Enter")
+    apply_gesture = {"lens": "lens-1", "name": "apply", "target": "Paris"}
+    assert page.evaluate("gestures") == [{**apply_gesture, "layer": None}, {**apply_gesture, "layer": 5}]
+
+    rome, memit = "{label: 'A → B', method: 'rome', layer: 1}", "{label: 'C → D', method: 'memit', layer: 5}"
+    page.evaluate(f"window.edits = [{rome}, {memit}]")
+    change(page, "a", state="js:fakeEdit({target: 'Paris', status: 'editing', edits})")
+    expect(apply).to_have_attribute("aria-disabled", "true")
+    expect(undo).to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_test_id("factlens-edit-status")).to_have_text("computing the edit …")
+    change(page, "a", state="js:fakeEdit({target: 'Paris', edits, error: {title: 'T', text: 'why'}})")
+    listed = page.get_by_test_id("factlens-edits").locator("li")
+    expect(listed).to_have_text(["A → B (rome, layer 1)", "C → D (memit, layer 5)"])
+    expect(page.get_by_role("alert")).to_contain_text("why")
+    undo.click()
+    assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "undo"}
+
+
+def test_apply_keeps_the_keyboard_focus_while_it_works(page):
+    """A button that drops the focus would give the next key to the notebook as a command."""
+    put(page, "edit", state="js:fakeEdit({target: 'Paris'})")
+    apply = page.get_by_test_id("factlens-apply")
+    apply.focus()
+    page.keyboard.press("Space")
+    change(page, "a", state="js:fakeEdit({target: 'Paris', status: 'editing'})")
+    expect(apply).to_be_focused()
+
+
+# --- the heatmap ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_traced_yet(page):
+    heatmap(page, "{}")
+    expect(page.get_by_test_id("factlens-empty")).to_have_text("Press Trace to see where the model keeps this fact.")
+    expect(page.locator("canvas")).to_have_count(0)
+    change(page, "a", frame="js:fakeFrame()")
+    expect(page.get_by_test_id("factlens-empty")).to_be_hidden()
+    expect(page.locator("canvas")).to_have_count(3)
+
+
+def test_the_page_says_what_is_drawn(page):
+    heatmap(page, "fakeFrame({run: 7, share: 3 / 7, suggested: {kind: 'mlp', token: 5, layer: 2}})", busy=True)
+    root = page.get_by_test_id("factlens-heatmap")
+    expect(root).to_have_attribute("data-complete", "false")
+    expect(root).to_have_attribute("data-run", "7")
+    expect(root).to_have_attribute("data-computed", str(3 * 3 * 8))
+    expect(root).to_have_attribute("data-lm-suppress-shortcuts", "true")
+    expect(page.get_by_test_id("factlens-heatmap-status")).to_have_text("Tracing: 72 of 168 cells.")
+    legend = page.get_by_test_id("factlens-legend")
+    expect(legend).to_contain_text("corrupted 4 %")
+    expect(legend).to_contain_text("clean 93 %")
+    expect(legend).to_contain_text("not computed")
+    expect(page.get_by_test_id("factlens-suggestion")).to_have_text("Suggested: layer 2 · MLP · token “down”.")
+    expect(root).to_contain_text("it does not prove where to edit (Hase et al. 2023)")
+    expect(page.locator("[data-kind=state] .fl-label.fl-subject")).to_have_text(["The*", "·Space*", "·Needle*"])
+    expect(page.locator("[data-kind=state] .fl-label").last).to_have_text("(last)town")
+    expect(page.locator("[data-kind=mlp] .fl-labels")).to_be_hidden()  # side by side, the rows are shared
+
+    change(page, "a", frame="js:fakeFrame({run: 7, share: 3 / 7, stopped: true})", busy=False)
+    expect(page.get_by_test_id("factlens-heatmap-status")).to_have_text("Stopped: hatched cells were not computed.")
+    change(page, "a", frame="js:fakeFrame({run: 7})")
+    expect(root).to_have_attribute("data-complete", "true")
+    expect(page.get_by_test_id("factlens-heatmap-status")).to_be_hidden()
+
+
+def test_cells_have_the_colour_of_their_value_and_nan_is_hatched(page):
+    heatmap(page, "fakeFrame({share: 2 / 7})")
+    assert len(pixels(page, "state", 6, 7)) == 1  # computed: one flat colour
+    assert len(pixels(page, "state", 0, 0)) > 1  # not computed: a texture
+    page.evaluate("""() => {
+        const frame = fakeFrame({run: 2});
+        const grid = new Float32Array(3 * 7 * 8).fill(0.04);
+        grid[(1 * 7 + 2) * 8 + 5] = 0.93;      // mlp, token 2, layer 5
+        grid[(1 * 7 + 2) * 8 + 6] = 0.999;     // above the clean run: clamped
+        grid[(1 * 7 + 2) * 8 + 4] = 0.001;     // below the corrupted run: clamped
+        // A manager may hand out a view into a larger buffer.
+        const bytes = new Uint8Array(grid.byteLength + 12);
+        bytes.set(new Uint8Array(grid.buffer), 6);
+        frame.grid = new DataView(bytes.buffer, 6, grid.byteLength);
+        models.a.put('frame', frame);
+        return frames();
+    }""")
+    low, high = pixels(page, "mlp", 0, 0), pixels(page, "mlp", 2, 5)
+    assert low == ["255,255,255"]  # nothing restored looks like the page
+    assert len(high) == 1
+    assert high != low
+    assert pixels(page, "mlp", 2, 6) == high
+    assert pixels(page, "mlp", 2, 4) == low
+    assert pixels(page, "mlp", 5, 2) == low  # rows and columns are not swapped
+
+
+def test_light_and_dark_and_palettes_are_painted_differently(page):
+    heatmap(page)
+    light = pixels(page, "mlp", 2, 2), pixels(page, "mlp", 4, 0)
+    assert page.get_by_test_id("factlens-heatmap").get_attribute("data-theme") == "light"
+    page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    expect(page.get_by_test_id("factlens-heatmap")).to_have_attribute("data-theme", "dark")
+    page.evaluate("frames()")
+    dark = pixels(page, "mlp", 2, 2), pixels(page, "mlp", 4, 0)
+    assert light[0] != dark[0]
+    assert light[1] != dark[1]
+
+    page.get_by_role("button", name="colour-blind safe").click()
+    page.evaluate("frames()")
+    assert pixels(page, "mlp", 2, 2) != dark[0]
+    expect(page.get_by_role("button", name="colour-blind safe")).to_have_attribute("aria-pressed", "true")
+    page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    expect(page.get_by_test_id("factlens-heatmap")).to_have_attribute("data-theme", "light")
+
+
+def test_hover_tells_the_cell_without_the_kernel(page):
+    record_gestures(page)
+    heatmap(page)
+    tooltip = page.get_by_test_id("factlens-tooltip")
+    expect(tooltip).to_be_hidden()
+    page.mouse.move(*point(page, "mlp", 2, 2))
+    lines = tooltip.locator("> *").all_inner_texts()
+    assert lines[0] == "Layer 2 · MLP"
+    assert lines[1] == "token “ Needle” (id 102)"
+    assert re.fullmatch(r"probability 0\.\d\d \(\d+ %\)", lines[2])
+    assert re.fullmatch(r"\d+ % restored", lines[3])
+    assert lines[4] == "restored: layers 1 to 3"
+    window = page.locator("[data-kind=mlp]").get_by_test_id("factlens-window")
+    assert (window.get_attribute("data-first"), window.get_attribute("data-last")) == ("1", "3")
+    page.mouse.move(*point(page, "state", 6, 7))
+    expect(tooltip).to_contain_text("restored: layer 7")
+    box, root = tooltip.bounding_box(), page.get_by_test_id("factlens-heatmap").bounding_box()
+    assert root["x"] <= box["x"]
+    assert box["x"] + box["width"] <= root["x"] + root["width"]
+    page.mouse.move(0, 0)
+    expect(tooltip).to_be_hidden()
+    assert page.evaluate("[gestures, models.a.sent]") == [[], []]
+
+
+def test_click_selects_the_cell_under_the_pointer(page):
+    record_gestures(page)
+    heatmap(page)
+    page.mouse.click(*point(page, "attn", 5, 6))
+    wanted = {"kind": "attn", "token": 5, "layer": 6}
+    assert page.evaluate("gestures") == [{"lens": "lens-1", "name": "select", **wanted}]
+    assert page.evaluate("models.a.sent") == []  # never on the comm that receives grids
+    column = page.locator("[data-kind=attn]").get_by_test_id("factlens-selected-column")
+    expect(column).to_have_class(re.compile("fl-tentative"))  # at once, before Python's word
+    line, live = page.get_by_test_id("factlens-selection"), page.get_by_test_id("factlens-live")
+    expect(line).to_contain_text("Layer 6 · attention · token “down” chosen; waiting for the kernel.")
+    assert live.inner_text() == ""
+
+    change(page, "a", selection=wanted)
+    expect(column).not_to_have_class(re.compile("fl-tentative"))
+    sentence = re.compile(
+        r"Layer 6 · attention · token “down” selected \(0\.\d\d, −?\d+ % restored\)\. "
+        r"ROME edits the MLP of that layer: an edit will change the MLP of layer 6\."
+    )
+    expect(line).to_have_text(sentence)
+    expect(live).to_have_text(sentence)
+    expect(live).to_have_attribute("aria-live", "polite")
+    # The column is outlined in every panel, the cell in its own.
+    for kind in ("state", "mlp", "attn"):
+        panel = page.locator(f"[data-kind={kind}]")
+        expect(panel.get_by_test_id("factlens-selected-column")).to_be_visible()
+        expect(panel.get_by_test_id("factlens-selected-cell")).to_be_visible(visible=kind == "attn")
+    outline = column.bounding_box()
+    canvas = page.locator("[data-kind=attn] canvas").bounding_box()
+    assert outline["height"] == pytest.approx(canvas["height"])
+    assert outline["x"] == pytest.approx(canvas["x"] + 6 * canvas["width"] / 8)
+
+    change(page, "a", selection={"kind": "mlp", "token": 2, "layer": 1})
+    sentence = r"^Layer 1 · MLP · token “Needle” selected \(.*\)\. An edit will change the MLP of layer 1\.$"
+    expect(line).to_have_text(re.compile(sentence))
+    change(page, "a", selection=None)
+    expect(column).to_be_hidden()
+
+
+def test_a_heatmap_used_alone_sends_its_own_gesture(page):
+    record_gestures(page)
+    heatmap(page, lens="")
+    page.mouse.click(*point(page, "mlp", 2, 3))
+    page.mouse.click(*point(page, "state", 6, 0))
+    assert page.evaluate("gestures") == []
+    assert page.evaluate("models.a.sent") == [
+        {"type": "gesture", "id": 1, "name": "select", "kind": "mlp", "token": 2, "layer": 3},
+        {"type": "gesture", "id": 2, "name": "select", "kind": "state", "token": 6, "layer": 0},
+    ]
+
+
+def test_keyboard_and_what_a_screen_reader_is_told(page):
+    record_gestures(page)
+    heatmap(page, selection={"kind": "mlp", "token": 2, "layer": 2})
+    grid, cursor = page.get_by_role("grid"), page.get_by_role("gridcell")
+    expect(grid).to_have_attribute("aria-rowcount", "7")
+    expect(grid).to_have_attribute("aria-colcount", "24")
+    expect(cursor).to_have_count(1)
+
+    def there(label, row, column):
+        expect(cursor).to_be_focused()
+        expect(cursor).to_have_attribute("aria-label", re.compile(label))
+        expect(page.get_by_role("row")).to_have_attribute("aria-rowindex", str(row))
+        expect(cursor).to_have_attribute("aria-colindex", str(column))
+
+    # One stop of Tab: two palette buttons, the table button, then the grid, then out.
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    there(r"^token Needle, subject, layer 2, MLP, 0\.\d\d, \d+ percent restored$", 3, 8 + 3)
+    expect(cursor).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_test_id("factlens-tooltip")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("factlens-tooltip")).to_be_hidden()
+    page.keyboard.press("ArrowRight")
+    there("layer 3, MLP", 3, 8 + 4)
+    expect(cursor).to_have_attribute("aria-selected", "false")
+    page.keyboard.press("ArrowDown")
+    there("^token is, layer 3, MLP", 4, 8 + 4)
+    page.keyboard.press("PageDown")
+    there("^token is, layer 3, attention", 4, 16 + 4)
+    page.keyboard.press("Control+End")
+    there("^token town, last, layer 7, attention", 7, 24)
+    page.keyboard.press("Home")
+    there("layer 0, attention", 7, 17)
+    page.keyboard.press("Enter")
+    page.keyboard.press("PageUp")
+    page.keyboard.press("Space")
+    chosen = [(g["name"], g["kind"], g["token"], g["layer"]) for g in page.evaluate("gestures")]
+    assert chosen == [("select", "attn", 6, 0), ("select", "mlp", 6, 0)]
+    page.keyboard.press("Tab")
+    expect(cursor).not_to_be_focused()
+
+
+def test_only_handled_keys_are_kept_from_the_notebook(page):
+    heatmap(page)
+    page.evaluate("() => { window.keys = []; document.addEventListener('keydown', (e) => keys.push(e.key)); }")
+    page.get_by_test_id("factlens-cursor").focus()
+    for key in ("ArrowDown", "End", "Enter", "b", "Escape", "Escape"):
+        page.keyboard.press(key)
+    assert page.evaluate("keys") == ["b", "Escape"]  # the first Escape closed the tooltip
+
+
+def test_the_focus_and_the_cursor_survive_streaming(page):
+    heatmap(page, "fakeFrame({share: 2 / 7})", busy=True)
+    page.get_by_test_id("factlens-cursor").focus()
+    page.keyboard.press("Control+Home")
+    cursor = page.get_by_test_id("factlens-cursor")
+    expect(cursor).to_have_attribute("aria-label", "token The, subject, layer 0, hidden state, not computed")
+    change(page, "a", frame="js:fakeFrame({share: 1})")
+    expect(cursor).to_be_focused()
+    expect(cursor).to_have_attribute("aria-label", re.compile(r"^token The, subject, layer 0, hidden state, 0\.\d\d"))
+
+
+def test_late_frames_of_a_replaced_run_are_dropped(page):
+    heatmap(page, "fakeFrame({run: 5})")
+    root = page.get_by_test_id("factlens-heatmap")
+    change(page, "a", frame="js:fakeFrame({run: 4, share: 1 / 7})")
+    expect(root).to_have_attribute("data-run", "5")
+    expect(root).to_have_attribute("data-computed", "168")
+    change(page, "a", frame="js:fakeFrame({run: 6, share: 1 / 7})")
+    expect(root).to_have_attribute("data-run", "6")
+    expect(root).to_have_attribute("data-computed", "24")
+
+
+def test_many_frames_between_two_refreshes_are_drawn_once(page):
+    heatmap(page)
+    drawn = page.evaluate("""async () => {
+        let count = 0;
+        const proto = CanvasRenderingContext2D.prototype, original = proto.createPattern;
+        proto.createPattern = function (...args) { count += 1; return original.apply(this, args); };
+        for (let run = 2; run < 52; run += 1) models.a.put('frame', fakeFrame({run}));
+        await frames(3);
+        return count;
+    }""")
+    assert 3 <= drawn <= 6  # once, or twice, for three panels
+    expect(page.get_by_test_id("factlens-heatmap")).to_have_attribute("data-run", "51")
+
+
+def test_the_table_holds_every_number(page):
+    heatmap(page, "fakeFrame({share: 2 / 7})")
+    table = page.get_by_test_id("factlens-table")
+    expect(table).to_be_hidden()
+    toggle = page.get_by_test_id("factlens-table-toggle")
+    toggle.click()
+    expect(toggle).to_have_attribute("aria-pressed", "true")
+    expect(table.locator("table")).to_have_count(3)
+    rows = table.locator("table[data-kind=state] tbody tr")
+    expect(rows).to_have_count(7)
+    assert rows.nth(0).locator("td").all_inner_texts() == ["–"] * 8
+    assert all(re.fullmatch(r"0\.\d+", value) for value in rows.nth(6).locator("td").all_inner_texts())
+    expect(rows.nth(6).locator("th")).to_have_attribute("scope", "row")
+    change(page, "a", frame="js:fakeFrame()")
+    assert "–" not in rows.nth(0).locator("td").all_inner_texts()
+    toggle.click()
+    expect(page.locator("[data-kind=mlp] canvas")).to_be_visible()
+
+
+def test_it_follows_the_width_and_scrolls_by_itself(page):
+    heatmap(page, "fakeFrame({layers: 48})")
+    panels = page.locator(".fl-panels")
+    expect(panels).to_have_attribute("data-layout", "stack")
+    page.set_viewport_size({"width": 420, "height": 800})
+    page.evaluate("frames(3)")
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0  # the page does not scroll sideways
+    inside = page.locator(".fl-scroll").evaluate("(n) => [n.clientWidth, n.scrollWidth]")
+    assert inside[1] > inside[0]
+    page.get_by_test_id("factlens-cursor").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    cell = page.get_by_test_id("factlens-cursor").bounding_box()
+    assert cell["x"] >= 0  # scrolled into view
+    assert cell["x"] + cell["width"] <= 420
+    change(page, "a", frame="js:fakeFrame({run: 2})")
+    page.set_viewport_size({"width": 1200, "height": 800})
+    expect(panels).to_have_attribute("data-layout", "side")
+
+
+def test_it_waits_for_a_width(page):
+    page.evaluate("document.querySelector('#a').style.display = 'none'")
+    heatmap(page)
+    assert page.locator("[data-kind=mlp] canvas").get_attribute("data-cell-width") is None
+    page.evaluate("document.querySelector('#a').style.display = ''")
+    page.evaluate("frames(3)")
+    assert float(page.locator("[data-kind=mlp] canvas").get_attribute("data-cell-width")) > 20
+
+
+def test_a_theme_change_is_painted_even_when_the_page_is_hidden_for_that_moment(page):
+    """As JupyterLab does it: hidden when the repaint is due, visible again before the frame ends."""
+    heatmap(page)
+    light = pixels(page, "mlp", 2, 2)
+    page.evaluate("""async () => {
+        const box = document.querySelector('#a');
+        requestAnimationFrame(() => { box.style.display = 'none'; });
+        document.body.dataset.jpThemeLight = 'false';
+        await Promise.resolve();
+        requestAnimationFrame(() => { box.style.display = ''; });
+        await frames(4);
+    }""")
+    assert pixels(page, "mlp", 2, 2) != light
+
+
+def test_crisp_on_a_dense_screen(browser, server):
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, device_scale_factor=2)
+    page = context.new_page()
+    page.goto(f"{server}/blank")
+    page.evaluate("""async () => {
+        const { MockModel, fakeFrame, mount } = await import('/js/preview/mock.js');
+        const model = new MockModel({lens: '', frame: fakeFrame(), selection: null, busy: false});
+        await mount('heatmap', model, document.querySelector('#a'));
+    }""")
+    width, css = page.locator("[data-kind=mlp] canvas").evaluate("(c) => [c.width, c.getBoundingClientRect().width]")
+    assert width == pytest.approx(2 * css)
+    context.close()
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+WIDGETS = {
+    "gestures": {},
+    "locate": {"state": "js:fakeLocate()"},
+    "heatmap": {"frame": "js:fakeFrame()", "selection": None, "busy": False},
+    "edit": {"state": "js:fakeEdit()"},
+}
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_cleanup_leaves_nothing(page, name):
+    session = page.context.new_cdp_session(page)
+
+    def listeners():
+        counts = {}
+        for target in ("document", "document.body"):
+            handle = session.send("Runtime.evaluate", {"expression": target})["result"]["objectId"]
+            counts[target] = len(session.send("DOMDebugger.getEventListeners", {"objectId": handle})["listeners"])
+        return counts
+
+    before = listeners()
+    for _ in range(3):
+        put(page, name, "a", **WIDGETS[name])
+        assert page.evaluate("models.a.listenerCount") > 0
+        page.evaluate("() => { window.root = new WeakRef(document.querySelector('#a').firstElementChild); ends.a(); }")
+        assert page.evaluate("models.a.listenerCount") == 0
+        assert page.locator("#a").evaluate("(n) => n.childNodes.length") == 0
+    assert listeners() == before
+    # Once the test itself forgets the widget, nothing in the page holds its nodes: no observer, timer or listener.
+    page.evaluate("""() => {
+        document.querySelector('#a').replaceWith(document.createElement('div'));
+        ends = {};
+        models = {};
+    }""")
+    page.wait_for_timeout(350)  # the second look at the theme
+    session.send("HeapProfiler.collectGarbage")
+    assert page.evaluate("root.deref() === undefined")
+
+
+def test_after_cleanup_gestures_are_not_sent(page):
+    put(page, "gestures")
+    page.evaluate("""() => {
+        ends.a();
+        document.dispatchEvent(new CustomEvent('factlens:gesture', {detail: {lens: 'lens-1', name: 'undo'}}));
+    }""")
+    assert page.evaluate("models.a.sent") == [{"type": "hello"}]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_is_readable_in_both_themes(page, theme):
+    """WCAG AA, measured on what the browser resolves: every text against the background it stands on."""
+    page.evaluate(f"document.body.dataset.jpThemeLight = '{'true' if theme == 'light' else 'false'}'")
+    error = "{title: 'T', text: 'x'}"
+    put(page, "locate", "a", state=f"js:fakeLocate({{edits: 1, status: 'tracing', message: 'm', error: {error}}})")
+    heatmap(page, "fakeFrame({share: 0.5, suggested: {kind: 'mlp', token: 2, layer: 2}})", "b")
+    put(page, "edit", "c", state="js:fakeEdit({edits: [{label: 'a', method: 'rome', layer: 1}]})")
+    page.evaluate("frames()")
+    poor = page.evaluate("""() => {
+        const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+        const over = (css, under) => {
+            canvas.fillStyle = `rgb(${under.join()})`; canvas.fillRect(0, 0, 1, 1);
+            canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1);
+            return [...canvas.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+        };
+        const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+        const light = (c) => {
+            const [r, g, b] = c.map((v) => linear(v / 255));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const ground = (node) =>
+            node ? over(getComputedStyle(node).backgroundColor, ground(node.parentElement)) : [255, 255, 255];
+        const poor = [];
+        for (const node of document.querySelectorAll('.factlens *')) {
+            const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+            // The dots that stand for spaces are dim on purpose: they are marks, not text.
+            if (!own || !node.checkVisibility() || node.closest('.fl-sr, .fl-dim')) continue;
+            const under = ground(node), text = over(getComputedStyle(node).color, under);
+            const [a, b] = [light(text), light(under)].sort((x, y) => y - x);
+            const ratio = (a + 0.05) / (b + 0.05);
+            if (ratio < 4.5) poor.push([node.className, node.textContent.slice(0, 30), ratio.toFixed(2)]);
+        }
+        return poor;
+    }""")
+    assert poor == []
+
+
+def test_whatever_can_have_the_focus_keeps_the_notebooks_shortcuts_away(page):
+    """On the focused element itself: JupyterLab's "a", "b" and "d d" match on ":focus" before they look further up."""
+    put(page, "locate", "a", state="js:fakeLocate()")
+    heatmap(page, at="b")
+    put(page, "edit", "c", state="js:fakeEdit()")
+    page.get_by_test_id("factlens-table-toggle").focus()
+    seen = set()
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        inside, kept, name = page.evaluate("""() => {
+            const n = document.activeElement;
+            const name = n.dataset.testid ?? n.textContent;
+            return [!!n.closest('.factlens'), n.hasAttribute('data-lm-suppress-shortcuts'), name];
+        }""")
+        assert kept or not inside, name
+        seen.add(name)
+    assert {"factlens-cursor", "factlens-trace", "factlens-prompt", "factlens-apply", "by kind"} <= seen
+
+
+def test_buttons_are_large_enough(page):
+    put(page, "locate", "a", state="js:fakeLocate()")
+    heatmap(page, at="b")
+    put(page, "edit", "c", state="js:fakeEdit()")
+    for control in page.locator(".factlens button, .factlens input").all():
+        box = control.bounding_box()
+        assert box["height"] >= 24
+        assert box["width"] >= 24
+
+
+@pytest.mark.parametrize("name", ["gestures.js", "locate.js", "heatmap.js", "edit.js", "factlens.css"])
+def test_bundles_are_small_and_load_nothing(name):
+    source = (STATIC / name).read_text(encoding="utf-8")
+    assert len(source.encode()) < 60_000
+    loads = r"https?://|//#\s*sourceMappingURL|@import|\bimport\s*\(|\bfrom\s*[\"']"
+    assert not re.search(rf"{loads}|innerHTML|insertAdjacentHTML", source)
+    if name.endswith(".js"):
+        assert re.search(r"export\s*\{\s*\w+ as default\s*\}", source)
