@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -57,7 +59,8 @@ def load(
     elif Path(source).expanduser().exists():
         source = str(Path(source).expanduser())
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-    module = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype or "auto")
+    with _quietly(str(name) == ATLAS):
+        module = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype or "auto")
     module.to(device or _best_device())
     model = wrap(module, tokenizer, name=str(name), family=family)
     if str(name) == ATLAS:
@@ -117,6 +120,21 @@ def _has(module: torch.nn.Module, path: str) -> bool:
     except AttributeError:
         return False
     return True
+
+
+@contextmanager
+def _quietly(quiet: bool) -> Iterator[None]:
+    """Show no progress bar for a model that loads in a blink."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    if quiet:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if quiet and shown:
+            logging.enable_progress_bar()
 
 
 def _best_device() -> torch.device:

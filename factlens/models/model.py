@@ -197,8 +197,9 @@ class Model:
         return ids, option_ids
 
     def token(self, token_id: int) -> str:
-        """Return the text of one token, leading space included."""
-        return str(self.tokenizer.decode([token_id]))
+        """Return the text of one token, leading space included; half a character as the tokenizer spells it."""
+        text = str(self.tokenizer.decode([token_id]))
+        return str(self.tokenizer.convert_ids_to_tokens(token_id)) if "\ufffd" in text else text
 
     def next_token(self, prompt: str) -> Tensor:
         """Return the probability of every token after a prompt, ``(vocabulary,)``, float32, on the CPU.

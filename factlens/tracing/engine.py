@@ -17,8 +17,12 @@ from factlens.models.encoding import Encoding
 from factlens.tracing.corruption import draw_noise, spread_of_noise
 from factlens.tracing.result import KINDS, Trace, label_samples
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
-from factlens.tracing.sweep import cells_of_row, sweep, within_budget
+from factlens.tracing.sweep import cells_of_row, in_parts, sweep
 from factlens.tracing.windows import default_window
+
+# FLOPs of one sweep, roughly: a fraction of a second on two cores, and on an accelerator.
+_CPU_SWEEP = 20 * 10**9
+_GPU_SWEEP = 5 * 10**12
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,9 @@ def stream(
     trace = _start(model, fact, encoding, runs, kinds, noise_level=level, seed=seed, window=window)
     yield Update(trace, None, _progress(trace))
     cells = cells_of_row(kinds, window, model.n_layers)
-    rows = _rows_within(memory, model, runs)
+    at_once = _cells_within(memory, model, runs)
     for token in _telling_order(encoding):
-        queue = list(within_budget(cells, rows))
+        queue = list(in_parts(cells, at_once))
         while queue:
             part = queue.pop(0)
             with model.exclusive():
@@ -123,8 +127,8 @@ def stream(
                 except torch.OutOfMemoryError:
                     if len(part) == 1:
                         raise
-                    rows = len(part) // 2
-                    queue = [half for whole in [part, *queue] for half in within_budget(whole, rows)]
+                    at_once = len(part) // 2
+                    queue = [half for whole in [part, *queue] for half in in_parts(whole, at_once)]
                     continue
                 scores = logits.softmax(-1)[..., trace.answer_id].cpu().numpy()
             for cell, score in zip(part, scores, strict=True):
@@ -191,7 +195,7 @@ def _start(model: Model, fact: Fact, encoding: Encoding, runs: Runs, kinds: tupl
     """Return a trace with everything that is known after the clean and the corrupted run."""
     answer = int(runs.clean.argmax())
     high = float(runs.clean.softmax(-1)[answer])
-    low = runs.corrupted.softmax(-1)[:, answer].cpu().numpy()
+    low = runs.corrupted.softmax(-1)[:, answer].contiguous().cpu().numpy()
     values = np.full((len(kinds), len(encoding.ids), model.n_layers, runs.samples), np.nan, np.float32)
     # Left of the subject the corrupted run is the clean run: restoring a state there changes nothing.
     values[:, : encoding.subject_range[0]] = low
@@ -227,13 +231,16 @@ def _progress(trace: Trace) -> float:
     return float(np.isfinite(trace.samples.values[..., 0]).mean())
 
 
-def _rows_within(memory: int | None, model: Model, runs: Runs) -> int:
-    """How many cells one sweep can carry: an estimate of a cell's activations against the memory to spare."""
+def _cells_within(memory: int | None, model: Model, runs: Runs) -> int:
+    """How many cells one sweep takes on: as many as memory allows, and no more than keep Stop within reach.
+
+    Both limits are estimates from shapes, never from clocks, so that a trace is split alike every time.
+    """
+    on_cpu = model.device.type == "cpu"
     if memory is None:
-        if model.device.type == "cuda":
-            memory = int(torch.cuda.mem_get_info(model.device)[0] * 0.5)
-        else:
-            memory = 2**30
+        memory = int(torch.cuda.mem_get_info(model.device)[0] * 0.5) if model.device.type == "cuda" else 2**30
     vocabulary = runs.clean.shape[-1]
-    per_cell = runs.samples * (runs.tokens * 16 * model.width + 3 * vocabulary) * 4
-    return max(1, memory // per_cell)
+    floats = runs.samples * (runs.tokens * 16 * model.width + 3 * vocabulary)
+    weights = sum(parameter.numel() for parameter in model.blocks[0].parameters()) * model.n_layers
+    flops = 2 * weights * runs.samples * runs.tokens
+    return max(1, min(memory // (4 * floats), (_CPU_SWEEP if on_cpu else _GPU_SWEEP) // flops))

@@ -163,7 +163,7 @@ def _prefix(runs: Runs, token: int) -> DynamicCache:
     return cache
 
 
-def within_budget(cells: Sequence[Cell], rows: int) -> Iterator[Sequence[Cell]]:
-    """Split the cells of a row into sweeps of at most `rows` cells; later ones start at later layers."""
-    for i in range(0, len(cells), rows):
-        yield cells[i : i + rows]
+def in_parts(cells: Sequence[Cell], at_once: int) -> Iterator[Sequence[Cell]]:
+    """Split the cells of a row into sweeps of at most `at_once`; later ones start at later layers."""
+    for i in range(0, len(cells), at_once):
+        yield cells[i : i + at_once]

@@ -27,7 +27,7 @@ class AnswerBars(w.VBox):
         )
         axes = [
             bq.Axis(scale=self._x, grid_lines="none"),
-            bq.Axis(scale=self._y, orientation="vertical", tick_format=".0%", num_ticks=5, label="probability"),
+            bq.Axis(scale=self._y, side="left", tick_format=".0%", num_ticks=5, label="probability"),
         ]
         self.figure = bq.Figure(
             marks=[self._bars],
@@ -43,14 +43,14 @@ class AnswerBars(w.VBox):
     def show(self, comparison: Sequence[tuple[str, float, float]]) -> None:
         """Show candidates as ``(text, probability before, probability now)``; nothing is drawn without any."""
         if not comparison:
-            self.children = ()  # type: ignore[assignment]
+            self.set_trait("children", ())
             return
-        labels = [_label(text) for text, _, _ in comparison]
+        labels = _unique([_label(text) for text, _, _ in comparison])
         with self._bars.hold_sync():
             self._bars.x = labels
             self._bars.y = [[before for _, before, _ in comparison], [after for _, _, after in comparison]]
         if not self.children:
-            self.children = [self.figure]
+            self.set_trait("children", (self.figure,))
 
     @property
     def values(self) -> dict[str, tuple[float, float]]:
@@ -65,3 +65,11 @@ def _label(text: str) -> str:
     """Return a token's text for an axis: its space trimmed, white space and control characters shown."""
     text = text.strip(" ") or "␣"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _unique(labels: list[str]) -> list[str]:
+    # “Paris” with and without its space read the same, and an ordinal axis would join their bars.
+    return [
+        label if labels.count(label) == 1 else f"{label} ({labels[:i].count(label) + 1})"
+        for i, label in enumerate(labels)
+    ]

@@ -76,9 +76,11 @@ class Lens(w.VBox):
 
     def close(self) -> None:
         """Stop what is running, end the worker thread, and take the lens off the page."""
-        self.session.close()
-        for part in (self.gestures, self.locate, self.heatmap, self.editor, self.bars):
-            part.close()
+        # Also called by the garbage collector, on a lens whose constructor has raised.
+        if "session" in vars(self):
+            self.session.close()
+            for part in (self.gestures, self.locate, self.heatmap, self.editor, self.bars):
+                part.close()
         super().close()
 
     def _gesture(self, name: str, payload: dict[str, Any]) -> None:

@@ -38,11 +38,17 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
 
 
 def _suggested(trace: Trace) -> dict[str, Any] | None:
-    """Return the MLP cell with the largest effect at the subject's last token, once that row is known."""
+    """Return the MLP cell with the largest effect at the subject's last token, where ROME takes its key.
+
+    None before that row is known, and None when even that effect is less than a tenth of the total: a fact that is
+    not read there suggests no layer.
+    """
     if "mlp" not in trace.kinds:
         return None
     token = trace.subject_range[1] - 1
     row = trace.scores.sel(kind="mlp").values[token]
     if np.isnan(row).any():
+        return None
+    if row.max() - trace.low < 0.1 * trace.total_effect:
         return None
     return {"kind": "mlp", "token": token, "layer": int(row.argmax())}

@@ -58,7 +58,7 @@ def test_eager_attention_gets_an_additive_mask() -> None:
 def test_a_split_batch_changes_no_number(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, fact = small_model("gpt2"), FACTS["subject in the middle"]
     whole = fl.trace(model, fact, samples=4, noise_level=0.3)
-    monkeypatch.setattr("factlens.tracing.engine._rows_within", lambda *_: cells)
+    monkeypatch.setattr("factlens.tracing.engine._cells_within", lambda *_: cells)
     split = fl.trace(model, fact, samples=4, noise_level=0.3)
     np.testing.assert_allclose(split.samples.values, whole.samples.values, atol=1e-6)
 

@@ -1,0 +1,70 @@
+"""What holds for every test: no network, no user's cache, few threads, fast tests first, and no silent skips."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import factlens as fl
+
+THREADS = str(min(4, os.cpu_count() or 1))
+# Before torch is imported anywhere, and inherited by the kernels and commands that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", THREADS)
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["FACTLENS_CACHE"] = tempfile.mkdtemp(prefix="factlens-cache-")
+
+E2E = Path(__file__).parent / "e2e"
+#: With this set (make test sets it) a test that skips itself has failed, unless it is marked gpu.
+NO_SKIP = os.environ.get("FACTLENS_NO_SKIP") == "1"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep torch from starting more threads than there are cores to share."""
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the browser tests last.
+
+    They are the slow ones, and Playwright keeps an event loop running on this thread from its first test on.
+    """
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+    items.sort(key=lambda item: (E2E in item.path.parents) + bool(item.get_closest_marker("browser")))
+
+
+@pytest.fixture(scope="session")
+def shared_atlas() -> fl.Model:
+    """Load the shipped model once."""
+    return fl.load("atlas", device="cpu")
+
+
+@pytest.fixture
+def atlas(shared_atlas: fl.Model) -> Iterator[fl.Model]:
+    """The shipped model; a test that leaves it edited has failed."""
+    yield shared_atlas
+    left = shared_atlas.edits
+    while shared_atlas.edits:
+        shared_atlas.undo()
+    assert left == (), "the test left its edits on the shared model"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Turn a skip into a failure where nothing may be skipped."""
+    report: pytest.TestReport = yield  # type: ignore[misc]
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("gpu") is None:
+        report.outcome = "failed"
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.longrepr = f"skipped, which make test does not allow: {reason}"
+    return report  # type: ignore[return-value]

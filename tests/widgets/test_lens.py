@@ -1,0 +1,223 @@
+"""A lens without a browser: what it sends, what it accepts, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import factlens as fl
+from factlens.widgets.bars import AnswerBars
+from factlens.widgets.base import STATIC
+from factlens.widgets.gestures import Gestures, _follow_the_sender
+from factlens.widgets.wire import frame_of
+from tests.support import small_model
+
+FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")
+
+
+@pytest.fixture
+def lens() -> Iterator[fl.Lens]:
+    lens = fl.Lens(small_model("gpt2"), FACT)
+    yield lens
+    lens.close()
+
+
+def gesture(lens: fl.Lens, name: str, **payload: object) -> list[dict]:
+    """Deliver a message as the browser would; return what is answered on the gestures' comm."""
+    sent: list[dict] = []
+    lens.gestures.send = lambda content, buffers=None: sent.append(content)
+    lens.gestures._handle_custom_msg({"type": "gesture", "id": 7, "name": name, **payload}, [])
+    return sent
+
+
+def grid_of(frame: dict) -> np.ndarray:
+    shape = (len(frame["kinds"]), len(frame["tokens"]), frame["layers"])
+    return np.frombuffer(frame["grid"], "<f4").reshape(shape)
+
+
+def test_every_part_belongs_to_the_lens_and_has_its_module(lens: fl.Lens) -> None:
+    parts = [lens.gestures, lens.locate, lens.heatmap, lens.editor]
+    assert len({part.lens for part in parts}) == 1
+    assert parts[0].lens
+    assert list(lens.children[:4]) == parts
+    for part in parts:
+        assert "export" in str(part._esm)
+        assert len(str(part._esm)) < 60_000
+    assert {"gestures.js", "heatmap.js", "locate.js", "edit.js"} <= {path.name for path in STATIC.iterdir()}
+
+
+def test_a_traced_fact_reaches_the_heatmap_and_only_the_heatmap(lens: fl.Lens) -> None:
+    assert lens.heatmap.frame == {}
+    streamed: list[str] = []
+    lens.gestures.send_state = lambda *_: streamed.append("state")  # type: ignore[method-assign]
+    sent = gesture(lens, "trace", prompt=FACT.prompt, subject=FACT.subject)
+    assert sent == [{"type": "ack", "id": 7}]
+    assert lens.session.wait(30)
+    frame = lens.heatmap.frame
+    assert frame["complete"]
+    np.testing.assert_array_equal(grid_of(frame), lens.trace.scores.values)
+    assert [token["subject"] for token in frame["tokens"]] == list(lens.trace.samples["subject"].values)
+    assert frame["suggested"]["token"] == lens.trace.subject_range[1] - 1
+    assert lens.heatmap.busy is False
+    assert streamed == []
+    json.dumps({key: value for key, value in frame.items() if key != "grid"})
+
+
+def test_frames_of_a_growing_trace_mark_what_is_missing() -> None:
+    model = small_model("gpt2")
+    updates = fl.stream(model, FACT, samples=2, noise_level=0.3)
+    first = frame_of(next(updates).trace, run=1)
+    assert not first["complete"]
+    assert first["suggested"] is None
+    assert np.isnan(grid_of(first)).any()
+    assert np.isfinite(grid_of(first)).any(), "tokens left of the subject are known at once"
+    frames = [frame_of(update.trace, run=1) for update in updates]
+    assert frames[0]["suggested"] is not None, "the subject's last token comes first"
+    missing = [int(np.isnan(grid_of(frame)).sum()) for frame in [first, *frames]]
+    assert missing == sorted(missing, reverse=True)
+    assert missing[-1] == 0
+
+
+def test_select_is_a_trait_both_ways(lens: fl.Lens) -> None:
+    lens.start()
+    lens.session.wait(30)
+    seen = []
+    lens.observe(lambda change: seen.append(change.new), "selection")
+    gesture(lens, "select", kind="mlp", token=4, layer=3)
+    cell = {"kind": "mlp", "token": 4, "layer": 3}
+    assert lens.selection == lens.heatmap.selection == seen[-1] == cell
+    assert lens.editor.state["layer"] == 3
+    lens.selection = {"kind": "attn", "token": 1, "layer": 0}
+    assert lens.heatmap.selection == {"kind": "attn", "token": 1, "layer": 0}
+    assert lens.editor.state["layer"] == 0
+
+
+def test_apply_and_undo(lens: fl.Lens) -> None:
+    gesture(lens, "apply", target="Rome", layer=2)
+    assert lens.session.wait(60)
+    assert lens.error is None
+    assert [edit.label for edit in lens.edits] == ["Eiffel Tower → Rome"]
+    assert lens.locate.state["edits"] == 1
+    assert lens.editor.state["edits"] == [{"label": "Eiffel Tower → Rome", "method": "rome", "layer": 2}]
+    assert "Rome" in repr(lens)
+    before, after = np.array(list(lens.bars.values.values())).T
+    assert not np.allclose(before, after)
+    gesture(lens, "undo")
+    assert lens.session.wait(30)
+    assert lens.edits == ()
+    assert "unedited" in repr(lens)
+    before, after = np.array(list(lens.bars.values.values())).T
+    np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        ("trace", {}),
+        ("trace", {"prompt": 3, "subject": "Rome"}),
+        ("trace", {"prompt": "x" * 100_000, "subject": "x"}),
+        ("trace", {"prompt": "<img src=x onerror=alert(1)> {}", "subject": ""}),
+        ("select", {"kind": "mlp", "token": 0, "layer": 0}),
+        ("select", {"kind": ["mlp"], "token": None}),
+        ("apply", {"target": None}),
+        ("apply", {"target": "Rome", "layer": {"a": 1}}),
+        ("apply", {"target": "Rome", "layer": 10**30}),
+        ("undo", {"extra": "words"}),
+        ("__init__", {}),
+        ("close", {}),
+    ],
+)
+def test_nonsense_from_the_page_is_an_error_and_nothing_else(lens: fl.Lens, name: str, payload: dict) -> None:
+    assert gesture(lens, name, **payload) == [{"type": "ack", "id": 7}]
+    assert lens.session.wait(10)
+    assert lens.error is not None
+    assert lens.error["text"]
+    assert lens.session.model.edits == ()
+    assert lens.trace is None
+    place = lens.error["place"]
+    shown = (lens.locate if place == "locate" else lens.editor).state["error"]
+    assert shown["text"] == lens.error["text"]
+
+
+@pytest.mark.parametrize("content", [None, [], "text", {}, {"type": "gesture"}, {"type": 3}])
+def test_malformed_messages_do_not_raise(lens: fl.Lens, content: object) -> None:
+    lens.gestures._handle_custom_msg(content, [])
+    assert lens.session.wait(5)
+    assert lens.session.model.edits == ()
+
+
+def test_hello_is_answered(lens: fl.Lens) -> None:
+    sent: list[dict] = []
+    lens.gestures.send = lambda content, buffers=None: sent.append(content)
+    lens.gestures._handle_custom_msg({"type": "hello"}, [])
+    assert sent == [{"type": "pong"}]
+
+
+def test_the_workaround_for_one_kernel_is_guarded() -> None:
+    class Plain:
+        pass
+
+    class Routing:
+        def _reply_subshell_for(self, _data, _default):
+            return "the shell that last sent"
+
+    plain, routing = Plain(), Routing()
+    _follow_the_sender(plain)
+    assert vars(plain) == {}
+    _follow_the_sender(routing)
+    assert routing._reply_subshell_for({}, "the shell that asked") == "the shell that asked"
+
+
+def test_a_heatmap_stands_alone() -> None:
+    trace = fl.trace(small_model("gpt2"), FACT, samples=2, noise_level=0.3)
+    heatmap = fl.Heatmap(trace)
+    heatmap._handle_custom_msg(
+        {"type": "gesture", "id": 1, "name": "select", "kind": "mlp", "token": 1, "layer": 2}, []
+    )
+    assert heatmap.selection == {"kind": "mlp", "token": 1, "layer": 2}
+    heatmap._handle_custom_msg(
+        {"type": "gesture", "id": 2, "name": "select", "kind": "mlp", "token": 1, "layer": 99}, []
+    )
+    assert heatmap.selection == {"kind": "mlp", "token": 1, "layer": 2}
+    with pytest.raises(Exception, match="no cell"):
+        heatmap.selection = {"kind": "mlp", "token": -1, "layer": 0}
+    assert len(repr(heatmap)) < 100
+
+
+def test_misspelt_traits_are_refused() -> None:
+    with pytest.raises(TypeError, match="selektion"):
+        fl.Heatmap(selektion=None)
+    with pytest.raises(TypeError, match=r"factlens.load"):
+        fl.Lens("gpt2", FACT)
+    with pytest.raises(TypeError):
+        Gestures(lambda *_: None, lense="x")
+
+
+def test_the_bundle_is_text_and_a_view_only(lens: fl.Lens) -> None:
+    assert set(lens._repr_mimebundle_()) <= {"text/plain", "application/vnd.jupyter.widget-view+json"}
+
+
+def test_bars_of_answers_that_read_the_same_stay_apart() -> None:
+    bars = AnswerBars()
+    bars.show([(" Paris", 0.5, 0.1), ("Paris", 0.2, 0.3), ("\n", 0.1, 0.0), (" ", 0.0, 0.1)])
+    assert bars.values == {
+        "Paris (1)": (0.5, 0.1),
+        "Paris (2)": (0.2, 0.3),
+        "\\n": (0.1, 0.0),
+        "␣": (0.0, 0.1),
+    }
+    bars.show([])
+    assert bars.values == {}
+
+
+def test_closing_leaves_no_thread_and_no_widget(lens: fl.Lens) -> None:
+    lens.start()
+    worker = lens.session._worker
+    lens.close()
+    worker.join(10)
+    assert not worker.is_alive()
+    assert lens.comm is None
+    assert lens.heatmap.comm is None
