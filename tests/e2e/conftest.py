@@ -1,0 +1,82 @@
+"""Servers and the browser are shared by all browser tests; every test gets a page and a kernel of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from scripts.kernels import KERNELS, ensure
+from tests.e2e.harness import ARTIFACTS, JupyterServer, Lab, launch_browser
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for the whole run."""
+    with launch_browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """One JupyterLab server for the whole run."""
+    ensure()
+    with JupyterServer(tmp_path_factory.mktemp("lab"), "lab") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def notebook_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """One Notebook 7 server for the whole run."""
+    ensure()
+    with JupyterServer(tmp_path_factory.mktemp("notebook"), "notebook") as server:
+        yield server
+
+
+@pytest.fixture(params=list(KERNELS))
+def kernel(request: pytest.FixtureRequest) -> str:
+    """A test that asks for this runs once on every ipykernel version."""
+    return str(request.param)
+
+
+@pytest.fixture
+def new_page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callable[[JupyterServer], Lab]]:
+    """Open pages on a server; they are closed when the test ends, and photographed if it failed."""
+    name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.removeprefix("tests/e2e/")).strip("-")
+    pages: list[Lab] = []
+
+    def open_page(server: JupyterServer) -> Lab:
+        pages.append(Lab(browser, server, shots=ARTIFACTS / name))
+        return pages[-1]
+
+    yield open_page
+    for number, page in enumerate(pages):
+        if request.node.stash.get(FAILED, False):
+            page.shot(f"failed-{number}")
+            (page.shots / f"failed-{number}-console.txt").write_text("\n".join(map(str, page.console)))
+        page.close()
+
+
+@pytest.fixture
+def lab(new_page: Callable[[JupyterServer], Lab], lab_server: JupyterServer) -> Lab:
+    """A page of JupyterLab."""
+    return new_page(lab_server)
+
+
+@pytest.fixture
+def notebook7(new_page: Callable[[JupyterServer], Lab], notebook_server: JupyterServer) -> Lab:
+    """A page of Notebook 7."""
+    return new_page(notebook_server)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember a failure, so that the page can be photographed before it closes."""
+    report: pytest.TestReport = yield  # type: ignore[misc]
+    if report.failed:
+        item.stash[FAILED] = True
+    return report  # type: ignore[return-value]

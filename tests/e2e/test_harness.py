@@ -1,0 +1,130 @@
+"""The harness itself: what the other browser tests lean on."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from scripts.kernels import KERNELS
+from tests.e2e.harness import Lab
+
+VERSION = "from importlib.metadata import version; import ipykernel; print(ipykernel.__version__)"
+
+
+def test_kernels_differ() -> None:
+    assert len(set(KERNELS.values())) == len(KERNELS) == 2
+
+
+def test_lab_runs_cells_on_each_kernel(lab: Lab, kernel: str) -> None:
+    lab.open([VERSION, "import time; time.sleep(1); answer = 41", "answer + 1"], kernel)
+    lab.run_cell(0)
+    assert lab.output_text(0).strip() == KERNELS[kernel]
+    assert lab.kernel_eval("ipykernel.__version__") == KERNELS[kernel]
+    began = time.monotonic()
+    lab.run_cell(1)
+    assert time.monotonic() - began >= 1
+    assert lab.kernel_eval("{'answer': answer, 'list': [1.5, None]}") == {"answer": 41, "list": [1.5, None]}
+    lab.kernel_exec("answer = 12")
+    lab.run_cell(2)
+    assert lab.output_text(2) == "13"
+    assert lab.shot("page").stat().st_size > 10_000
+    lab.assert_clean()
+
+
+def test_the_kernel_answers_while_a_cell_runs(lab: Lab, kernel: str) -> None:
+    lab.open(["seen = 0\nimport time\nwhile not seen: time.sleep(0.05)"], kernel)
+    run = lab.start_cell(0)
+    assert lab.wait_kernel("'seen' in globals()", busy=True)
+    assert lab.running(run)
+    lab.kernel_exec("seen = 1", busy=True)
+    lab.wait_run(run)
+    assert not lab.running(run)
+    lab.assert_clean()
+
+
+def test_errors_are_errors(lab: Lab) -> None:
+    lab.open(["1 / 0", "done = True"])
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        lab.run_cell(0)
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        lab.run_all()
+    assert lab.kernel_eval("'done' in globals()") is False
+    with pytest.raises(RuntimeError, match="NameError"):
+        lab.kernel_eval("nothing_here")
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        lab.kernel_exec("1 / 0")
+
+
+def test_interrupt_and_restart(lab: Lab) -> None:
+    lab.open(["import time\nhere = 1\ntime.sleep(60)"])
+    run = lab.start_cell(0)
+    lab.wait_kernel("'here' in globals()", busy=True)
+    lab.interrupt()
+    lab.wait_run(run, timeout=10)
+    assert "KeyboardInterrupt" in lab.errors(0)[0]
+    assert lab.kernel_eval("here") == 1
+    lab.restart_kernel()
+    assert lab.kernel_eval("'here' in globals()") is False
+
+
+def test_a_copy_is_opened_and_the_original_left_alone(lab: Lab, tmp_path: Path) -> None:
+    original = tmp_path / "original.ipynb"
+    text = (
+        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": ['
+        '{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# title"},'
+        '{"cell_type": "code", "id": "b", "metadata": {}, "source": "6 * 7", "outputs": [], "execution_count": null}]}'
+    )
+    original.write_text(text)
+    copy = lab.open(original)
+    lab.run_all()
+    assert lab.output_text(1) == "42"
+    assert "42" in lab.output(1).inner_text()
+    assert lab.save()["cells"][1]["outputs"][0]["data"]["text/plain"] in ("42", ["42"])
+    assert original.read_text() == text
+    assert copy != original
+    lab.assert_clean()
+
+
+def test_theme_switches_and_does_not_outlive_the_page(lab: Lab) -> None:
+    lab.open(["1"])
+    colour = "() => getComputedStyle(document.body).getPropertyValue('--jp-layout-color1').trim()"
+    light = lab.page.evaluate(colour)
+    lab.set_theme("dark")
+    dark = lab.page.evaluate(colour)
+    assert light != dark
+    assert lab.page.evaluate("() => document.body.dataset.jpThemeName") == "JupyterLab Dark"
+    lab.shot("dark")
+    lab.assert_clean()
+    lab.close()
+    settings = lab.server.api("/lab/api/settings/@jupyterlab/apputils-extension:themes")
+    assert settings["settings"]["theme"] == "JupyterLab Light"
+
+
+def test_problems_and_requests_are_noticed(lab: Lab) -> None:
+    lab.open(["1"])
+    lab.page.evaluate("() => { console.warn('a warning'); fetch('https://example.org/x').catch(() => {}); }")
+    lab.page.wait_for_timeout(300)
+    assert ("warning", "a warning") in [(p.kind, p.text) for p in lab.problems()]
+    assert lab.external == ["https://example.org/x"]
+    with pytest.raises(AssertionError):
+        lab.assert_clean()
+
+
+def test_notebook_7(notebook7: Lab) -> None:
+    page = notebook7
+    page.open([VERSION, "6 * 7"])
+    page.run_all()
+    assert page.output_text(1) == "42"
+    page.set_theme("dark")
+    page.shot("dark")
+    page.assert_clean()
+
+
+def test_the_server_stands_alone(lab: Lab) -> None:
+    with urllib.request.urlopen(lab.server.url + "/api/kernelspecs", timeout=10) as answer:
+        names = answer.read().decode()
+    for name in KERNELS:
+        assert name in names

@@ -1,0 +1,206 @@
+"""The whole path in JupyterLab: locate, choose, edit, undo, stop; light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.e2e.harness import Lab
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_locate_and_edit.ipynb"
+
+# A random model that is slow to trace (some ten seconds on two cores), in many short steps.
+SLOW = """
+import time, torch, factlens as fl
+from transformers import GPT2Config, GPT2LMHeadModel
+tokenizer = fl.load("atlas").tokenizer
+torch.manual_seed(0)
+config = GPT2Config(vocab_size=len(tokenizer), n_layer=16, n_embd=320, n_head=8, n_positions=128)
+slow = fl.wrap(GPT2LMHeadModel(config).eval(), tokenizer, name="slow")
+words = "In fact, as everyone knows, it is said that {} is located in the country of that name, and also in downtown"
+lens = fl.Lens(slow, fl.Fact(words, subject="The Space Needle"))
+lens
+"""
+
+
+def part(lab: Lab, name: str) -> Locator:
+    return lab.page.get_by_test_id(f"factlens-{name}")
+
+
+def click_cell(lab: Lab, kind: str, token: int, layer: int) -> None:
+    """Click the middle of a heatmap cell, by where the canvas says that its cells are."""
+    canvas = part(lab, "heatmap").locator(f"[data-kind={kind}] canvas")
+    canvas.scroll_into_view_if_needed()
+    left, top, width, height = (
+        float(canvas.get_attribute(f"data-cell-{name}") or "nan") for name in ("left", "top", "width", "height")
+    )
+    canvas.click(position={"x": left + (layer + 0.5) * width, "y": top + (token + 0.5) * height})
+
+
+def wait_for_the_grid(lab: Lab) -> None:
+    expect(part(lab, "heatmap")).to_have_attribute("data-complete", "true", timeout=60_000)
+
+
+def test_the_notebook_from_trace_to_undo(lab: Lab, kernel: str) -> None:
+    lab.open(NOTEBOOK, kernel)
+    lab.run_all()
+    expect(part(lab, "empty")).to_be_visible()
+    lab.shot("empty")
+
+    part(lab, "trace").click()
+    wait_for_the_grid(lab)
+    expect(part(lab, "answer")).to_contain_text("Seattle")
+    canvases = part(lab, "heatmap").locator("[data-kind] canvas")
+    assert canvases.count() == 3
+    lab.shot("traced-light")
+
+    token = lab.kernel_eval("lens.trace.subject_range[1] - 1")
+    click_cell(lab, "mlp", token, 1)
+    lab.wait_kernel("lens.selection is not None")
+    assert lab.kernel_eval("lens.selection") == {"kind": "mlp", "token": token, "layer": 1}
+    expect(part(lab, "selection")).to_contain_text("Layer 1")
+    expect(part(lab, "edit-layer")).to_contain_text("1")
+
+    part(lab, "target").fill("Paris")
+    part(lab, "apply").click()
+    expect(part(lab, "edited-badge")).to_be_visible(timeout=60_000)
+    assert lab.kernel_eval("model.answers(fact.prompt)[0].text") == " Paris"
+    assert lab.kernel_eval("[[e.label, e.layers[0]] for e in lens.edits]") == [["The Space Needle → Paris", 1]]
+    shown = lab.kernel_eval("lens.bars.values")
+    assert max(shown, key=lambda label: shown[label][1]) == "Paris"
+    assert max(shown, key=lambda label: shown[label][0]) == "Seattle"
+    expect(lab.page.locator(".factlens-bars .bargroup, .factlens-bars .bar").first).to_be_visible()
+    bars = lab.page.locator(".factlens-bars")
+    for label in ("Seattle", "Paris"):
+        expect(bars.locator("text", has_text=label).first).to_be_visible()
+    lab.shot("edited-light")
+    lab.set_theme("dark")
+    lab.shot("edited-dark")
+    lab.page.set_viewport_size({"width": 760, "height": 1000})
+    lab.shot("edited-dark-narrow")
+    lab.set_theme("light")
+    lab.shot("edited-light-narrow")
+    lab.page.set_viewport_size({"width": 1400, "height": 1000})
+
+    part(lab, "undo").click()
+    expect(part(lab, "edited-badge")).to_be_hidden(timeout=60_000)
+    assert lab.kernel_eval("model.answers(fact.prompt)[0].text") == " Seattle"
+    assert lab.kernel_eval("lens.edits") == []
+    shown = lab.kernel_eval("lens.bars.values")
+    assert all(before == after for before, after in shown.values())
+    lab.assert_clean()
+
+
+def test_hovering_is_answered_by_the_page_alone(lab: Lab) -> None:
+    lab.open(["import factlens as fl, time", LENS, "time.sleep(8)"])
+    lab.run_cell(0)
+    lab.run_cell(1)
+    part(lab, "trace").click()
+    wait_for_the_grid(lab)
+    run = lab.start_cell(2)
+    canvas = part(lab, "heatmap").locator("[data-kind=attn] canvas")
+    canvas.hover()
+    expect(part(lab, "tooltip")).to_be_visible(timeout=1000)
+    expect(part(lab, "tooltip")).to_contain_text(re.compile(r"[Ll]ayer \d"))
+    assert lab.running(run), "the kernel was busy all the time"
+    lab.wait_run(run)
+    lab.assert_clean()
+
+
+LENS = """
+model = fl.load("atlas")
+lens = fl.Lens(model, fl.Fact("{} is in downtown", subject="The Space Needle"))
+lens
+"""
+
+
+def test_stop_works_while_a_cell_sleeps(lab: Lab, kernel: str) -> None:
+    lab.open([SLOW, "lens.start(); time.sleep(10)"], kernel)
+    lab.run_cell(0)
+    run = lab.start_cell(1)
+    expect(part(lab, "heatmap")).to_have_attribute("data-complete", "false")
+    expect(part(lab, "heatmap")).not_to_have_attribute("data-computed", "0", timeout=20_000)
+    stop_within_a_second(lab)
+    assert lab.running(run), "the cell was still asleep"
+    assert part(lab, "heatmap").get_attribute("data-complete") == "false"
+    expect(part(lab, "heatmap-status")).to_contain_text(re.compile("stopped", re.IGNORECASE))
+    lab.shot("stopped")
+    lab.wait_run(run)
+    assert lab.kernel_eval("lens.session.stopped") is True
+    lab.assert_clean()
+
+
+def test_the_first_gesture_ever_works_in_the_cell_that_shows_the_lens(lab: Lab, kernel: str) -> None:
+    """No click has been handled, nothing has come from the browser yet: nothing can have worked by luck."""
+    lab.open([SLOW.replace("\nlens\n", "\ndisplay(lens); lens.start(); time.sleep(12)\n")], kernel)
+    run = lab.start_cell(0)
+    expect(part(lab, "heatmap")).not_to_have_attribute("data-computed", "0", timeout=40_000)
+    stop_within_a_second(lab)
+    assert lab.running(run), "the cell was still asleep"
+    lab.wait_run(run)
+    lab.assert_clean()
+
+
+def stop_within_a_second(lab: Lab) -> None:
+    assert lab.kernel_eval("lens.status", busy=True) == "tracing"
+    lab.kernel_exec(
+        "stopped_at = []\nlens.observe(lambda change: stopped_at.append(time.time()) if change.new == 'idle' else None,"
+        " 'status')",
+        busy=True,
+    )
+    clicked = time.time()
+    part(lab, "stop").click()
+    lab.wait_kernel("bool(stopped_at)", busy=True)
+    assert lab.kernel_eval("stopped_at[0]", busy=True) - clicked < 1.0
+
+
+def test_a_click_that_must_wait_says_so(lab: Lab) -> None:
+    """Without subshells a click waits for the cell, and the lens says that it does."""
+    lab.open(["import factlens as fl, time", LENS, "time.sleep(5)"])
+    lab.run_cell(0)
+    lab.run_cell(1)
+    part(lab, "trace").click()
+    wait_for_the_grid(lab)
+    # What a kernel without subshells does: every message is handled by the main shell.
+    lab.kernel_exec("lens.gestures.comm._reply_subshell_for = lambda data, default: None")
+    run = lab.start_cell(2)
+    part(lab, "trace").click()
+    expect(part(lab, "waiting")).to_be_visible(timeout=3000)
+    lab.shot("waiting")
+    assert lab.running(run)
+    lab.wait_run(run)
+    expect(part(lab, "waiting")).to_be_hidden(timeout=5000)
+    lab.assert_clean()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "subject", "words"),
+    [
+        ("The Space Needle is in downtown", "The Eiffel Tower", "is not in the prompt"),
+        ("", "The Space Needle", "prompt is empty"),
+        ("The Space Needle is " + "very " * 300, "The Space Needle", "at most"),
+        ("<img src=x onerror=alert(1)> is", "Rome", "<img src=x onerror=alert(1)>"),
+    ],
+)
+def test_bad_input_is_said_in_the_widget_and_loses_nothing(lab: Lab, prompt: str, subject: str, words: str) -> None:
+    lab.open(["import factlens as fl", LENS])
+    lab.run_all()
+    part(lab, "trace").click()
+    wait_for_the_grid(lab)
+    computed = part(lab, "heatmap").get_attribute("data-computed")
+    panel = part(lab, "locate")
+    panel.get_by_label("Prompt").fill(prompt)
+    panel.get_by_label("Subject").fill(subject)
+    part(lab, "trace").click()
+    expect(panel.get_by_role("alert")).to_contain_text(words)
+    lab.shot("error")
+    assert part(lab, "heatmap").get_attribute("data-computed") == computed
+    part(lab, "target").fill("Seattle")
+    part(lab, "apply").click()
+    expect(part(lab, "edit").get_by_role("alert")).to_contain_text("already answers")
+    assert lab.kernel_eval("model.edits") == []
+    lab.assert_clean()
