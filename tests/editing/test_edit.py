@@ -1,0 +1,153 @@
+"""Edits as records, on a model that knows facts: they take, they come off, they keep, they are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import factlens as fl
+from factlens.editing import rome_defaults
+from factlens.errors import FileFormatError, Interrupted, WrongModel
+from factlens.moments import collect
+from tests.support import small_model
+
+FACT = fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris")
+
+
+@pytest.fixture(scope="module")
+def edit(shared_atlas: fl.Model) -> fl.Edit:
+    return fl.edit(shared_atlas, FACT, apply=False)
+
+
+def bits(model: fl.Model) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.model.named_parameters()}
+
+
+def unchanged(model: fl.Model, before: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(p.detach(), before[name]) for name, p in model.model.named_parameters())
+
+
+def test_the_edit_takes_and_comes_off_to_the_bit(atlas: fl.Model, edit: fl.Edit) -> None:
+    before = bits(atlas)
+    assert atlas.answers(FACT.prompt)[0].text == " Seattle"
+    atlas.apply(edit)
+    assert atlas.answers(FACT.prompt)[0].text == " Paris"
+    assert edit.label in repr(atlas)
+    assert atlas.undo() is edit
+    assert unchanged(atlas, before)
+
+
+def test_three_stacked_facts_undone_in_any_order(atlas: fl.Model) -> None:
+    before = bits(atlas)
+    wanted = {"The Space Needle": "Paris", "The Louvre": "Tokyo", "The Colosseum": "London"}
+    moment = collect(atlas, [1], atlas.corpus(0), tokens=20_000, corpus="the atlas corpus, seed 0")[1]
+    facts = [fl.Fact("{} is in downtown", subject, target) for subject, target in wanted.items()]
+    edits = [fl.edit(atlas, fact, layer=1, moment=moment) for fact in facts]
+    for fact in facts:
+        assert atlas.answers(fact.prompt)[0].text.strip() == fact.target
+    for i in (1, 0, 2):
+        atlas.undo(edits[i])
+    assert unchanged(atlas, before)
+
+
+def test_a_saved_edit_is_small_and_does_the_same(atlas: fl.Model, edit: fl.Edit, tmp_path: Path) -> None:
+    path = edit.save(tmp_path / "paris.safetensors")
+    assert path.stat().st_size < 20_000
+    loaded = fl.Edit.load(path)
+    with atlas.edited(edit):
+        expected = bits(atlas)
+    with atlas.edited(loaded):
+        assert unchanged(atlas, expected)
+    for name in ("method", "facts", "layers", "hparams", "moment", "model", "fingerprint"):
+        found, kept = getattr(loaded, name), getattr(edit, name)
+        assert found == kept or (name == "hparams" and {**found, "contexts": None} == {**kept, "contexts": None}), name
+    assert "tokens of the atlas corpus" in loaded.moment
+
+
+def test_an_edit_of_another_model_is_refused_and_says_which(edit: fl.Edit) -> None:
+    model = small_model("gpt2")
+    before = bits(model)
+    with pytest.raises(WrongModel, match="made for 'atlas'"):
+        model.apply(edit)
+    assert unchanged(model, before)
+
+
+def test_files_that_are_no_edit(tmp_path: Path) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(b"\x80\x04 no edit")
+    with pytest.raises(FileFormatError):
+        fl.Edit.load(path)
+    save_file({"0.left": torch.zeros(1)}, str(path), {"factlens": '{"format": "factlens.edit", "schema": 1}'})
+    with pytest.raises(FileFormatError):
+        fl.Edit.load(path)
+    with pytest.raises(FileNotFoundError):
+        fl.Edit.load(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("fact", "options", "message"),
+    [
+        (fl.Fact(FACT.template, FACT.subject), {}, "has no target"),
+        (FACT.with_target("Seattle"), {}, "already answers"),
+        (FACT, {"method": "hope"}, "no editing method 'hope'"),
+        (FACT, {"klamp": 2}, "no setting 'klamp'"),
+        (FACT, {"clamp": 0}, "clamp must be positive"),
+        (FACT, {"steps": 0}, "steps must be positive"),
+        (FACT, {"layer": 8}, "no layer 8"),
+    ],
+)
+def test_what_cannot_be_edited(atlas: fl.Model, fact: fl.Fact, options: dict, message: str) -> None:
+    before = bits(atlas)
+    with pytest.raises(fl.FactlensError, match=message):
+        fl.edit(atlas, fact, **options)
+    assert unchanged(atlas, before)
+    assert atlas.edits == ()
+
+
+def test_a_moment_of_another_layer_is_refused(atlas: fl.Model) -> None:
+    moment = collect(atlas, [2], atlas.corpus(0), tokens=3000, corpus="the atlas corpus, seed 0")[2]
+    with pytest.raises(WrongModel, match="layer 2"):
+        fl.edit(atlas, FACT, layer=1, moment=moment)
+    assert atlas.edits == ()
+
+
+def test_stopping_leaves_the_weights_alone(atlas: fl.Model) -> None:
+    from threading import Event
+
+    stop, before, steps = Event(), bits(atlas), []
+
+    def progress(step: str, _share: float) -> None:
+        steps.append(step)
+        if step == "value":
+            stop.set()
+
+    with pytest.raises(Interrupted):
+        fl.edit(atlas, FACT, stop=stop, progress=progress)
+    assert steps.count("value") == 1
+    assert unchanged(atlas, before)
+
+
+def test_defaults_are_the_published_ones_where_there_are_any() -> None:
+    class Shape:
+        """As much of a model as the choice of defaults looks at."""
+
+        def __init__(self, kind: str, n_layers: int, width: int) -> None:
+            self.name, self.n_layers, self.width = "some name", n_layers, width
+            self.model = SimpleNamespace(config=SimpleNamespace(model_type=kind))
+
+    assert rome_defaults(Shape("llama", 32, 4096))[0] == 10
+    layer, settings = rome_defaults(Shape("gpt2", 48, 1600))
+    found = (layer, settings.steps, settings.learning_rate, settings.weight_decay, settings.kl_factor, settings.clamp)
+    assert found == (17, 20, 0.5, 0.5, 0.0625, 4.0)
+
+
+def test_the_default_second_moment_is_collected_once(atlas: fl.Model) -> None:
+    steps: list[str] = []
+    for _ in range(2):
+        steps.clear()
+        fl.edit(atlas, FACT, apply=False, progress=lambda step, _share: steps.append(step))
+    assert set(steps) == {"value"}

@@ -1,0 +1,126 @@
+"""The command line, the README's lines, the notebooks: what a user runs first."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import factlens as fl
+from factlens.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+class Links(HTMLParser):
+    """Everything a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [f"{tag} {value}" for name, value in attrs if name in ("src", "href") and value]
+        self.found += [tag] if tag in ("script", "link", "iframe") else []
+
+
+def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
+    page = tmp_path / "demo.html"
+    ran = subprocess.run(
+        [sys.executable, "-m", "factlens", "demo", "--out", str(page)], capture_output=True, text=True, timeout=280
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    for words in (
+        "hidden state",
+        "MLP output",
+        "attention output",
+        "Seattle",
+        "after: Paris",
+        "paraphrases",
+        "neighbours",
+        "other facts of the subject",
+        "bit for bit as before",
+    ):
+        assert words in ran.stdout, words
+    html = page.read_text(encoding="utf-8")
+    links = Links()
+    links.feed(html)
+    assert links.found == []
+    assert html.count("<svg") == 3
+    assert html.count("layer 7, attention output") >= 7
+
+
+def test_trace_and_edit_save_what_they_find(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], atlas: fl.Model
+) -> None:
+    trace_file, edit_file = tmp_path / "t.safetensors", tmp_path / "e.safetensors"
+    fact = ["{} is in downtown", "--subject", "The Louvre"]
+    assert main(["trace", *fact, "--out", str(trace_file)]) == 0
+    assert "Paris" in capsys.readouterr().out
+    assert fl.Trace.load(trace_file).complete
+    assert main(["edit", *fact, "--target", "Tokyo", "--layer", "1", "--out", str(edit_file)]) == 0
+    with atlas.edited(fl.Edit.load(edit_file)):
+        assert atlas.answers("The Louvre is in downtown")[0].text == " Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trace", "Rome is", "--subject", "Paris"], "not in the prompt"),
+        (["edit", "{} is in", "--subject", "Rome", "--target", "Paris", "--layer", "99"], "no layer 99"),
+        (["trace", "{} is in", "--subject", "Rome", "--model", "/no/such/folder"], "folder"),
+    ],
+)
+def test_errors_are_one_clear_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("factlens: ")
+    assert message in printed
+
+
+def test_version_needs_no_torch() -> None:
+    code = (
+        "import sys; from factlens.cli import main\ntry: main(['--version'])\n"
+        "finally: assert 'torch' not in sys.modules"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split() == ["factlens", fl.__version__], ran.stderr
+
+
+def test_the_readmes_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"## The ten lines of Python\n\n```python\n(.*?)```", readme, re.DOTALL).group(1)
+    names: dict = {}
+    exec(compile(code, "README.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "Peak(" in printed
+    assert "Answer(text=' Paris'" in printed
+    assert names["model"].edits == ()
+
+
+def test_the_readme_shows_files_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "@@" not in readme
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", readme) + re.findall(r"`([\w./]+\.(?:md|py|cff))`", readme):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run(notebook: Path, tmp_path: Path) -> None:
+    content = nbformat.read(notebook, as_version=4)
+    assert all(not cell.get("outputs") for cell in content.cells), "notebooks are kept without outputs"
+    NotebookClient(
+        content,
+        timeout=250,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+        env=dict(os.environ),
+    ).execute()
