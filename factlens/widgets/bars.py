@@ -21,21 +21,23 @@ class AnswerBars(w.VBox):
             scales={"x": self._x, "y": self._y},
             type="grouped",
             colors=[BEFORE, AFTER],
-            labels=["original weights", "weights now"],
-            display_legend=True,
             padding=0.25,
         )
         axes = [
             bq.Axis(scale=self._x, grid_lines="none"),
-            bq.Axis(scale=self._y, side="left", tick_format=".0%", num_ticks=5, label="probability"),
+            bq.Axis(scale=self._y, side="left", tick_format=".0%", tick_values=[0, 0.25, 0.5, 0.75, 1]),
         ]
         self.figure = bq.Figure(
             marks=[self._bars],
             axes=axes,
-            legend_location="top-right",
-            title="",
-            fig_margin={"top": 12, "bottom": 34, "left": 56, "right": 12},
+            padding_y=0,
+            fig_margin={"top": 8, "bottom": 34, "left": 46, "right": 12},
             layout=w.Layout(width="100%", max_width="720px", height="220px"),
+        )
+        # bqplot's own legend lies over the bars, and follows no theme.
+        self._legend = w.HTML(
+            f"Probability of the next token: <b style='color:{BEFORE}'>■</b> original weights "
+            f"<b style='color:{AFTER}'>■</b> weights now"
         )
         super().__init__([], layout=w.Layout(width="100%"))
         self.add_class("factlens-bars")
@@ -50,7 +52,13 @@ class AnswerBars(w.VBox):
             self._bars.x = labels
             self._bars.y = [[before for _, before, _ in comparison], [after for _, _, after in comparison]]
         if not self.children:
-            self.set_trait("children", (self.figure,))
+            self.set_trait("children", (self._legend, self.figure))
+
+    def close(self) -> None:
+        """Close the chart and its pieces as well, which no view would otherwise let go."""
+        for piece in (self._legend, self.figure, *self.figure.axes, self._bars, self._x, self._y):
+            piece.close()
+        super().close()
 
     @property
     def values(self) -> dict[str, tuple[float, float]]:

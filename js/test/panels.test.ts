@@ -3,8 +3,8 @@ import { answerLine, editsBadge, layerWords } from "../src/shared/panel-sentence
 import { SyncedText } from "../src/shared/synced-text";
 
 test("sentences of the panels", () => {
-  expect(answerLine(" Seattle", 0.93, 0.04)).toBe("Clean run: “ Seattle” 93 % · corrupted run: 4 %");
-  expect(answerLine(" Seattle", 0.93, null)).toBe("Clean run: “ Seattle” 93 %");
+  expect(answerLine(" Seattle", 0.93, 0.04)).toBe("Clean run: “Seattle” 93 % · corrupted run: 4 %");
+  expect(answerLine(" Seattle", 0.93, null)).toBe("Clean run: “Seattle” 93 %");
   expect(answerLine("", null, null)).toBe("");
   expect(editsBadge(1)).toBe("the model's weights carry 1 edit");
   expect(editsBadge(2)).toBe("the model's weights carry 2 edits");

@@ -170,7 +170,7 @@ def test_stop_is_there_while_something_runs(page, status, available):
 def test_what_the_panel_says(page):
     put(page, "locate", state="js:fakeLocate({edits: 2})")
     expect(page.get_by_test_id("factlens-model")).to_have_text("atlas · 8 layers · float32 · cpu")
-    expect(page.get_by_test_id("factlens-answer")).to_have_text("Clean run: “ Seattle” 93 % · corrupted run: 4 %")
+    expect(page.get_by_test_id("factlens-answer")).to_have_text("Clean run: “Seattle” 93 % · corrupted run: 4 %")
     expect(page.get_by_test_id("factlens-edited-badge")).to_have_text("the model's weights carry 2 edits")
     expect(page.locator(".fl-piece.fl-subject")).to_have_count(3)
     expect(page.get_by_role("alert")).to_be_hidden()

@@ -1,10 +1,10 @@
 // What the two panels say in words.
-import { percent } from "./a11y";
+import { percent, tokenName } from "./a11y";
 
-/** "Clean run: “ Seattle” 93 % · corrupted run: 4 %"; with what is known so far. */
+/** "Clean run: “Seattle” 93 % · corrupted run: 4 %"; with what is known so far. */
 export function answerLine(answer: string, high: number | null, low: number | null): string {
   if (!answer) return "";
-  const clean = `Clean run: “${answer}”${high === null ? "" : ` ${percent(high)}`}`;
+  const clean = `Clean run: “${tokenName(answer)}”${high === null ? "" : ` ${percent(high)}`}`;
   return low === null ? clean : `${clean} · corrupted run: ${percent(low)}`;
 }
 
