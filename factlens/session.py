@@ -262,7 +262,8 @@ class Session(t.HasTraits):
                 self.stopped = self.trace is not None and not self.trace.complete
                 self.frame += 1
                 self._set_status("idle")
-                self._idle.set()
+            # Only now, with every view told: whoever waits sees what they show.
+            self._idle.set()
 
     def reporting(self, place: str, title: str) -> _Reporting:
         """Return a context in which an exception becomes the session's error."""

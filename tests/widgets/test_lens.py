@@ -60,7 +60,6 @@ def test_a_traced_fact_reaches_the_heatmap_and_only_the_heatmap(lens: fl.Lens) -
     assert frame["complete"]
     np.testing.assert_array_equal(grid_of(frame), lens.trace.scores.values)
     assert [token["subject"] for token in frame["tokens"]] == list(lens.trace.samples["subject"].values)
-    assert frame["suggested"]["token"] == lens.trace.subject_range[1] - 1
     assert lens.heatmap.busy is False
     assert streamed == []
     json.dumps({key: value for key, value in frame.items() if key != "grid"})
@@ -71,14 +70,26 @@ def test_frames_of_a_growing_trace_mark_what_is_missing() -> None:
     updates = fl.stream(model, FACT, samples=2, noise_level=0.3)
     first = frame_of(next(updates).trace, run=1)
     assert not first["complete"]
-    assert first["suggested"] is None
     assert np.isnan(grid_of(first)).any()
     assert np.isfinite(grid_of(first)).any(), "tokens left of the subject are known at once"
     frames = [frame_of(update.trace, run=1) for update in updates]
-    assert frames[0]["suggested"] is not None, "the subject's last token comes first"
     missing = [int(np.isnan(grid_of(frame)).sum()) for frame in [first, *frames]]
     assert missing == sorted(missing, reverse=True)
     assert missing[-1] == 0
+
+
+def test_a_layer_is_suggested_only_where_there_is_an_effect() -> None:
+    trace = fl.trace(small_model("gpt2"), FACT, samples=2, noise_level=0.3)
+    token, mlp = trace.subject_range[1] - 1, trace.kinds.index("mlp")
+    trace.high, trace.low_samples[:] = 0.9, 0.1
+    trace.samples.values[:] = 0.1
+    assert frame_of(trace)["suggested"] is None
+    trace.samples.values[mlp, token, 3] = 0.15
+    assert frame_of(trace)["suggested"] is None, "a twentieth of the total effect"
+    trace.samples.values[mlp, token, 3] = 0.5
+    assert frame_of(trace)["suggested"] == {"kind": "mlp", "token": token, "layer": 3}
+    trace.samples.values[mlp, token, 0] = np.nan
+    assert frame_of(trace)["suggested"] is None, "the row is not known yet"
 
 
 def test_select_is_a_trait_both_ways(lens: fl.Lens) -> None:
