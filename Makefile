@@ -43,7 +43,7 @@ test-js: $(VENV)/.dev js/node_modules/.package-lock.json  ## the TypeScript: typ
 	$(NPM) run fresh
 
 test-python: setup-test  ## pytest; PYTEST_ARGS="tests/e2e -k theme" for a part
-	FACTLENS_NO_SKIP=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	FACTLENS_NO_SKIP=1 $(BIN)/python -m pytest --durations=15 $(PYTEST_ARGS)
 
 bundle: $(VENV)/.dev js/node_modules/.package-lock.json  ## rebuild factlens/static from js/
 	$(NPM) run build
