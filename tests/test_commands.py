@@ -66,7 +66,7 @@ def test_trace_and_edit_save_what_they_find(
     assert main(["trace", *fact, "--out", str(trace_file)]) == 0
     assert "Paris" in capsys.readouterr().out
     assert fl.Trace.load(trace_file).complete
-    assert main(["edit", *fact, "--target", "Tokyo", "--layer", "1", "--out", str(edit_file)]) == 0
+    assert main(["edit", *fact, "--target", "Tokyo", "--layer", "4", "--out", str(edit_file)]) == 0
     with atlas.edited(fl.Edit.load(edit_file)):
         assert atlas.answers("The Louvre is in downtown")[0].text == " Tokyo"
 

@@ -59,17 +59,17 @@ def test_the_notebook_from_trace_to_undo(lab: Lab, kernel: str) -> None:
     lab.shot("traced-light")
 
     token = lab.kernel_eval("lens.trace.subject_range[1] - 1")
-    click_cell(lab, "mlp", token, 1)
+    click_cell(lab, "mlp", token, 3)
     lab.wait_kernel("lens.selection is not None")
-    assert lab.kernel_eval("lens.selection") == {"kind": "mlp", "token": token, "layer": 1}
-    expect(part(lab, "selection")).to_contain_text("Layer 1")
-    expect(part(lab, "edit-layer")).to_contain_text("1")
+    assert lab.kernel_eval("lens.selection") == {"kind": "mlp", "token": token, "layer": 3}
+    expect(part(lab, "selection")).to_contain_text("Layer 3")
+    expect(part(lab, "edit-layer")).to_contain_text("layer 3")
 
     part(lab, "target").fill("Paris")
     part(lab, "apply").click()
     expect(part(lab, "edited-badge")).to_be_visible(timeout=60_000)
     assert lab.kernel_eval("model.answers(fact.prompt)[0].text") == " Paris"
-    assert lab.kernel_eval("[[e.label, e.layers[0]] for e in lens.edits]") == [["The Space Needle → Paris", 1]]
+    assert lab.kernel_eval("[[e.label, e.layers[0]] for e in lens.edits]") == [["The Space Needle → Paris", 3]]
     shown = lab.kernel_eval("lens.bars.values")
     assert max(shown, key=lambda label: shown[label][1]) == "Paris"
     assert max(shown, key=lambda label: shown[label][0]) == "Seattle"

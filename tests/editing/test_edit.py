@@ -44,9 +44,10 @@ def test_the_edit_takes_and_comes_off_to_the_bit(atlas: fl.Model, edit: fl.Edit)
 def test_three_stacked_facts_undone_in_any_order(atlas: fl.Model) -> None:
     before = bits(atlas)
     wanted = {"The Space Needle": "Paris", "The Louvre": "Tokyo", "The Colosseum": "London"}
-    moment = collect(atlas, [1], atlas.corpus(0), tokens=20_000, corpus="the atlas corpus, seed 0")[1]
+    layer = rome_defaults(atlas)[0]
+    moment = collect(atlas, [layer], atlas.corpus(0), tokens=20_000, corpus="the atlas corpus, seed 0")[layer]
     facts = [fl.Fact("{} is in downtown", subject, target) for subject, target in wanted.items()]
-    edits = [fl.edit(atlas, fact, layer=1, moment=moment) for fact in facts]
+    edits = [fl.edit(atlas, fact, layer=layer, moment=moment) for fact in facts]
     for fact in facts:
         assert atlas.answers(fact.prompt)[0].text.strip() == fact.target
     for i in (1, 0, 2):
