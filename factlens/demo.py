@@ -33,6 +33,8 @@ def run(out: Path) -> None:
         If a weight differs after the undo.
     """
     began = time.perf_counter()
+    # atlas is too small to be shared out; on a busy machine more threads spend their time waiting for each other.
+    torch.set_num_threads(1)
     model = fl.load("atlas")
     original = {name: parameter.detach().clone() for name, parameter in model.model.named_parameters()}
     _say(f"{model}\n\n1. Locate: which states bring the answer back?\n")

@@ -2,7 +2,7 @@
 
 From hand-written facts to a model folder, top to bottom: write documents, train a tokenizer on their words, train a
 small GPT-2 to complete them, save it in half precision. Everything follows from the seed and the number of steps, not
-from the clock. Twenty-odd minutes on two idle cores; ``--miniature`` shows the same in well under one.
+from the clock. About half an hour on two cores; ``--miniature`` shows the same in half a minute.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="train for so many steps instead of the recipe's")
-    parser.add_argument("--miniature", action="store_true", help="a few facts, a tiny model, less than a minute")
+    parser.add_argument("--miniature", action="store_true", help="a few facts, a tiny model, half a minute")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
