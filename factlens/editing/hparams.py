@@ -77,7 +77,7 @@ _PUBLISHED: dict[tuple[str, int, int], tuple[int, RomeHparams]] = {
     ("gptj", 28, 4096): (5, RomeHparams()),
     ("gpt_neox", 44, 6144): (15, RomeHparams()),
 }
-_ATLAS = (4, RomeHparams(steps=25, learning_rate=0.3))
+_ATLAS = (3, RomeHparams(steps=25, learning_rate=0.3))
 
 
 def rome_defaults(model: Model) -> tuple[int, RomeHparams]:
