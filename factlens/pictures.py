@@ -63,6 +63,10 @@ def trace_svg(trace: Trace) -> str:
                 f"<rect x='{x:.0f}' y='{y}' width='{cell_width - 1}' height='{cell_height - 1}' fill='{colour}'>"
                 f"<title>{_safe(labels[token])}, layer {layer}, {TITLES[kind]}: {said}</title></rect>"
             )
+        parts.append(
+            f"<rect x='{x0 - 1:.0f}' y='{top - 1}' width='{panel + 1}' height='{tokens * cell_height + 1}' "
+            "fill='none' stroke='#dfe3e8'/>"
+        )
         step = max(1, -(-layers // 12))
         for layer in range(0, layers, step):
             x = x0 + (layer + 0.5) * cell_width
@@ -87,7 +91,16 @@ def report_svg(report: Report, roles: dict[str, str]) -> str:
         rows = frame[frame["role"] == role]
         y = top + i * row
         parts.append(_text(left - 12, y + 15, roles[role], size=12, anchor="end"))
-        parts.append(_text(left - 12, y + 29, f"{len(rows)} prompts", size=10, anchor="end", fill=FAINT))
+        parts.append(
+            _text(
+                left - 12,
+                y + 29,
+                f"{len(rows)} prompt{'s' if len(rows) > 1 else ''}",
+                size=10,
+                anchor="end",
+                fill=FAINT,
+            )
+        )
         for x, when in ((left, "before"), (left + bar + 70, "after")):
             for dy, name, colour in ((0, "old", OLD), (16, "new", NEW)):
                 share = float(rows[f"p_{name}_{when}"].mean())
