@@ -18,9 +18,17 @@ _HOME = {
     "Model": "factlens.models",
     "load": "factlens.models",
     "wrap": "factlens.models",
+    "Average": "factlens.tracing",
+    "CellDetails": "factlens.tracing",
+    "Noise": "factlens.tracing",
+    "Replacement": "factlens.tracing",
     "Trace": "factlens.tracing",
+    "average": "factlens.tracing",
+    "average_over": "factlens.tracing",
+    "details": "factlens.tracing",
     "stream": "factlens.tracing",
     "trace": "factlens.tracing",
+    "trace_many": "factlens.tracing",
     "Edit": "factlens.editing",
     "edit": "factlens.editing",
     "Checks": "factlens.evaluation",
@@ -31,6 +39,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Average",
+    "CellDetails",
     "Checks",
     "Edit",
     "Fact",
@@ -39,14 +49,20 @@ __all__ = [
     "Heatmap",
     "Lens",
     "Model",
+    "Noise",
+    "Replacement",
     "Report",
     "Trace",
     "__version__",
+    "average",
+    "average_over",
+    "details",
     "edit",
     "evaluate",
     "load",
     "stream",
     "trace",
+    "trace_many",
     "wrap",
 ]
 
@@ -56,7 +72,19 @@ if TYPE_CHECKING:
     from factlens.evaluation import Checks, Report, evaluate
     from factlens.facts import Fact
     from factlens.models import Family, Model, load, wrap
-    from factlens.tracing import Trace, stream, trace
+    from factlens.tracing import (
+        Average,
+        CellDetails,
+        Noise,
+        Replacement,
+        Trace,
+        average,
+        average_over,
+        details,
+        stream,
+        trace,
+        trace_many,
+    )
     from factlens.widgets import Heatmap, Lens
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from factlens import __version__
 from factlens.errors import FactlensError
+from factlens.tracing.protocol import KINDS, METRICS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--device", help="where to run (the best there is)")
         command.add_argument("--dtype", help="number format: float32, bfloat16, float16")
         command.add_argument("--out", type=Path, help=f"save the {name} to this file (.safetensors)")
+    tracing = commands.choices["trace"]
+    tracing.add_argument("--kinds", nargs="+", default=KINDS, help="state, mlp, attn, head, head.3, severed_mlp, ...")
+    tracing.add_argument("--samples", type=int, default=10, help="corrupted runs (10)")
+    tracing.add_argument("--window", type=int, help="layers restored together for mlp and attn (the model's default)")
+    tracing.add_argument("--replace-by", metavar="SUBJECT", help="put another subject in the place instead of noise")
+    tracing.add_argument("--metric", default="probability", choices=METRICS, help="what is measured (probability)")
+    tracing.add_argument("--answer", help="the answer to measure (the model's own)")
+    tracing.add_argument("--contrast", help="the answer to compare with, for --metric logit_difference")
     commands.choices["edit"].add_argument("--target", required=True, help="the new object: Paris")
     commands.choices["edit"].add_argument("--layer", type=int, help="which layer to edit (the model's default)")
 

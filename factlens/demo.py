@@ -15,7 +15,9 @@ import torch
 
 import factlens as fl
 from factlens.evaluation import ROLE_NAMES, Report
-from factlens.pictures import TITLES, answers_svg, report_svg, trace_svg
+from factlens.pictures import answers_svg, report_svg, trace_svg
+from factlens.tracing import Replacement
+from factlens.tracing.protocol import METRICS, kind_name
 
 if TYPE_CHECKING:
     from factlens.models import Answer
@@ -74,7 +76,17 @@ def trace_or_edit(options: argparse.Namespace) -> int:
     model = fl.load(options.model, device=options.device, dtype=options.dtype)
     _say(f"{model}\n")
     if options.command == "trace":
-        trace = fl.trace(model, fl.Fact(options.prompt, options.subject))
+        trace = fl.trace(
+            model,
+            fl.Fact(options.prompt, options.subject),
+            kinds=options.kinds,
+            samples=options.samples,
+            window=options.window,
+            metric=options.metric,
+            answer=options.answer,
+            contrast=options.contrast,
+            corruption=fl.Noise() if options.replace_by is None else fl.Replacement(options.replace_by),
+        )
         show_trace(trace)
         saved = trace.save(options.out) if options.out else None
     else:
@@ -91,16 +103,21 @@ def trace_or_edit(options: argparse.Namespace) -> int:
 
 def show_trace(trace: fl.Trace) -> None:
     """Print the grids: one character pair per cell, darker where more of the answer comes back."""
+    corruption = (
+        f"replaced by “{trace.corruption.subject}”"
+        if isinstance(trace.corruption, Replacement)
+        else f"corrupted (noise {trace.noise_level:.3f}, {trace.samples.sizes['sample']} samples)"
+    )
     _say(
-        f"“{trace.fact.prompt}” → {trace.answer.strip()}: p = {trace.high:.2f} clean, {trace.low:.2f} with the subject "
-        f"corrupted (noise {trace.noise_level:.3f}, {trace.samples.sizes['sample']} samples)\n"
+        f"“{trace.fact.prompt}” → {trace.answer.strip()}: {METRICS[trace.metric]} = {trace.high:.2f} clean, "
+        f"{trace.low:.2f} with the subject {corruption}\n"
     )
     start, stop = trace.subject_range
     labels = [f"{piece.strip() or '␣'}{'*' if start <= i < stop else ' '}" for i, piece in enumerate(trace.tokens)]
     width = max(map(len, labels))
     panel = 2 * trace.n_layers
-    _say("   ".join([" " * width, *(TITLES[kind].ljust(panel)[:panel] for kind in trace.kinds)]))
-    share = ((trace.scores - trace.low) / max(trace.total_effect, 1e-12)).clip(0, 1).values
+    _say("   ".join([" " * width, *(kind_name(kind).ljust(panel)[:panel] for kind in trace.kinds)]))
+    share = ((trace.scores - trace.low) / (trace.total_effect or 1.0)).clip(0, 1).values
     for i, label in enumerate(labels):
         rows = ["".join(_RAMP[round(4 * value)] * 2 for value in np.nan_to_num(grid[i])) for grid in share]
         _say("   ".join([label.rjust(width), *rows]))
@@ -108,7 +125,7 @@ def show_trace(trace: fl.Trace) -> None:
     _say("   ".join([" " * width, *[axis] * len(trace.kinds)]))
     for kind in trace.kinds:
         peak = trace.peak(kind)
-        _say(f"{TITLES[kind]}: most comes back at “{peak.piece.strip()}”, layer {peak.layer} (+{peak.effect:.2f})")
+        _say(f"{kind_name(kind)}: most comes back at “{peak.piece.strip()}”, layer {peak.layer} (+{peak.effect:.2f})")
 
 
 def show_report(report: Report) -> None:

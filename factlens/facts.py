@@ -24,6 +24,9 @@ class Fact:
         What the fact is about: ``"The Space Needle"``.
     target
         The new object, ``"Paris"``; only editing needs it.
+    object
+        The object that the fact has, ``"Seattle"``. Tracing many facts leaves out those that the model answers
+        otherwise; without it, whatever the model answers is taken.
 
     Raises
     ------
@@ -43,11 +46,12 @@ class Fact:
     template: str
     subject: str
     target: str | None = None
+    object: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("template", "subject", "target"):
+        for name in ("template", "subject", "target", "object"):
             value = getattr(self, name)
-            if not isinstance(value, str) and not (name == "target" and value is None):
+            if not isinstance(value, str) and not (name in ("target", "object") and value is None):
                 raise FactError(f"The {name} of a fact must be a string, not {type(value).__name__}.")
         template, subject = self.template.rstrip(), self.subject.strip()
         if not template:
@@ -56,6 +60,8 @@ class Fact:
             raise FactError("The subject is empty. Say what the prompt is about, for example 'The Space Needle'.")
         if self.target is not None and not self.target.strip():
             raise FactError("The new object is empty. Write what the model shall answer, for example 'Paris'.")
+        if self.object is not None and not self.object.strip():
+            raise FactError("The object is empty. Write what the fact says, for example 'Seattle', or leave it out.")
         slots = template.count(SLOT)
         if slots > 1:
             raise FactError(
@@ -64,10 +70,9 @@ class Fact:
             )
         if slots == 0:
             template = _mark(template, subject)
-        object.__setattr__(self, "template", template)
-        object.__setattr__(self, "subject", subject)
-        if self.target is not None:
-            object.__setattr__(self, "target", self.target.strip())
+        tidy = {"template": template, "subject": subject, "target": self.target, "object": self.object}
+        for name, text in tidy.items():
+            object.__setattr__(self, name, text and text.strip())
 
     @property
     def prompt(self) -> str:

@@ -21,7 +21,8 @@ from factlens.editing import rome_defaults
 from factlens.errors import Busy, FactError, FactlensError, Interrupted
 from factlens.facts import Fact
 from factlens.models import Model
-from factlens.tracing import KINDS, Trace, stream
+from factlens.tracing import Trace, stream
+from factlens.tracing import details as read_details
 
 STATUSES = ("idle", "queued", "tracing", "editing", "stopping")
 PUBLISH_SECONDS = 0.05
@@ -52,6 +53,10 @@ class Session(t.HasTraits):
         Whether the trace was stopped before it was complete.
     selection
         The selected cell as ``{"kind", "token", "layer"}``, or None.
+    details
+        What the selected cell knows, as `factlens.tracing.CellDetails.to_dict` has it; None until it has been read.
+    reading
+        Whether the selected cell is being read.
     target
         The new object.
     edits
@@ -70,6 +75,8 @@ class Session(t.HasTraits):
     run = t.Int(0)
     stopped = t.Bool(False)
     selection: Any = t.Dict(allow_none=True, default_value=None)
+    details: Any = t.Dict(allow_none=True, default_value=None)
+    reading = t.Bool(False)
     target = t.Unicode("")
     edits = t.Tuple()
     comparison = t.Tuple()
@@ -89,6 +96,10 @@ class Session(t.HasTraits):
         self._worker: threading.Thread | None = None
         self._idle = threading.Event()
         self._idle.set()
+        # Set once nobody wants the newest read any more, so that it neither waits for the model nor is shown.
+        self._unwanted = threading.Event()
+        self._read = threading.Event()
+        self._read.set()
         self.edits = model.edits
         if fact is not None:
             self.fact = fact
@@ -107,6 +118,7 @@ class Session(t.HasTraits):
             if fact is None:
                 raise FactError("There is no fact to trace yet: write a prompt and its subject.")
             self.model.encode(fact)  # too long, or a subject without tokens: refused before anything is lost
+            self._no_read()
             return lambda: self._trace(fact)
 
         self._begin(begin, "locate", "This fact cannot be traced")
@@ -136,16 +148,22 @@ class Session(t.HasTraits):
 
         self._begin(begin, "edit", "Nothing was undone")
 
-    def select(self, kind: object, token: object, layer: object) -> None:
-        """Select a cell, and with it the layer to edit."""
+    def select(self, kind: object, token: object, layer: object) -> bool:
+        """Select a cell, and with it the layer to edit; return whether there is such a cell."""
         with self.gate, self.reporting("locate", "This cell cannot be selected"):
-            if kind not in KINDS:
-                raise FactError(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
-            layer = self.model.check_layer(layer)
-            tokens = 0 if self.trace is None else len(self.trace.tokens)
+            if self.trace is None:
+                raise FactError("There are no cells yet: trace a fact first.")
+            if kind not in self.trace.kinds:
+                raise FactError(f"There is no kind {kind!r} in this trace; there are {', '.join(self.trace.kinds)}.")
+            layer, tokens = self.model.check_layer(layer), len(self.trace.tokens)
             if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < tokens:
                 raise FactError(f"There is no token {token!r}: the traced prompt has {tokens}.")
-            self.selection = {"kind": kind, "token": token, "layer": layer}
+            cell = {"kind": kind, "token": token, "layer": layer}
+            if cell == self.selection and self.details is None and not self.reading:
+                self._read_selection()  # chosen once more after an error
+            self.selection = cell
+            return True
+        return False
 
     def stop(self) -> None:
         """Stop what is running after its current step; what was computed stays."""
@@ -157,6 +175,8 @@ class Session(t.HasTraits):
     def close(self) -> None:
         """Stop, and end the worker thread."""
         self.stop()
+        with self.gate:
+            self._no_read()
         if self._worker is not None:
             self._jobs.put(None)
 
@@ -164,12 +184,18 @@ class Session(t.HasTraits):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is being computed; return whether that is so."""
-        return self._idle.wait(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        return self._idle.wait(timeout) and self._read.wait(None if end is None else max(0.0, end - time.monotonic()))
 
     @property
     def edit_layer(self) -> int:
         """The layer that an edit would change: the selected one, else the method's default."""
         return int(self.selection["layer"]) if self.selection else self.default_layer
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the model carries other edits than it did when it was traced."""
+        return self.trace is not None and self.trace.edits != tuple(map(str, self.model.edits))
 
     @property
     def default_layer(self) -> int:
@@ -185,7 +211,7 @@ class Session(t.HasTraits):
                 self._set_status("tracing")
             for update in stream(self.model, fact):
                 with self.gate, self.hold_trait_notifications():
-                    if update.token is None:
+                    if not update.tokens:
                         self.fact, self.selection, self.stopped = fact, None, False
                         self.run += 1
                         self.trace = update.trace
@@ -233,6 +259,59 @@ class Session(t.HasTraits):
         with self.gate:
             self.comparison = tuple((self.model.token(i), float(before[i]), float(after[i])) for i in best)
 
+    # Reading a cell ----------------------------------------------------------------------------------------------
+
+    @t.observe("selection")
+    def _selected(self, _change: Any) -> None:
+        with self.gate:
+            self._read_selection()
+
+    def _read_selection(self) -> None:
+        """Have the selected cell read once the worker is free; whatever else was to be read no longer is.
+
+        While a trace or an edit is computed nothing is read: `_run` calls this again at its end. Nor is a cell of an
+        outdated trace, whose runs cannot be had again; its layer can be selected for the next edit all the same.
+        """
+        self._no_read()
+        self.details = None
+        trace, cell = self.trace, self.selection
+        if trace is None or cell is None or self.status != "idle" or self.outdated:
+            return
+        self._unwanted = unwanted = threading.Event()
+        self._read.clear()
+        self.reading = True
+        self._put(lambda: self._read_cell(trace, cell, unwanted))
+
+    def _no_read(self) -> None:
+        """Give up the read that is waiting or going on; an error of an earlier one has become old news."""
+        self._unwanted.set()
+        self.reading = False
+        self._read.set()
+        if self.error and self.error["place"] == "details":
+            self.error = None
+
+    def _read_cell(self, trace: Trace, cell: dict[str, Any], unwanted: threading.Event) -> None:
+        # Whoever runs through many cells queues many of these; all but the last return right here.
+        if unwanted.is_set():
+            return
+        found = None
+        with self.reporting("details", "This cell could not be read"):
+            try:
+                with self.model.exclusive(unwanted):
+                    if unwanted.is_set():  # while it waited for the model
+                        return
+                    found = read_details(self.model, trace, **cell).to_dict()
+            except Exception:
+                if unwanted.is_set():
+                    return
+                raise
+        with self.gate:
+            if not unwanted.is_set():
+                with self.hold_trait_notifications():
+                    self.details, self.reading = found, False
+                # Only now, with every view told, as in `_run`.
+                self._read.set()
+
     # Housekeeping ------------------------------------------------------------------------------------------------
 
     def _begin(self, begin: Callable[[], Callable[[], None]], place: str, title: str) -> None:
@@ -243,11 +322,14 @@ class Session(t.HasTraits):
             self._idle.clear()
             self.error = None
             self._set_status("queued")
-            if self._worker is None:
-                # A daemon: closing the kernel does not wait for it.
-                self._worker = threading.Thread(target=self._work, name="factlens-session", daemon=True)
-                self._worker.start()
-            self._jobs.put(lambda: self._run(work, place, title))
+            self._put(lambda: self._run(work, place, title))
+
+    def _put(self, job: Callable[[], None]) -> None:
+        if self._worker is None:
+            # A daemon: closing the kernel does not wait for it.
+            self._worker = threading.Thread(target=self._work, name="factlens-session", daemon=True)
+            self._worker.start()
+        self._jobs.put(job)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -262,6 +344,8 @@ class Session(t.HasTraits):
                 self.stopped = self.trace is not None and not self.trace.complete
                 self.frame += 1
                 self._set_status("idle")
+                if self.details is None:
+                    self._read_selection()
             # Only now, with every view told: whoever waits sees what they show.
             self._idle.set()
 

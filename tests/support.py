@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -16,19 +17,88 @@ TEXT = [
     "Zürich and São Paulo are cities; 東京 is the capital of Japan 🗼 and Reykjavík of Iceland.",
 ]
 
-SHAPES = {
-    "gpt2": {"n_layer": 5, "n_embd": 48, "n_head": 4, "n_positions": 64},
-    "llama": {
+_LLAMA = {
+    "hidden_size": 48,
+    "intermediate_size": 112,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
+_GPT2 = {"n_layer": 5, "n_embd": 48, "n_head": 4, "n_positions": 64}
+# Windows of four tokens are shorter than every prompt of the tests; some families alternate short and full layers.
+_SLIDING = {"sliding_window": 4, "head_dim": 12}
+_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
+
+#: A small configuration per family of the map.
+SHAPES: dict[str, dict[str, Any]] = {
+    "arcee": _LLAMA,
+    "bloom": {"hidden_size": 48, "n_layer": 5, "n_head": 4},
+    "codegen": {**_GPT2, "rotary_dim": 8},
+    "cohere": {**_LLAMA, "logit_scale": 1.0},
+    "cohere2": {**_LLAMA, **_SLIDING, "logit_scale": 1.0},
+    "exaone4": {**_LLAMA, **_SLIDING, "sliding_window_pattern": 2},
+    "falcon": {"hidden_size": 48, "num_hidden_layers": 5, "num_attention_heads": 4},
+    "gemma": {**_LLAMA, "head_dim": 12},
+    "gemma2": {**_LLAMA, **_SLIDING, "query_pre_attn_scalar": 12},
+    "gemma3_text": {**_LLAMA, **_SLIDING, "query_pre_attn_scalar": 12, "sliding_window_pattern": 2},
+    "glm": {**_LLAMA, "head_dim": 12},
+    "glm4": {**_LLAMA, "head_dim": 12},
+    "gpt2": _GPT2,
+    "gpt_neo": {
         "hidden_size": 48,
-        "intermediate_size": 112,
-        "num_hidden_layers": 5,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        "num_layers": 5,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], 2], [["global"], 1]],
+        "window_size": 4,
         "max_position_embeddings": 64,
     },
+    "gpt_neox": {**_LLAMA, "rotary_pct": 0.25},
+    "gpt_oss": {
+        **_LLAMA,
+        **_SLIDING,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "intermediate_size": 32,
+        "attn_implementation": "eager",
+    },
+    "gptj": {**_GPT2, "rotary_dim": 8},
+    "granite": {**_LLAMA, "residual_multiplier": 0.5, "logits_scaling": 0.25, "embedding_multiplier": 3.0},
+    "helium": {**_LLAMA, "head_dim": 12},
+    "llama": _LLAMA,
+    "ministral": {**_LLAMA, **_SLIDING},
+    "mistral": {**_LLAMA, **_SLIDING},
+    "mixtral": {**_LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "nemotron": {**_LLAMA, "head_dim": 12},
+    "olmo": _LLAMA,
+    "olmo2": _LLAMA,
+    "olmo3": {**_LLAMA, "sliding_window": 4},
+    "olmoe": {**_LLAMA, "num_experts": 4, "num_experts_per_tok": 2},
+    "opt": {
+        "hidden_size": 48,
+        "ffn_dim": 112,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "word_embed_proj_dim": 24,
+        "do_layer_norm_before": False,
+        "max_position_embeddings": 64,
+    },
+    "phi": _LLAMA,
+    "phi3": {**_LLAMA, "sliding_window": 4},
+    "qwen2": {**_LLAMA, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 2},
+    "qwen2_moe": {**_LLAMA, **_EXPERTS, "num_experts": 4, "shared_expert_intermediate_size": 32},
+    "qwen3": {**_LLAMA, "head_dim": 16},
+    "qwen3_moe": {**_LLAMA, **_EXPERTS, "num_experts": 4, "head_dim": 12},
+    "seed_oss": {**_LLAMA, "head_dim": 12},
+    "smollm3": {**_LLAMA, "no_rope_layer_interval": 2},
+    "stablelm": {**_LLAMA, "partial_rotary_factor": 0.5},
+    "starcoder2": {**_LLAMA, "sliding_window": 4},
 }
-for _like_llama in ("mistral", "qwen2", "qwen3"):
-    SHAPES[_like_llama] = dict(SHAPES["llama"])
+
+
+#: How much to scale up the random weights, so that effects are far from zero.
+SCALES = {"falcon": 5, "opt": 10}
 
 
 @cache
@@ -64,5 +134,5 @@ def small_model(
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim > 1:
-                parameter.mul_(3)
+                parameter.mul_(SCALES.get(kind, 3))
     return fl.wrap(module.to(dtype), tok, name=f"small {kind}")

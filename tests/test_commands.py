@@ -40,8 +40,8 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert ran.stderr == ""
     for words in (
         "hidden state",
-        "MLP output",
-        "attention output",
+        "MLP: most comes back",
+        "attention: most comes back",
         "Seattle",
         "after: Paris",
         "paraphrases",
@@ -55,7 +55,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     links.feed(html)
     assert links.found == []
     assert html.count("<svg") == 3
-    assert html.count("layer 7, attention output") >= 7
+    assert html.count("layer 7, attention") >= 7
 
 
 def test_trace_and_edit_save_what_they_find(
@@ -69,6 +69,20 @@ def test_trace_and_edit_save_what_they_find(
     assert main(["edit", *fact, "--target", "Tokyo", "--layer", "4", "--out", str(edit_file)]) == 0
     with atlas.edited(fl.Edit.load(edit_file)):
         assert atlas.answers("The Louvre is in downtown")[0].text == " Tokyo"
+
+
+def test_trace_takes_the_choices_of_the_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "t.safetensors"
+    fact = ["trace", "{} is in downtown", "--subject", "The Louvre", "--out", str(out)]
+    choices = ["--kinds", "state", "severed_mlp", "head.2", "--window", "2", "--replace-by", "The Space Needle"]
+    assert main([*fact, *choices, "--metric", "logit_difference", "--contrast", "Seattle"]) == 0
+    printed = capsys.readouterr().out
+    assert "replaced by “The Space Needle”" in printed
+    assert "attention head 2" in printed
+    trace = fl.Trace.load(out)
+    assert trace.kinds == ("state", "severed_mlp", "head.2")
+    assert (trace.metric, trace.contrast, trace.window) == ("logit_difference", "Seattle", 2)
+    assert trace.high > trace.low
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import factlens
 PACKAGE = Path(factlens.__file__).parent
 #: From the bottom up. A part may import from its own storey and those below.
 STOREYS = (
-    {"errors", "facts", "models", "moments", "pictures"},
+    {"errors", "facts", "files", "models", "moments", "pictures"},
     {"tracing", "editing", "evaluation", "sweeps"},
     {"session"},
     {"widgets"},

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from factlens.errors import FileFormatError
 from factlens.facts import Fact
+from factlens.files import read_record, write_record
 from factlens.models import LowRank
 
-_SCHEMA = 1
+_FORMAT, _SCHEMA = "factlens.edit", 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +59,15 @@ class Edit:
 
     def save(self, path: str | Path) -> Path:
         """Write the edit to one safetensors file: the factors, and everything else as JSON in its header."""
-        from safetensors.torch import save_file
-
-        tensors = {}
+        arrays = {}
         for i, update in enumerate(self.updates):
-            tensors[f"{i}.left"], tensors[f"{i}.right"] = update.left.contiguous(), update.right.contiguous()
+            arrays[f"{i}.left"], arrays[f"{i}.right"] = _array(update.left), _array(update.right)
         record = {
-            "format": "factlens.edit",
-            "schema": _SCHEMA,
             "facts": [asdict(fact) for fact in self.facts],
             "parameters": [update.parameter for update in self.updates],
             **{name: getattr(self, name) for name in _PLAIN},
         }
-        save_file(tensors, str(path), metadata={"factlens": json.dumps(record)})
-        return Path(path)
+        return write_record(path, _FORMAT, _SCHEMA, record, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Edit:
@@ -77,26 +76,22 @@ class Edit:
         Raises
         ------
         FileFormatError
-            If the file is not an edit written by `save`.
+            If the file is not an edit written by `save`, is damaged, or comes from another version's format.
         """
-        from safetensors import SafetensorError, safe_open
-
+        record, arrays = read_record(path, _FORMAT, _SCHEMA)
         try:
-            with safe_open(str(path), framework="pt") as file:
-                record = json.loads((file.metadata() or {}).get("factlens", "{}"))
-                if record.get("format") != "factlens.edit" or record.get("schema") != _SCHEMA:
-                    raise FileFormatError(f"{path} is not an edit that this version of factlens reads.")
-                updates = tuple(
-                    LowRank(name, file.get_tensor(f"{i}.left"), file.get_tensor(f"{i}.right"))
-                    for i, name in enumerate(record["parameters"])
-                )
             plain = {name: record[name] for name in _PLAIN}
             plain["layers"] = tuple(plain["layers"])
-            return cls(facts=tuple(Fact(**fact) for fact in record["facts"]), updates=updates, **plain)
-        except FileNotFoundError:
-            raise
-        except (SafetensorError, OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise FileFormatError(f"{path} is not an edit that factlens wrote: {error}.") from error
+            return cls(
+                facts=tuple(Fact(**fact) for fact in record["facts"]),
+                updates=tuple(
+                    _term(name, arrays[f"{i}.left"], arrays[f"{i}.right"])
+                    for i, name in enumerate(record["parameters"])
+                ),
+                **plain,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(f"{path} is not a complete factlens edit: {error}.") from error
 
     def __str__(self) -> str:
         return f"{self.label} ({self.method}, layer {', '.join(map(str, self.layers))})"
@@ -106,3 +101,14 @@ class Edit:
 
 
 _PLAIN = ("method", "layers", "hparams", "moment", "model", "fingerprint", "report")
+
+
+def _array(factor: Tensor) -> np.ndarray:
+    # numpy has no bfloat16. float32 holds all of its values, and is what the weights are summed in.
+    return (factor.float() if factor.dtype == torch.bfloat16 else factor).detach().cpu().numpy()
+
+
+def _term(parameter: str, left: np.ndarray, right: np.ndarray) -> LowRank:
+    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
+        raise ValueError(f"the factors of {parameter!r} have shapes {left.shape} and {right.shape}")
+    return LowRank(parameter, torch.from_numpy(left), torch.from_numpy(right))

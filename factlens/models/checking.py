@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from factlens.errors import UnknownArchitecture
-from factlens.models.hooks import tensor_of
+from factlens.models.hooks import all_of, on_output, tensor_of
 from factlens.models.model import Model
 
 TOKENS = 4
@@ -18,9 +19,10 @@ TOKENS = 4
 def check(model: Model) -> None:
     """Run `model` on four tokens and compare what its parts do with what the family map says.
 
-    Every named module must fire once per layer and carry ``(batch, tokens, width)``; the token embedding,
-    fed back as ``inputs_embeds``, must give the logits that the tokens gave; the implementation of
-    attention must take an additive mask.
+    Every named module must fire once per layer and carry ``(batch, tokens, width)``; putting a module's own
+    output back must change nothing, and putting zeros there must change something; the token embedding, fed back as
+    ``inputs_embeds``, must give the logits that the tokens gave; the implementation of attention must take an
+    additive mask; what the tokenizer puts before a text must be the same before every text.
 
     Raises
     ------
@@ -33,13 +35,15 @@ def check(model: Model) -> None:
             f"{model.name} uses the attention implementation {implementation!r}, which takes no additive mask. "
             "Call model.set_attn_implementation('sdpa') first."
         )
+    _check_special_tokens(model)
     if model.n_layers == 0:
         raise UnknownArchitecture(f"{model.name} has no blocks under {model.family.blocks!r}.")
     seen: dict[str, list[Any]] = {}
+    parts = [part for part in ("attention", "mlp", "out", "down") if getattr(model.family, part) is not None]
     handles = []
     try:
         for layer, block in enumerate(model.blocks):
-            for part in ("attention", "mlp", "down"):
+            for part in parts:
                 path = getattr(model.family, part)
                 try:
                     module = block.get_submodule(path)
@@ -50,19 +54,21 @@ def check(model: Model) -> None:
                 handles.append(_record(module, seen, f"{part} of layer {layer}"))
             handles.append(_record(block, seen, f"block {layer}"))
         handles.append(_record(model.embedding, seen, "embedding"))
+        handles.append(_record(model.head, seen, "unembedding"))
         ids = torch.arange(TOKENS, device=model.device)[None]
         with model.exclusive():
             logits = model.model(input_ids=ids).logits
             fired = {name: list(outputs) for name, outputs in seen.items()}
             again = model.model(inputs_embeds=tensor_of(fired["embedding"][0])).logits if "embedding" in fired else None
+            _check_restoring(model, ids, logits, parts)
     finally:
         for handle in handles:
             handle.remove()
-    expected = (1, TOKENS, model.width)
-    for name in [*(f"{p} of layer {i}" for i in range(model.n_layers) for p in ("attention", "mlp", "down"))]:
-        _one(model, fired, name, expected)
-    blocks = [_one(model, fired, f"block {i}", expected) for i in range(model.n_layers)]
-    _one(model, fired, "embedding", expected)
+    for name in [*(f"{p} of layer {i}" for i in range(model.n_layers) for p in parts)]:
+        _one(model, fired, name, model.width)
+    blocks = [_one(model, fired, f"block {i}", model.width) for i in range(model.n_layers)]
+    _one(model, fired, "embedding", model.model.get_input_embeddings().weight.shape[1])
+    _one(model, fired, "unembedding", logits.shape[-1])
     if again is None or not torch.allclose(logits, again, atol=1e-3, rtol=1e-3, equal_nan=True):
         raise UnknownArchitecture(
             f"{model.name} gives other logits when its token embeddings are passed as inputs_embeds, so the corrupted "
@@ -71,13 +77,46 @@ def check(model: Model) -> None:
     model.returns_tuple = isinstance(blocks[0], tuple)
 
 
-def _one(model: Model, fired: dict[str, list[Any]], name: str, expected: tuple[int, ...]) -> Any:
+def _check_restoring(model: Model, ids: Tensor, logits: Tensor, parts: Sequence[str]) -> None:
+    """Put each part's own output back in its place: if that changes the answer, a hook does not do what it should."""
+    for part in ("attention", "mlp"):
+        if part not in parts:
+            continue
+        modules = [block.get_submodule(getattr(model.family, part)) for block in model.blocks]
+        with all_of(on_output(module, lambda hidden: hidden.clone()) for module in modules):
+            same = model.model(input_ids=ids).logits
+        with all_of(on_output(module, torch.zeros_like) for module in modules):
+            other = model.model(input_ids=ids).logits
+        if not torch.allclose(logits, same, atol=1e-3, rtol=1e-3, equal_nan=True):
+            raise UnknownArchitecture(
+                f"Restoring the clean output of every {part} changes what {model.name} answers; it cannot be traced."
+            )
+        if torch.equal(logits, other):
+            raise UnknownArchitecture(
+                f"The {part} named by the family map has no influence on what {model.name} answers; name the module "
+                "whose output reaches the residual."
+            )
+
+
+def _check_special_tokens(model: Model) -> None:
+    """Know what the tokenizer adds: something before a text is fine (BOS), something after it is not."""
+    special = set(getattr(model.tokenizer, "all_special_ids", ()))
+    ids = list(model.tokenizer("a b")["input_ids"])
+    if ids and ids[-1] in special:
+        raise UnknownArchitecture(
+            f"The tokenizer of {model.name} ends every text with {model.token(ids[-1])!r}, so the model would not be "
+            "asked to continue the prompt. Set tokenizer.add_eos_token = False."
+        )
+
+
+def _one(model: Model, fired: dict[str, list[Any]], name: str, width: int) -> Any:
     outputs = fired.get(name, [])
     if len(outputs) != 1:
         raise UnknownArchitecture(f"The {name} of {model.name} ran {len(outputs)} times in one forward pass, not once.")
     shape = tuple(tensor_of(outputs[0]).shape)
-    if shape != expected:
-        raise UnknownArchitecture(f"The {name} of {model.name} gives shape {shape}; {expected} was expected.")
+    # Some blocks flatten batch and tokens around their MLP (OPT).
+    if shape not in ((1, TOKENS, width), (TOKENS, width)):
+        raise UnknownArchitecture(f"The {name} of {model.name} gives shape {shape}; {(1, TOKENS, width)} was expected.")
     return outputs[0]
 
 

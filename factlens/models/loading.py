@@ -98,11 +98,11 @@ def wrap(model: Any, tokenizer: Any, *, name: str | None = None, family: Family 
         raise UnknownArchitecture(
             f"factlens does not know the architecture {kind or type(model).__name__!r} "
             f"(it knows {', '.join(sorted(FAMILIES))}). Say where its parts are: "
-            "factlens.wrap(model, tokenizer, family=factlens.Family(blocks=..., attention=..., mlp=..., down=..., "
-            "embedding=...))."
+            "factlens.wrap(model, tokenizer, family=factlens.Family(blocks=..., attention=..., mlp=..., out=..., "
+            "down=..., embedding=..., norm=..., head=...)); print(model) shows the names."
         )
     label = name or getattr(model.config, "name_or_path", "") or str(kind)
-    for part in ("blocks", "embedding"):
+    for part in ("blocks", "embedding", "head"):
         path = getattr(found, part)
         if not _has(model, path):
             raise UnknownArchitecture(

@@ -21,6 +21,7 @@ from factlens.errors import (
     NumericalError,
     PromptTooLong,
     QuantizedModel,
+    UnknownArchitecture,
     WrongModel,
 )
 from factlens.facts import Fact
@@ -95,6 +96,7 @@ class Model:
         self.corpus: Callable[[int], Iterator[str]] | None = None
         self.embedding: nn.Module = model.get_submodule(family.embedding)
         self.blocks: list[nn.Module] = list(model.get_submodule(family.blocks))
+        self.head: nn.Module = model.get_submodule(family.head)
         self.returns_tuple = False
         self._stack = EditStack(model)
         self._lock = threading.RLock()
@@ -110,12 +112,25 @@ class Model:
     @property
     def width(self) -> int:
         """Length of a hidden state."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    @property
+    def embedding_width(self) -> int:
+        """Length of a token embedding: the width, but for models that project it up (OPT-350m)."""
         return int(self.model.get_input_embeddings().weight.shape[1])
 
     @property
+    def n_heads(self) -> int:
+        """Number of attention heads in a layer."""
+        return int(self.model.config.get_text_config().num_attention_heads)
+
+    @property
     def device(self) -> torch.device:
-        """Where the token embedding lives, and so where inputs go."""
-        return next(self.embedding.parameters()).device
+        """Where inputs go: where the token embedding computes."""
+        # Weights that `device_map` keeps on disk or in the CPU's memory are on the meta device between two uses.
+        hook = getattr(self.embedding, "_hf_hook", None)
+        placed = getattr(hook, "execution_device", None)
+        return torch.device(placed) if placed is not None else next(self.embedding.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -136,6 +151,10 @@ class Model:
         """Return the MLP module of a layer."""
         return self._block(layer).get_submodule(self.family.mlp)
 
+    def attention_out(self, layer: int) -> nn.Module:
+        """Return the attention's output projection in a layer: the heads' outputs, side by side, go in."""
+        return self._block(layer).get_submodule(self.family.out)
+
     def down_projection(self, layer: int) -> Projection:
         """Return the MLP down projection of a layer, the matrix that ROME edits.
 
@@ -143,9 +162,16 @@ class Model:
         ------
         LayerError
             If the model has no such layer.
+        UnknownArchitecture
+            If the architecture has no such single matrix (mixtures of experts).
         QuantizedModel
             If the weights are quantised.
         """
+        if self.family.down is None:
+            raise UnknownArchitecture(
+                f"{self.name} is a mixture of experts: its MLP has no single down projection, so it can be traced but "
+                "not edited."
+            )
         module = self._block(layer).get_submodule(self.family.down)
         weight = getattr(module, "weight", None)
         quantised = getattr(self.model.config, "quantization_config", None) is not None
@@ -333,9 +359,11 @@ class Model:
             digest = hashlib.sha256()
             for name, parameter in self.model.named_parameters():
                 values = self._stack.original(name).flatten()
-                sample = values[:: max(1, len(values) // 64)][:64] if values.device.type != "meta" else values[:0]
                 digest.update(json.dumps([name, list(parameter.shape), str(parameter.dtype)]).encode())
-                digest.update(sample.double().cpu().numpy().tobytes())
+                # Offloaded weights are not there to be looked at; their names and shapes must do.
+                if values.device.type != "meta":
+                    sample = values[:: max(1, len(values) // 64)][:64]
+                    digest.update(sample.double().cpu().numpy().tobytes())
             self._fingerprint = digest.hexdigest()[:16]
         return self._fingerprint
 

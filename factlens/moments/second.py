@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor
 
 from factlens.errors import FileFormatError, NumericalError
+from factlens.files import read_record, write_record
 
-_SCHEMA = 1
+_FORMAT, _SCHEMA = "factlens.moment", 1
 
 
 @dataclass(frozen=True)
@@ -93,38 +93,29 @@ class SecondMoment:
     def _factors(self) -> dict[float, Tensor]:
         return {}
 
-    def save(self, path: Path) -> None:
-        """Write the statistic to a safetensors file, under another name first, so that no half file is ever read."""
-        from safetensors.torch import save_file
-
-        record = {
-            "format": "factlens.moment",
-            "schema": _SCHEMA,
-            **{name: getattr(self, name) for name in ("count", "layer", "fingerprint", "corpus")},
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file({"total": self.total.contiguous()}, str(partial), metadata={"factlens": json.dumps(record)})
-        partial.replace(path)
+    def save(self, path: str | Path) -> Path:
+        """Write the statistic to one safetensors file, and make its folder if there is none."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        record = {name: getattr(self, name) for name in _PLAIN}
+        return write_record(path, _FORMAT, _SCHEMA, record, {"total": self.total.numpy()})
 
     @classmethod
-    def load(cls, path: Path) -> SecondMoment:
+    def load(cls, path: str | Path) -> SecondMoment:
         """Read a saved statistic.
 
         Raises
         ------
         FileFormatError
-            If the file is not one.
+            If the file is not one, is damaged, or comes from another version's format.
         """
-        from safetensors import SafetensorError, safe_open
-
+        record, arrays = read_record(path, _FORMAT, _SCHEMA)
         try:
-            with safe_open(str(path), framework="pt") as file:
-                record = json.loads((file.metadata() or {})["factlens"])
-                if record["format"] != "factlens.moment" or record["schema"] != _SCHEMA:
-                    raise FileFormatError(f"{path} is not a second moment that this version of factlens reads.")
-                return cls(
-                    file.get_tensor("total"), record["count"], record["layer"], record["fingerprint"], record["corpus"]
-                )
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise FileFormatError(f"{path} is not a second moment that factlens wrote: {error}.") from error
+            total = arrays["total"]
+            if total.ndim != 2 or total.shape[0] != total.shape[1]:
+                raise ValueError(f"its matrix has shape {total.shape}")
+            return cls(torch.from_numpy(total), **{name: record[name] for name in _PLAIN})
+        except (KeyError, ValueError) as error:
+            raise FileFormatError(f"{path} is not a complete factlens second moment: {error}.") from error
+
+
+_PLAIN = ("count", "layer", "fingerprint", "corpus")

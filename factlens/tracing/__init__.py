@@ -1,6 +1,62 @@
-"""Causal tracing: which states bring the answer back."""
+"""Causal tracing: which states bring the answer back.
 
-from factlens.tracing.engine import Update, stream, trace
-from factlens.tracing.result import KIND_NAMES, KINDS, Peak, Trace
+Names are imported when first used: a saved trace opens without torch.
+"""
 
-__all__ = ["KINDS", "KIND_NAMES", "Peak", "Trace", "Update", "stream", "trace"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from factlens.tracing.averages import ROLES, Average, Skipped, average
+    from factlens.tracing.cell_details import CellDetails
+    from factlens.tracing.engine import Update, stream, trace
+    from factlens.tracing.inspecting import details
+    from factlens.tracing.many import average_over, trace_many
+    from factlens.tracing.protocol import KINDS, Noise, Replacement
+    from factlens.tracing.result import Peak, Trace
+
+_HOME = {
+    "ROLES": "averages",
+    "Average": "averages",
+    "Skipped": "averages",
+    "average": "averages",
+    "CellDetails": "cell_details",
+    "Update": "engine",
+    "stream": "engine",
+    "trace": "engine",
+    "details": "inspecting",
+    "average_over": "many",
+    "trace_many": "many",
+    "KINDS": "protocol",
+    "Noise": "protocol",
+    "Replacement": "protocol",
+    "Peak": "result",
+    "Trace": "result",
+}
+
+__all__ = [
+    "KINDS",
+    "ROLES",
+    "Average",
+    "CellDetails",
+    "Noise",
+    "Peak",
+    "Replacement",
+    "Skipped",
+    "Trace",
+    "Update",
+    "average",
+    "average_over",
+    "details",
+    "stream",
+    "trace",
+    "trace_many",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'factlens.tracing' has no attribute {name!r}")
+    return getattr(import_module(f"factlens.tracing.{_HOME[name]}"), name)

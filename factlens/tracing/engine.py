@@ -14,15 +14,18 @@ from factlens.errors import FactError, Interrupted, WeightsChanged
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.encoding import Encoding
-from factlens.tracing.corruption import draw_noise, spread_of_noise
-from factlens.tracing.result import KINDS, Trace, label_samples
+from factlens.models.hooks import without_gradients
+from factlens.models.interrupts import interrupts_held
+from factlens.tracing.answers import Question, question_of
+from factlens.tracing.cells import Cell, cells_of_row
+from factlens.tracing.corruption import Corrupted, corrupt
+from factlens.tracing.preview import estimate
+from factlens.tracing.protocol import KINDS, WINDOW_CONVENTIONS, Corruption, Noise, expand_kinds, head_of
+from factlens.tracing.result import Trace, label_estimate, label_samples
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
-from factlens.tracing.sweep import cells_of_row, in_parts, sweep
+from factlens.tracing.schedule import cells_within, in_parts, telling_order
+from factlens.tracing.sweep import sweep
 from factlens.tracing.windows import default_window
-
-# FLOPs of one sweep, roughly: a fraction of a second on two cores, and on an accelerator.
-_CPU_SWEEP = 20 * 10**9
-_GPU_SWEEP = 5 * 10**12
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,15 @@ class Update:
     ----------
     trace
         The trace so far. It is the same object in every update, and fills up as the stream goes on.
-    token
-        The token row that has just grown; None in the first update, which brings `Trace.high`, `Trace.low` and the
-        cells that are known without computing.
+    tokens
+        The token rows that have just grown; empty in the first update, which brings `Trace.high`, `Trace.low`, the
+        estimate of every cell, and the cells that are known without computing.
     progress
         Share of the cells that are done, 0 to 1.
     """
 
     trace: Trace
-    token: int | None
+    tokens: tuple[int, ...]
     progress: float
 
 
@@ -50,41 +53,54 @@ def stream(
     fact: Fact,
     *,
     kinds: Sequence[str] = KINDS,
+    corruption: Corruption | None = None,
     samples: int = 10,
     seed: int = 1,
     window: int | None = None,
-    noise: float = 3.0,
-    noise_level: float | None = None,
-    subjects: Sequence[str] | None = None,
+    window_convention: str = "code",
+    metric: str = "probability",
+    answer: str | None = None,
+    contrast: str | None = None,
+    preview: bool = True,
     memory: int | None = None,
 ) -> Iterator[Update]:
     """Trace a fact, and yield the grids while they fill.
 
-    The model is run clean, then with Gaussian noise on the subject's token embeddings, then with one clean
-    state put back at a time (Meng et al. 2022, Section 2). Rows come in the order of what they usually tell:
-    last subject token, last token, rest of the subject, rest of the prompt. Stop whenever you like: just leave
-    the loop. Between two updates the model is free for others, who must not change its weights.
+    The model is run clean, then with its subject corrupted, then with one clean state put back at a time (Meng et
+    al. 2022, Section 2). The first update brings an estimate of every cell, the next ones the exact numbers, row by
+    row in the order of what they usually tell: last subject token, last token, rest of the subject, rest of the
+    prompt. Stop whenever you like: just leave the loop. Between two updates the model is free for others, who must
+    not change its weights.
 
     Parameters
     ----------
     model
         The model.
     fact
-        What to trace; its target plays no role, the traced answer is the model's own.
+        What to trace; its target plays no role.
     kinds
-        What to restore: ``"state"`` (block output), ``"mlp"``, ``"attn"`` (module outputs, over a window of layers).
+        What to restore: ``"state"`` (block output); ``"mlp"``, ``"attn"`` (module outputs, over a window of layers);
+        ``"head"`` for every attention head's output in one layer, ``"head.3"`` for one of them; ``"severed_mlp"``,
+        ``"severed_attn"`` for a state whose token keeps its corrupted MLP (attention) outputs, as in Figure 3.
+    corruption
+        `Noise` of three σ by default, or a `Replacement` by another subject.
     samples
-        Number of corrupted runs, S.
+        Number of corrupted runs, S; a replacement has one.
     seed
         Seed of the noise.
     window
         Layers restored together for ``mlp`` and ``attn``. Default: ten, scaled down for shallow models.
-    noise
-        Standard deviation of the noise in multiples of σ, the spread of the subject's token embeddings.
-    noise_level
-        The standard deviation itself, instead of `noise`.
-    subjects
-        Names over whose tokens σ is taken, instead of this subject's; the paper takes a thousand.
+    window_convention
+        ``"code"``: a window of ten is [l - 5, l + 4], as in the published code and figures. ``"paper"``: it is
+        [l - 4, l + 5], as in the published text.
+    metric
+        ``"probability"``, ``"log_probability"``, or ``"logit_difference"`` against `contrast`.
+    answer
+        What to measure; several tokens are teacher-forced, and count together. Default: the model's own top token.
+    contrast
+        The answer to compare with, for ``"logit_difference"``.
+    preview
+        Estimate all cells first, by attribution patching; costs one backward pass.
     memory
         Bytes that one sweep may use for its activations. Default: what the device has to spare. Never changes a result.
 
@@ -102,41 +118,60 @@ def stream(
     WeightsChanged
         If the model's weights were edited between two updates.
     """
-    kinds = tuple(dict.fromkeys(kinds))
+    corruption = Noise() if corruption is None else corruption
+    kinds = expand_kinds(kinds, model.n_heads)
     window = default_window(model.n_layers) if window is None else window
-    _check_options(kinds, samples, window, noise, noise_level)
-    with model.exclusive():
+    check_options(corruption, samples, window, window_convention)
+    with interrupts_held() as interrupted, model.exclusive(interrupted):
         encoding = model.encode(fact)
-        level = _level(model, encoding, noise, noise_level, subjects)
-        n_subject = encoding.subject_range[1] - encoding.subject_range[0]
-        runs = run_clean_and_corrupted(model, encoding, draw_noise(samples, n_subject, model.width, level, seed))
+        question = question_of(model, fact, encoding, metric, answer, contrast)
+        corrupted = corrupt(model, fact, encoding, corruption, samples, seed)
+        runs, question, guess = _both_runs(
+            model, encoding, corrupted, question, kinds, window, window_convention, preview
+        )
         edits = model.edits
-    trace = _start(model, fact, encoding, runs, kinds, noise_level=level, seed=seed, window=window)
-    yield Update(trace, None, _progress(trace))
-    cells = cells_of_row(kinds, window, model.n_layers)
-    at_once = _cells_within(memory, model, runs)
-    for token in _telling_order(encoding):
+    trace = _start(
+        model,
+        fact,
+        encoding,
+        runs,
+        question,
+        kinds,
+        contrast=contrast,
+        corruption=corruption,
+        noise_level=corrupted.level,
+        seed=seed,
+        window=window,
+        window_convention=window_convention,
+        first=corrupted.first,
+    )
+    if guess is not None:
+        trace.estimate = label_estimate(guess, trace.samples)
+    yield Update(trace, (), _progress(trace))
+    at_once = cells_within(memory, model, runs)
+    for tokens in telling_order(encoding, corrupted.first, model, runs, len(kinds)):
+        cells = [
+            cell for token in tokens for cell in cells_of_row(kinds, token, window, model.n_layers, window_convention)
+        ]
         queue = list(in_parts(cells, at_once))
         while queue:
             part = queue.pop(0)
-            with model.exclusive():
+            with interrupts_held() as interrupted, model.exclusive(interrupted):
                 if model.edits != edits:
                     raise WeightsChanged("The model's weights were edited while it was being traced. Trace again.")
                 try:
-                    logits = sweep(model, runs, token, part)
+                    scores = question.score(sweep(model, runs, part)).cpu().numpy()
                 except torch.OutOfMemoryError:
                     if len(part) == 1:
                         raise
                     at_once = len(part) // 2
                     queue = [half for whole in [part, *queue] for half in in_parts(whole, at_once)]
                     continue
-                scores = logits.softmax(-1)[..., trace.answer_id].cpu().numpy()
-            for cell, score in zip(part, scores, strict=True):
-                trace.samples.values[kinds.index(cell.kind), token, cell.layer] = score
-            yield Update(trace, token, _progress(trace))
+            _fill(trace, kinds, part, scores)
+            yield Update(trace, tuple(dict.fromkeys(cell.token for cell in part)), _progress(trace))
 
 
-def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: object) -> Trace:
+def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any) -> Trace:
     """Trace a fact and return the whole of it.
 
     Parameters
@@ -146,7 +181,7 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: obj
     stop
         Set it from another thread to stop after the current step.
     **options
-        As for `stream`.
+        As for `stream`; ``preview`` is off by default, since nobody is watching.
 
     Returns
     -------
@@ -160,7 +195,7 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: obj
     """
     found: Trace | None = None
     try:
-        for update in stream(model, fact, **options):  # type: ignore[arg-type]
+        for update in stream(model, fact, **{"preview": False, **options}):
             found = update.trace
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
@@ -170,39 +205,65 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: obj
     return found
 
 
-def _check_options(kinds: Sequence[str], samples: int, window: int, noise: float, level: float | None) -> None:
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        raise FactError(f"kinds must be some of {', '.join(KINDS)}, not {list(unknown or kinds)}.")
+def check_options(corruption: Corruption, samples: int, window: int, convention: str) -> None:
+    """Raise FactError if an option of a trace makes no sense on any model."""
+    if not isinstance(corruption, Corruption):
+        raise FactError(f"corruption must be a Noise or a Replacement, not {corruption!r}.")
     if samples < 1:
         raise FactError(f"samples must be at least 1, not {samples}.")
     if window < 1:
         raise FactError(f"window must be at least 1 layer, not {window}.")
-    if not (noise if level is None else level) > 0:
-        raise FactError("The noise must be positive: without it nothing is corrupted, and there is nothing to restore.")
+    if convention not in WINDOW_CONVENTIONS:
+        raise FactError(f"window_convention must be one of {', '.join(WINDOW_CONVENTIONS)}, not {convention!r}.")
 
 
-def _level(
-    model: Model, encoding: Encoding, multiple: float, level: float | None, subjects: Sequence[str] | None
-) -> float:
-    if level is not None:
-        return level
-    start, stop = encoding.subject_range
-    return spread_of_noise(model, encoding.ids[start:stop], multiple, subjects)
+def _both_runs(
+    model: Model,
+    encoding: Encoding,
+    corrupted: Corrupted,
+    question: Question,
+    kinds: Sequence[str],
+    window: int,
+    convention: str,
+    preview: bool,
+) -> tuple[Runs, Question, np.ndarray | None]:
+    """Run clean and corrupted; fill in the model's own answer; estimate the grids from the gradient."""
+    sites = ["mlp", "attn", *(["head"] if any(head_of(kind) is not None for kind in kinds) else [])]
+    with torch.set_grad_enabled(preview), without_gradients(model.model):
+        runs = run_clean_and_corrupted(
+            model, encoding.ids, corrupted, forced=question.forced, positions=question.positions, sites=sites
+        )
+        question = question.with_own_answer(int(runs.clean.logits[0, -1].argmax()))
+        guess = estimate(runs, question, kinds, window, convention, model.n_heads) if preview else None
+    return runs.without_history(), question, guess
 
 
-def _start(model: Model, fact: Fact, encoding: Encoding, runs: Runs, kinds: tuple[str, ...], **settings: Any) -> Trace:
+def _start(
+    model: Model,
+    fact: Fact,
+    encoding: Encoding,
+    runs: Runs,
+    question: Question,
+    kinds: tuple[str, ...],
+    *,
+    first: int,
+    **settings: Any,
+) -> Trace:
     """Return a trace with everything that is known after the clean and the corrupted run."""
-    answer = int(runs.clean.argmax())
-    high = float(runs.clean.softmax(-1)[answer])
-    low = runs.corrupted.softmax(-1)[:, answer].contiguous().cpu().numpy()
+    low = question.score(runs.corrupted.logits).contiguous().cpu().numpy()
     values = np.full((len(kinds), len(encoding.ids), model.n_layers, runs.samples), np.nan, np.float32)
     # Left of the subject the corrupted run is the clean run: restoring a state there changes nothing.
-    values[:, : encoding.subject_range[0]] = low
-    if "state" in kinds:
-        # Nothing but the last token's answer is read from the last layer.
-        values[kinds.index("state"), :, -1] = low
-        values[kinds.index("state"), -1, -1] = high
+    values[:, :first] = low
+    # Nothing but the token's own answer is read from the last layer.
+    last = [i for i, kind in enumerate(kinds) if kind == "state" or kind.startswith("severed")]
+    if last:
+        values[last, :, -1] = low
+        for token in range(len(encoding.ids)):
+            position = runs.at[token] - (runs.tokens - runs.positions)
+            if position >= 0:
+                logits = runs.corrupted.logits.clone()
+                logits[:, position] = runs.clean.logits[0, position]
+                values[last, token, -1] = question.score(logits).cpu().numpy()
     return Trace(
         fact=fact,
         model=model.name,
@@ -210,9 +271,11 @@ def _start(model: Model, fact: Fact, encoding: Encoding, runs: Runs, kinds: tupl
         tokens=encoding.pieces,
         token_ids=encoding.ids,
         subject_range=encoding.subject_range,
-        answer=model.token(answer),
-        answer_id=answer,
-        high=high,
+        answer="".join(model.token(i) for i in question.answer),
+        answer_ids=question.answer,
+        contrast_ids=question.contrast,
+        metric=question.metric,
+        high=float(question.score(runs.clean.logits)[0]),
         low_samples=low,
         samples=label_samples(values, kinds, encoding.pieces, encoding.subject_range),
         edits=tuple(map(str, model.edits)),
@@ -220,27 +283,10 @@ def _start(model: Model, fact: Fact, encoding: Encoding, runs: Runs, kinds: tupl
     )
 
 
-def _telling_order(encoding: Encoding) -> list[int]:
-    """Token rows to compute: last subject token, last token, rest of the subject, the rest."""
-    start, stop = encoding.subject_range
-    last = len(encoding.ids) - 1
-    return list(dict.fromkeys([stop - 1, last, *range(stop - 2, start - 1, -1), *range(stop, last)]))
+def _fill(trace: Trace, kinds: tuple[str, ...], cells: Sequence[Cell], scores: np.ndarray) -> None:
+    for cell, score in zip(cells, scores, strict=True):
+        trace.samples.values[kinds.index(cell.kind), cell.token, cell.layer] = score
 
 
 def _progress(trace: Trace) -> float:
     return float(np.isfinite(trace.samples.values[..., 0]).mean())
-
-
-def _cells_within(memory: int | None, model: Model, runs: Runs) -> int:
-    """How many cells one sweep takes on: as many as memory allows, and no more than keep Stop within reach.
-
-    Both limits are estimates from shapes, never from clocks, so that a trace is split alike every time.
-    """
-    on_cpu = model.device.type == "cpu"
-    if memory is None:
-        memory = int(torch.cuda.mem_get_info(model.device)[0] * 0.5) if model.device.type == "cuda" else 2**30
-    vocabulary = runs.clean.shape[-1]
-    floats = runs.samples * (runs.tokens * 16 * model.width + 3 * vocabulary)
-    weights = sum(parameter.numel() for parameter in model.blocks[0].parameters()) * model.n_layers
-    flops = 2 * weights * runs.samples * runs.tokens
-    return max(1, min(memory // (4 * floats), (_CPU_SWEEP if on_cpu else _GPU_SWEEP) // flops))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,14 +11,26 @@ import xarray as xr
 
 from factlens.errors import FactError, FileFormatError
 from factlens.facts import Fact
+from factlens.files import read_record, write_record
+from factlens.tracing.protocol import (
+    KIND_NAMES,
+    METRICS,
+    Corruption,
+    Noise,
+    Replacement,
+    corruption_record,
+    head_of,
+    is_windowed,
+    kind_name,
+    read_corruption,
+)
+from factlens.tracing.windows import window_layers
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-KINDS = ("state", "mlp", "attn")
-KIND_NAMES = {"state": "hidden state", "mlp": "MLP", "attn": "attention"}
-_SCHEMA = 1
+_FORMAT, _SCHEMA = "factlens.trace", 2
 
 
 class Peak(NamedTuple):
@@ -43,17 +54,30 @@ class Trace:
         Name and fingerprint of the model.
     tokens, token_ids, subject_range
         The prompt: text and id of each token, and the subject as ``[start, stop)``.
-    answer, answer_id
-        The model's own top answer to the clean prompt; every probability below is the probability of it.
+    answer, answer_ids
+        The traced answer and its tokens: the model's own top answer to the clean prompt, unless one was given. An
+        answer of several tokens is teacher-forced: each token is read with those before it in place.
     high
-        Its probability in the clean run.
+        The metric in the clean run.
     low_samples
-        Its probability in each corrupted run, shape ``(S,)``.
+        The metric in each corrupted run, shape ``(S,)``.
     samples
-        Its probability in each restored run: dims ``(kind, token, layer, sample)``, float32, NaN where not computed.
-    noise_level, seed, window
-        Standard deviation of the noise on the subject's embeddings, seed of its draw, and number of layers
-        restored together for ``mlp`` and ``attn``.
+        The metric in each restored run: dims ``(kind, token, layer, sample)``, float32, NaN where not computed.
+    noise_level
+        Size of the noise on the subject's embeddings; None where the subject was replaced by another.
+    corruption
+        How the subject was corrupted.
+    seed, window, window_convention
+        Seed of the noise, number of layers restored together for ``mlp`` and ``attn``, and whether a window of an
+        even number of layers reaches further down (``"code"``) or up (``"paper"``).
+    metric
+        ``"probability"`` (of all the answer's tokens together), ``"log_probability"``, or ``"logit_difference"``
+        between the answer and `contrast` at the first token in which the two differ.
+    contrast, contrast_ids
+        The answer to compare with, and its tokens; only for ``"logit_difference"``.
+    estimate
+        Attribution patching's guess at `scores`: dims ``(kind, token, layer)``; NaN for severed kinds, and None if
+        no preview was asked for. An estimate, kept beside the exact grid and never mixed into it.
     edits
         The edits that the weights carried; empty for an unedited model.
     """
@@ -65,20 +89,26 @@ class Trace:
     token_ids: tuple[int, ...]
     subject_range: tuple[int, int]
     answer: str
-    answer_id: int
+    answer_ids: tuple[int, ...]
     high: float
     low_samples: np.ndarray
     samples: xr.DataArray
-    noise_level: float
+    noise_level: float | None
     seed: int
     window: int
+    window_convention: str = "code"
+    metric: str = "probability"
+    contrast: str | None = None
+    contrast_ids: tuple[int, ...] = ()
+    corruption: Corruption = field(default_factory=Noise)
+    estimate: xr.DataArray | None = None
     edits: tuple[str, ...] = field(default=())
 
     # Derived -----------------------------------------------------------------------------------------------------
 
     @property
     def low(self) -> float:
-        """Mean probability of the answer in the corrupted runs."""
+        """Mean of the metric over the corrupted runs."""
         return float(self.low_samples.mean(dtype=np.float64))
 
     @property
@@ -88,7 +118,7 @@ class Trace:
 
     @property
     def scores(self) -> xr.DataArray:
-        """Probability of the answer in the restored runs, mean over samples: dims ``(kind, token, layer)``."""
+        """The metric in the restored runs, mean over samples: dims ``(kind, token, layer)``."""
         return self.samples.mean("sample", skipna=False).rename("score")
 
     @property
@@ -105,6 +135,15 @@ class Trace:
     def n_layers(self) -> int:
         """Number of layers."""
         return int(self.samples.sizes["layer"])
+
+    @property
+    def answer_id(self) -> int:
+        """Id of the answer's first token."""
+        return self.answer_ids[0]
+
+    def window_of(self, layer: int) -> range:
+        """Return the layers restored together around `layer` for ``mlp`` and ``attn``."""
+        return window_layers(layer, self.window, self.n_layers, self.window_convention)
 
     @property
     def complete(self) -> bool:
@@ -127,6 +166,57 @@ class Trace:
         token, layer = (int(i) for i in np.unravel_index(np.nanargmax(grid), grid.shape))
         return Peak(token, self.tokens[token], layer, float(grid[token, layer]))
 
+    def interval(self, level: float = 0.95) -> xr.DataArray:
+        """Return confidence intervals of the effects over the noise samples, by Student's t.
+
+        The samples are paired: each restored run has the noise of one corrupted run, so the interval is that of the
+        mean difference between the two. With one sample there is none, and every bound is NaN.
+
+        Parameters
+        ----------
+        level
+            Share of intervals that cover the mean over all noise.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims ``(bound, kind, token, layer)``; `bound` is ``"lower"`` and ``"upper"``.
+        """
+        from factlens.tracing.statistics import mean_interval
+
+        lower, upper = mean_interval(self.samples.values - self.low_samples, level)
+        grid = self.samples.isel(sample=0, drop=True)
+        return xr.concat([grid.copy(data=lower), grid.copy(data=upper)], dim="bound").assign_coords(
+            bound=["lower", "upper"]
+        )
+
+    # In words ----------------------------------------------------------------------------------------------------
+
+    def label(self, token: int) -> str:
+        """Return what a figure writes beside a token's row: its text, with the paper's ``*`` inside the subject."""
+        start, stop = self.subject_range
+        return _visible(self.tokens[token]) + ("*" if start <= token < stop else "")
+
+    def title(self, kind: str) -> str:
+        """Return what a figure writes above a kind's panel."""
+        return f"{kind_name(kind)}, window of {self.window} layers" if is_windowed(kind) else kind_name(kind)
+
+    @property
+    def measured(self) -> str:
+        """What was measured, in few words: ``p(Seattle)``, or ``logit difference, Seattle − Paris``."""
+        answer = _visible(self.answer)
+        if self.metric == "logit_difference":
+            return f"{METRICS[self.metric]}, {answer} − {_visible(self.contrast or '')}"
+        return f"{METRICS[self.metric]}({answer})"
+
+    @property
+    def corrupted_by(self) -> str:
+        """How the subject was corrupted, in few words."""
+        if isinstance(self.corruption, Replacement):
+            return f"subject replaced by {_visible(self.corruption.subject)}"
+        count = self.samples.sizes["sample"]
+        return f"{count} noise sample{'' if count == 1 else 's'}, seed {self.seed}"
+
     # Elsewhere ---------------------------------------------------------------------------------------------------
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -140,7 +230,7 @@ class Trace:
         Parameters
         ----------
         effects
-            Show ``scores - low`` instead of the probabilities.
+            Show ``scores - low`` instead of the scores.
         """
         from factlens.tracing.plotting import plot_trace
 
@@ -148,35 +238,55 @@ class Trace:
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to one safetensors file: the arrays, and everything else as JSON in its header."""
-        from safetensors.numpy import save_file
-
         record = {
-            "format": "factlens.trace",
-            "schema": _SCHEMA,
             "fact": asdict(self.fact),
+            "corruption": corruption_record(self.corruption),
             "kinds": self.kinds,
             **{name: getattr(self, name) for name in _PLAIN},
         }
-        arrays = {"samples": np.ascontiguousarray(self.samples.values), "low_samples": self.low_samples}
-        save_file(arrays, str(path), metadata={"factlens": json.dumps(record)})
-        return Path(path)
+        arrays = {"samples": self.samples.values, "low_samples": self.low_samples}
+        if self.estimate is not None:
+            arrays["estimate"] = self.estimate.values
+        return write_record(path, _FORMAT, _SCHEMA, record, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """Read a saved trace.
+        """Read a saved trace; needs neither torch nor the model.
 
         Raises
         ------
         FileFormatError
-            If the file is not a trace written by `save`.
+            If the file is not a trace written by `save`, is damaged, or comes from another version's format.
         """
-        record, arrays = read_safetensors(path, "factlens.trace", _SCHEMA)
+        record, arrays = read_record(path, _FORMAT, _SCHEMA)
         try:
             plain: dict[str, Any] = {name: tuple(v) if isinstance(v := record[name], list) else v for name in _PLAIN}
-            samples = label_samples(arrays["samples"], tuple(record["kinds"]), plain["tokens"], plain["subject_range"])
-            return cls(fact=Fact(**record["fact"]), samples=samples, low_samples=arrays["low_samples"], **plain)
+            labels = tuple(record["kinds"]), plain["tokens"], plain["subject_range"]
+            samples = label_samples(arrays["samples"], *labels)
+            estimate = arrays.get("estimate")
+            found = cls(
+                fact=Fact(**record["fact"]),
+                corruption=read_corruption(record["corruption"]),
+                samples=samples,
+                low_samples=arrays["low_samples"],
+                estimate=None if estimate is None else label_estimate(estimate, samples),
+                **plain,
+            )
+            found._check()
+            return found
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f"{path} is not a complete factlens trace: {error}.") from error
+
+    def _check(self) -> None:
+        """Raise ValueError if the parts of a trace that was read do not belong together."""
+        unknown = [kind for kind in self.kinds if kind not in KIND_NAMES and head_of(kind) is None]
+        start, stop = self.subject_range
+        if unknown or self.metric not in METRICS:
+            raise ValueError(f"nothing is known of {unknown[0] if unknown else self.metric!r}")
+        if len(self.token_ids) != len(self.tokens) or not 0 <= start < stop <= len(self.tokens):
+            raise ValueError("its tokens do not fit together")
+        if self.low_samples.shape != (self.samples.sizes["sample"],) or not self.answer_ids:
+            raise ValueError("its numbers do not fit together")
 
     def __repr__(self) -> str:
         state = "" if self.complete else ", incomplete"
@@ -198,19 +308,31 @@ _PLAIN = (
     "token_ids",
     "subject_range",
     "answer",
-    "answer_id",
+    "answer_ids",
     "high",
     "noise_level",
     "seed",
     "window",
+    "window_convention",
+    "metric",
+    "contrast",
+    "contrast_ids",
     "edits",
 )
+
+
+def _visible(text: str) -> str:
+    """Return a text as a figure can show it: no space around it, marks for line breaks and control characters."""
+    shown = text.replace("\n", "⏎").replace("\t", "⇥").strip() or "␣"
+    return "".join(c if c.isprintable() else "\ufffd" for c in shown)
 
 
 def label_samples(
     values: np.ndarray, kinds: tuple[str, ...], tokens: tuple[str, ...], subject_range: tuple[int, int]
 ) -> xr.DataArray:
     """Give the array of samples its dimensions and coordinates; raise ValueError if it does not fit them."""
+    if values.ndim != 4:
+        raise ValueError(f"the array of samples has shape {values.shape}")
     start, stop = subject_range
     return xr.DataArray(
         values,
@@ -228,26 +350,7 @@ def label_samples(
     )
 
 
-def read_safetensors(path: str | Path, kind: str, schema: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read a safetensors file that factlens wrote: its JSON record and its arrays.
-
-    Raises
-    ------
-    FileFormatError
-        If it is no such file, or of another kind or a newer schema.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            record = json.loads((file.metadata() or {}).get("factlens", "{}"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError:
-        raise
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise FileFormatError(f"{path} is not a file that factlens wrote: {error}.") from error
-    if not isinstance(record, dict) or record.get("format") != kind:
-        raise FileFormatError(f"{path} holds no {kind.removeprefix('factlens.')}.")
-    if record.get("schema") != schema:
-        raise FileFormatError(f"{path} has schema {record.get('schema')!r}; this version of factlens reads {schema}.")
-    return record, arrays
+def label_estimate(values: np.ndarray, samples: xr.DataArray) -> xr.DataArray:
+    """Give an estimated grid the labels of the exact one; raise ValueError if it does not fit them."""
+    grid = samples.isel(sample=0, drop=True)
+    return xr.DataArray(values, dims=grid.dims, coords=grid.coords, name="estimate")

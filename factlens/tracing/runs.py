@@ -2,102 +2,279 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 
 from factlens.models import Model
-from factlens.models.encoding import Encoding
 from factlens.models.hooks import all_of, on_input, on_output
+from factlens.models.interrupts import interruption_point
 from factlens.models.model import check_finite
+from factlens.tracing.corruption import Corrupted
 
-MODULE_KINDS = ("mlp", "attn")
+SITES = ("mlp", "attn", "head")
+"""Where outputs are kept and restored: MLP, attention, and the heads' outputs side by side."""
 
 
-@dataclass(frozen=True)
-class Runs:
-    """What is kept of one forward pass over ``S + 1`` rows: the clean prompt, and S corrupted copies.
+@dataclass
+class States:
+    """The states of some rows, layer by layer.
 
     Attributes
     ----------
     residual
-        Input of each block, ``(S + 1, tokens, width)``; row 0 is clean.
-    modules
-        For ``"mlp"`` and ``"attn"``: the module's clean output in each layer, ``(tokens, width)``.
-    keys, values
-        The corrupted runs' attention keys and values in each layer, ``(S, heads, tokens, head width)``.
-    clean, corrupted
-        Logits after the last token, ``(vocabulary,)`` and ``(S, vocabulary)``, float32.
+        Input of each block and, last of all, output of the last one: ``(rows, tokens, width)``.
+    sites
+        For each site the output in each layer, ``(rows, tokens, width)``.
+    logits
+        Logits at the positions that are read, ``(rows, positions, vocabulary)``, float32.
     """
 
-    residual: list[Tensor]
-    modules: dict[str, list[Tensor]]
+    residual: list[Tensor] = field(default_factory=list)
+    sites: dict[str, list[Tensor]] = field(default_factory=dict)
+    logits: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def rows(self, choose: slice) -> States:
+        """Return some of the rows."""
+        return States(
+            [layer[choose] for layer in self.residual],
+            {site: [layer[choose] for layer in layers] for site, layers in self.sites.items()},
+            self.logits[choose],
+        )
+
+    def detached(self) -> States:
+        """Return the same states without their history of gradients."""
+        return States(
+            [layer.detach() for layer in self.residual],
+            {site: [layer.detach() for layer in layers] for site, layers in self.sites.items()},
+            self.logits.detach(),
+        )
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What is kept of the clean and the corrupted run.
+
+    Attributes
+    ----------
+    clean, corrupted
+        Their states: one row, and S rows.
+    keys, values
+        The corrupted runs' attention keys and values in each layer, ``(S, heads, tokens, head width)``.
+    masks
+        What each layer's attention adds to its scores, ``(1, heads or 1, tokens, tokens)``, and BLOOM's position
+        biases; see `LayerMask`.
+    at
+        For each token of the clean prompt, its place in the corrupted one.
+    positions
+        Number of positions, at the end, whose logits are read.
+    history
+        Where gradients were enabled: the states as they were computed, and how many clean rows stand before the
+        corrupted ones in them.
+    """
+
+    clean: States
+    corrupted: States
     keys: list[Tensor]
     values: list[Tensor]
-    clean: Tensor
-    corrupted: Tensor
+    masks: list[LayerMask]
+    at: tuple[int, ...]
+    positions: int
+    history: tuple[States, int] | None = None
+
+    def without_history(self) -> Runs:
+        """Return the same runs without what the preview needs."""
+        return replace(self, history=None)
 
     @property
     def samples(self) -> int:
         """Number of corrupted rows, S."""
-        return len(self.corrupted)
+        return len(self.corrupted.logits)
 
     @property
     def tokens(self) -> int:
-        """Number of tokens in the prompt."""
-        return int(self.residual[0].shape[1])
+        """Number of tokens of the corrupted prompt, teacher-forced ones included."""
+        return int(self.corrupted.residual[0].shape[1])
 
 
-@torch.no_grad()
-def run_clean_and_corrupted(model: Model, encoding: Encoding, noise: np.ndarray) -> Runs:
-    """Run the clean prompt and its corrupted copies in one batch, and keep the states.
+@dataclass
+class LayerMask:
+    """What a layer's attention is told about who sees whom, as Hugging Face made it for the whole prompt.
+
+    It differs between layers where some look back through a sliding window only, and it is not None where position
+    biases (ALiBi) are added to it. Taking it from the run itself keeps the sweep right for all of them.
+    """
+
+    mask: Tensor | None = None
+    alibi: Tensor | None = None
+    rows: int = 1
+
+    def additive(self, start: int, tokens: int, like: Tensor) -> Tensor:
+        """Return the mask of the tokens from `start` on, batch one, to be added to attention scores."""
+        lowest = torch.finfo(like.dtype).min
+        if self.mask is None:
+            full = torch.full((tokens, tokens), lowest, dtype=like.dtype, device=like.device).triu(1)[None, None]
+        elif self.mask.dtype == torch.bool:
+            full = torch.zeros(self.mask.shape, dtype=like.dtype, device=like.device)
+            full = full.masked_fill(~self.mask.to(like.device), lowest)
+        else:
+            full = self.mask.to(like)
+        return full[:, :, start:]
+
+    def alibi_for(self, rows: int) -> Tensor | None:
+        """Return the position biases for another number of rows; they are alike in all of them."""
+        if self.alibi is None:
+            return None
+        each = len(self.alibi) // self.rows
+        return self.alibi[:each].repeat(rows, *[1] * (self.alibi.ndim - 1))
+
+
+def run_clean_and_corrupted(
+    model: Model,
+    ids: Sequence[int],
+    corrupted: Corrupted,
+    *,
+    forced: Sequence[int] = (),
+    positions: int = 1,
+    sites: Sequence[str] = ("mlp", "attn"),
+) -> Runs:
+    """Run the clean prompt and its corrupted copies, in one batch where they are equally long, and keep the states.
+
+    Where gradients are enabled, the history of the states is kept for the preview.
 
     Parameters
     ----------
     model
         The model; the caller holds ``model.exclusive()``.
-    encoding
-        The prompt.
-    noise
-        Added to the embeddings of the subject's tokens, ``(S, subject tokens, width)``.
+    ids
+        The clean prompt.
+    corrupted
+        The corrupted prompts.
+    forced
+        Token ids of the answer to append to all of them.
+    positions
+        How many positions at the end to read.
+    sites
+        Which module outputs to keep, of `SITES`.
 
     Raises
     ------
     NumericalError
         If the model answers with NaN or infinity.
     """
-    ids = torch.tensor([encoding.ids], device=model.device)
-    start, stop = encoding.subject_range
-    embedded = model.embedding(ids).repeat(len(noise) + 1, 1, 1)
-    # Added in float64 and rounded once, as in the published code.
-    embedded[1:, start:stop] += torch.from_numpy(noise).to(embedded.device)
-    residual: list[Tensor] = []
-    modules: dict[str, list[Tensor]] = {kind: [] for kind in MODULE_KINDS}
-    cache = DynamicCache(config=model.model.config)
-    # Copies, since some architectures add to a module's output in place after the hook has seen it.
-    hooks = [on_input(block, _keep(residual, lambda hidden: hidden.clone())) for block in model.blocks]
-    for layer in range(model.n_layers):
-        for kind, module in (("mlp", model.mlp(layer)), ("attn", model.attention(layer))):
-            hooks.append(on_output(module, _keep(modules[kind], lambda output: output[0].clone())))
-    with all_of(hooks):
-        logits = model.model(inputs_embeds=embedded, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-    logits = check_finite(logits[:, -1].float(), model.name)
+    clean = model.embedding(torch.tensor([[*ids, *forced]], device=model.device)).detach()
+    noisy = corrupted.embedded
+    if forced:
+        tail = model.embedding(torch.tensor([list(forced)], device=model.device)).detach()
+        noisy = torch.cat([noisy, tail.expand(len(noisy), -1, -1)], 1)
+    if noisy.shape[1] == clean.shape[1]:
+        states, memory, masks = _run(model, torch.cat([clean, noisy]), positions, sites)
+        first, others, skip = states.detached().rows(slice(0, 1)), states.detached().rows(slice(1, None)), 1
+        keys, values = [layer.keys[1:] for layer in memory.layers], [layer.values[1:] for layer in memory.layers]
+    else:
+        first = _run(model, clean, positions, sites)[0].detached()
+        states, memory, masks = _run(model, noisy, positions, sites)
+        others, skip = states.detached(), 0
+        keys, values = [layer.keys for layer in memory.layers], [layer.values for layer in memory.layers]
     return Runs(
-        residual=residual,
-        modules=modules,
-        keys=[layer.keys[1:] for layer in cache.layers],
-        values=[layer.values[1:] for layer in cache.layers],
-        clean=logits[0],
-        corrupted=logits[1:],
+        clean=first,
+        corrupted=others,
+        keys=[key.detach() for key in keys],
+        values=[value.detach() for value in values],
+        masks=masks,
+        at=(*corrupted.at, *(corrupted.embedded.shape[1] + i for i in range(len(forced)))),
+        positions=positions,
+        history=(states, skip) if torch.is_grad_enabled() else None,
     )
 
 
-def _keep(into: list[Tensor], choose: Callable[[Tensor], Tensor]) -> Callable[[Tensor], None]:
-    def keep(hidden: Tensor) -> None:
-        into.append(choose(hidden))
+def _run(
+    model: Model, embedded: Tensor, positions: int, sites: Sequence[str]
+) -> tuple[States, DynamicCache, list[LayerMask]]:
+    states = States(sites={site: [] for site in sites})
+    masks = [LayerMask(rows=len(embedded)) for _ in model.blocks]
+    # Plain layers, never the cropped ones that a sliding window would get: short windows still need every key.
+    memory = DynamicCache()
+    rows, tokens = embedded.shape[:2]
+    if torch.is_grad_enabled():
+        embedded = embedded.requires_grad_()
+    hooks = [on_input(block, _keep(states.residual)) for block in model.blocks]
+    hooks += [_watching_mask(block, mask) for block, mask in zip(model.blocks, masks, strict=True)]
+    for site in sites:
+        for layer in range(model.n_layers):
+            module = module_at(model, site, layer)
+            around = on_input if site == "head" else on_output
+            hooks.append(around(module, _keep(states.sites[site], (rows, tokens))))
+    hooks.append(on_output(model.blocks[-1], _keep(states.residual)))
+    hooks.append(reading(model, positions))
+    with all_of(hooks):
+        logits = model.model(inputs_embeds=embedded, past_key_values=memory, use_cache=True).logits
+    states.logits = check_finite(logits.float(), model.name)
+    return states, memory, masks
+
+
+def module_at(model: Model, site: str, layer: int) -> nn.Module:
+    """Return the module whose output (for ``"head"``, whose input) is the site in a layer."""
+    if site == "mlp":
+        return model.mlp(layer)
+    return model.attention(layer) if site == "attn" else model.attention_out(layer)
+
+
+def _keep(into: list[Tensor], shape: tuple[int, int] | None = None) -> Callable[[Tensor], Tensor]:
+    def keep(hidden: Tensor) -> Tensor:
+        kept = hidden if shape is None else hidden.reshape(*shape, -1)
+        into.append(kept)
+        # The run goes on with a copy, since some architectures add to a module's output in place; a copy of what was
+        # kept, so that gradients reach it.
+        return kept.clone().reshape(hidden.shape)
 
     return keep
+
+
+def reading(model: Model, positions: int) -> Any:
+    """Return a context in which the model unembeds nothing but the last positions."""
+    return on_input(model.head, lambda hidden: hidden[:, -positions:])
+
+
+def with_argument(
+    block: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a call's arguments with one of them set, wherever in the call the block expects it."""
+    place = _place(type(block).forward, name)
+    if place is not None and place < len(args):
+        return (*args[:place], value, *args[place + 1 :]), kwargs
+    return args, {**kwargs, name: value}
+
+
+def argument(block: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return one argument of a call, wherever in the call it stands; None if it is missing."""
+    place = _place(type(block).forward, name)
+    return args[place] if place is not None and place < len(args) else kwargs.get(name)
+
+
+@cache
+def _place(forward: Callable[..., Any], name: str) -> int | None:
+    names = list(inspect.signature(forward).parameters)[1:]
+    return names.index(name) if name in names else None
+
+
+@contextmanager
+def _watching_mask(block: nn.Module, into: LayerMask) -> Iterator[None]:
+    def watch(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        interruption_point()
+        mask = argument(module, "attention_mask", args, kwargs)
+        into.mask = mask[:1] if isinstance(mask, Tensor) else None
+        into.alibi = argument(module, "alibi", args, kwargs)
+
+    handle = block.register_forward_pre_hook(watch, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

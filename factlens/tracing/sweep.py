@@ -1,71 +1,34 @@
-"""The exact sweep: all cells of one token row in a single walk through the layers.
+"""The exact sweep: many cells in a single walk through the layers.
 
-A restored run at (token t, layer l) is the corrupted run itself below layer l and left of token t. So
-nothing there is computed again: the walk starts at the first layer that differs, each cell *joins* the
-batch as S more rows at the layer where it departs from the corrupted run, only the tokens from t on are
-processed, and they look back at the corrupted run's keys and values. Two hooks per layer do it on the
-unchanged Hugging Face model. The numbers are those of one full forward pass per cell, which
-``tests/tracing/oracle.py`` computes.
+A restored run at (token t, layer l) is the corrupted run itself below layer l and left of token t. So nothing there
+is computed again: the walk starts at the first layer that differs, each cell *joins* the batch as S more rows at the
+layer where it departs from the corrupted run, only the tokens from t on are processed, and they look back at the
+corrupted run's keys and values. Hooks on the unchanged Hugging Face model do it. The numbers are those of one full
+forward pass per cell, which ``tests/tracing/oracle.py`` computes.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from factlens.models import Model
-from factlens.models.hooks import all_of, on_input, on_output, passing_through
-from factlens.tracing.runs import MODULE_KINDS, Runs
-from factlens.tracing.windows import window_layers
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One restored run of a token row.
-
-    Attributes
-    ----------
-    kind, layer
-        What is restored, and the layer it is counted at (the window's centre for ``mlp`` and ``attn``).
-    joins
-        The block at whose input the cell departs from the corrupted run.
-    restored
-        The layers whose module output is set to its clean value; empty for ``state``, which joins with
-        the clean state already in place.
-    """
-
-    kind: str
-    layer: int
-    joins: int
-    restored: range
-
-
-def cells_of_row(kinds: Sequence[str], window: int, n_layers: int) -> list[Cell]:
-    """Return the cells of one token row in the order in which they join.
-
-    The last layer's ``state`` is left out: at the last token it is the clean answer itself, elsewhere
-    nothing reads it.
-    """
-    cells = []
-    for kind in kinds:
-        for layer in range(n_layers):
-            if kind in MODULE_KINDS:
-                restored = window_layers(layer, window, n_layers)
-                cells.append(Cell(kind, layer, restored.start, restored))
-            elif layer + 1 < n_layers:
-                cells.append(Cell(kind, layer, layer + 1, range(0)))
-    return sorted(cells, key=lambda cell: cell.joins)
+from factlens.models.hooks import all_of, fused_activations, on_input, on_output, passing_through, replacing_forward
+from factlens.models.interrupts import interruption_point
+from factlens.tracing.cells import Cell, Track, tracks_for
+from factlens.tracing.runs import Runs, argument, module_at, reading, with_argument
 
 
 @torch.no_grad()
-def sweep(model: Model, runs: Runs, token: int, cells: Sequence[Cell]) -> Tensor:
-    """Compute restored runs of one token row.
+def sweep(model: Model, runs: Runs, cells: Sequence[Cell]) -> Tensor:
+    """Compute restored runs.
 
     Parameters
     ----------
@@ -73,74 +36,176 @@ def sweep(model: Model, runs: Runs, token: int, cells: Sequence[Cell]) -> Tensor
         The model; the caller holds ``model.exclusive()``.
     runs
         Its clean and corrupted runs.
-    token
-        The token whose states are restored.
     cells
-        What to restore, in the order of joining.
+        What to restore, at one token or several. All rows begin at the first of these tokens, so tokens that stand
+        far apart are better swept apart.
 
     Returns
     -------
     torch.Tensor
-        Logits after the last token, ``(cells, S, vocabulary)``, float32.
+        Logits at the positions that are read, ``(cells, S, positions, vocabulary)``, float32.
     """
-    samples, first = runs.samples, cells[0].joins
-    hooks = [passing_through(model.blocks[:first], model.returns_tuple)]
-    for layer in sorted({cell.joins for cell in cells}):
-        hooks.append(on_input(model.blocks[layer], _Join(runs, token, cells, layer, keep=layer > first)))
-    for layer in range(first, model.n_layers):
-        for kind, module in (("mlp", model.mlp(layer)), ("attn", model.attention(layer))):
-            rows = [i for i, cell in enumerate(cells) if cell.kind == kind and layer in cell.restored]
-            if rows:
-                hooks.append(on_output(module, _Restore(runs.modules[kind][layer][token], rows, samples)))
-    # The row that enters is a stand-in, replaced where the first cells join. Positions and mask have batch one and
-    # broadcast over however many rows there are by then. The mask is additive: eager attention adds what it gets.
-    stand_in = runs.residual[0][:1, token:]
-    positions = torch.arange(token, runs.tokens, device=model.device)[None]
-    mask = torch.full((runs.tokens, runs.tokens), torch.finfo(model.dtype).min, dtype=model.dtype, device=model.device)
-    with all_of(hooks):
-        logits = model.model(
-            inputs_embeds=stand_in,
-            position_ids=positions,
-            attention_mask=mask.triu(1)[None, None, token:],
-            past_key_values=_prefix(runs, token),
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-    last: Tensor = logits[:, -1]
-    return last.float().view(len(cells), samples, -1)
+    tracks, track_of = tracks_for(cells)
+    start = min(runs.at[cell.token] for cell in cells)
+    first = tracks[0].joins
+    walk = _Walk(model, runs, tracks, start, first)
+    with all_of(walk.hooks()):
+        # The row that enters is a stand-in, replaced where the first cells join. Everything that depends on the
+        # number of rows is put right at each block; positions have batch one and broadcast.
+        stand_in = torch.zeros_like(runs.corrupted.residual[0][:1, start:])
+        if model.embedding_width != model.width:
+            stand_in = stand_in.new_zeros(1, runs.tokens - start, model.embedding_width)
+        positions = torch.arange(start, runs.tokens, device=model.device)[None]
+        extra = {"position_ids": positions} if _takes_positions(type(model.model)) else {}
+        logits = model.model(inputs_embeds=stand_in, past_key_values=walk.prefix(), use_cache=True, **extra).logits
+    each: Tensor = logits.float().view(len(tracks), runs.samples, runs.positions, -1)
+    return each if track_of == list(range(len(tracks))) else each[torch.tensor(track_of, device=each.device)]
 
 
-class _Join:
-    """Append, at a block's input, the rows of the cells that join there."""
+class _Walk:
+    """The hooks of one sweep."""
 
-    def __init__(self, runs: Runs, token: int, cells: Sequence[Cell], layer: int, keep: bool) -> None:
-        self.keep = keep
-        joining = [cell for cell in cells if cell.joins == layer]
-        self.rows = runs.residual[layer][1:, token:].repeat(len(joining), 1, 1)
-        for i, cell in enumerate(joining):
-            if cell.kind not in MODULE_KINDS:
-                self.rows[i * runs.samples : (i + 1) * runs.samples, 0] = runs.residual[layer][0, token]
+    def __init__(self, model: Model, runs: Runs, tracks: Sequence[Track], start: int, first: int) -> None:
+        self.model, self.runs, self.tracks, self.start, self.first = model, runs, tracks, start, first
+        self.tokens = runs.tokens - start
 
-    def __call__(self, hidden: Tensor) -> Tensor:
-        rows = self.rows.to(hidden.device)
-        return torch.cat([hidden, rows]) if self.keep else rows
+    def hooks(self) -> Iterator[Any]:
+        """Yield the context managers that turn one forward pass of the model into the sweep."""
+        model = self.model
+        yield passing_through(model.blocks[: self.first], model.returns_tuple)
+        yield fused_activations(model.model)
+        for layer in range(self.first, model.n_layers):
+            yield self._entering(layer)
+            rows = sum(track.joins <= layer for track in self.tracks)
+            for site in ("mlp", "attn", "head"):
+                here = [i for i, track in enumerate(self.tracks[:rows]) if self._sets(track, site, layer)]
+                # A trunk is set in its own window, which contains the windows of what forks from it.
+                if here:
+                    around = on_input if site == "head" else on_output
+                    yield around(module_at(model, site, layer), self._setting(here, site, layer))
+            yield self._mlp_where_needed(layer, rows)
+        yield reading(model, self.runs.positions)
 
+    def prefix(self) -> DynamicCache:
+        """Return the corrupted runs' keys and values left of the first token, as a cache."""
+        cache = DynamicCache()
+        cache.layers = [
+            _PrefixLayer(keys[:, :, : self.start], values[:, :, : self.start])
+            for keys, values in zip(self.runs.keys, self.runs.values, strict=True)
+        ]
+        return cache
 
-class _Restore:
-    """Set a module's output at the swept token to its clean value, in the rows of some cells."""
+    @contextmanager
+    def _entering(self, layer: int) -> Iterator[None]:
+        """At a block's input: append the rows that join there, and make mask and biases fit their number."""
+        joining = [track for track in self.tracks if track.joins == layer]
+        runs, block, mask = self.runs, self.model.blocks[layer], self.runs.masks[layer]
 
-    def __init__(self, clean: Tensor, cells: Sequence[int], samples: int) -> None:
-        self.clean = clean
-        self.rows = torch.tensor([i * samples + s for i in cells for s in range(samples)], device=clean.device)
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            interruption_point()
+            hidden = argument(module, "hidden_states", args, kwargs)
+            if joining:
+                parts = [] if layer == self.first else [hidden]
+                hidden = torch.cat([*parts, *(self._joined(track, hidden) for track in joining)])
+                args, kwargs = with_argument(module, "hidden_states", args, kwargs, hidden)
+            additive = mask.additive(self.start, runs.tokens, hidden)
+            args, kwargs = with_argument(module, "attention_mask", args, kwargs, additive)
+            if mask.alibi is not None:
+                args, kwargs = with_argument(module, "alibi", args, kwargs, mask.alibi_for(len(hidden)))
+            return args, kwargs
 
-    def __call__(self, output: Tensor) -> Tensor:
-        output = output.clone()
-        output[self.rows.to(output.device), 0] = self.clean.to(output.device)
-        return output
+        handle = block.register_forward_pre_hook(enter, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _joined(self, track: Track, hidden: Tensor) -> Tensor:
+        samples = self.runs.samples
+        if track.forks is not None:
+            return hidden[track.forks * samples : (track.forks + 1) * samples]
+        rows = self.runs.corrupted.residual[track.joins][:, self.start :].to(hidden.device)
+        if track.cell.clean_state:
+            rows = rows.clone()
+            rows[:, self._offset(track)] = self.runs.clean.residual[track.joins][0, track.cell.token].to(rows.device)
+        return rows
+
+    def _offset(self, track: Track) -> int:
+        return self.runs.at[track.cell.token] - self.start
+
+    def _sets(self, track: Track, site: str, layer: int) -> bool:
+        return track.cell.site == site and layer in track.cell.layers
+
+    def _setting(self, here: Sequence[int], site: str, layer: int) -> Any:
+        """Return a hook that sets a site's output at each track's own token."""
+        runs, samples = self.runs, self.runs.samples
+        clean, corrupted = runs.clean.sites[site][layer], runs.corrupted.sites[site][layer]
+        width = clean.shape[-1]
+        each = width // self.model.n_heads if site == "head" else width
+
+        # Tracks that take the same value at the same place are written together.
+        alike: dict[tuple[int, bool, int | None], list[int]] = {}
+        for i in here:
+            cell = self.tracks[i].cell
+            alike.setdefault((cell.token, cell.severed, cell.head), []).extend(range(i * samples, (i + 1) * samples))
+        writes = []
+        for (token, severed, head), places in alike.items():
+            values = corrupted[:, runs.at[token]].repeat(len(places) // samples, 1) if severed else clean[:, token]
+            part = slice(None) if head is None else slice(head * each, (head + 1) * each)
+            writes.append(
+                (torch.tensor(places, device=clean.device), runs.at[token] - self.start, part, values[:, part])
+            )
+
+        def put(output: Tensor) -> Tensor:
+            # Outputs are fresh tensors and are written in place; an input may be somebody else's.
+            changed = output.clone() if site == "head" else output
+            rows = changed.view(-1, self.tokens, width)
+            for places, offset, part, values in writes:
+                rows[places.to(rows.device), offset, part] = values.to(rows.device)
+            return changed
+
+        return put
+
+    @contextmanager
+    def _mlp_where_needed(self, layer: int, rows: int) -> Iterator[None]:
+        """Run the MLP only at positions whose output is used.
+
+        Unused are: outputs that are set anyway; in the last layer, all but the positions that are read.
+        """
+        needed = torch.ones(rows, self.tokens, dtype=torch.bool)
+        if layer == self.model.n_layers - 1:
+            needed[:, : self.tokens - self.runs.positions] = False
+        for i, track in enumerate(self.tracks[:rows]):
+            if self._sets(track, "mlp", layer):
+                needed[i, self._offset(track)] = False
+        # Gathering and scattering cost about as much as a twentieth of the MLP.
+        if needed.float().mean() > 0.95:
+            yield
+            return
+        index = needed.repeat_interleave(self.runs.samples, 0).flatten().nonzero()[:, 0]
+        mlp = self.model.mlp(layer)
+        real = mlp.forward
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            hidden = args[0] if len(args) == 1 and not kwargs else None
+            if not isinstance(hidden, Tensor) or hidden.shape[:2] != (rows * self.runs.samples, self.tokens):
+                return real(*args, **kwargs)
+            places = index.to(hidden.device)
+            output = hidden.new_zeros(rows * self.runs.samples * self.tokens, self.model.width)
+            found = real(hidden.flatten(0, 1)[places][None]) if len(places) else None
+            if found is None:
+                return output.view(len(hidden), self.tokens, -1)
+            if not isinstance(found, Tensor):
+                return real(*args, **kwargs)
+            output[places] = found[0]
+            return output.view(len(hidden), self.tokens, -1)
+
+        with replacing_forward([mlp], forward):
+            yield
 
 
 class _PrefixLayer(DynamicLayer):
-    """The corrupted run's keys and values left of the swept token: served to every cell, never grown."""
+    """The corrupted runs' keys and values left of the swept tokens: served to every cell, never grown."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         super().__init__()
@@ -148,22 +213,19 @@ class _PrefixLayer(DynamicLayer):
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        cells = len(key_states) // len(self.keys)
-        keys = torch.cat([self.keys.repeat(cells, 1, 1, 1), key_states], dim=-2)
-        values = torch.cat([self.values.repeat(cells, 1, 1, 1), value_states], dim=-2)
-        return keys, values
+        return _after_prefix(self.keys, key_states), _after_prefix(self.values, value_states)
 
 
-def _prefix(runs: Runs, token: int) -> DynamicCache:
-    cache = DynamicCache()
-    cache.layers = [
-        _PrefixLayer(keys[:, :, :token], values[:, :, :token])
-        for keys, values in zip(runs.keys, runs.values, strict=True)
-    ]
-    return cache
+def _after_prefix(prefix: Tensor, states: Tensor) -> Tensor:
+    """Put the prefix before every cell's own states, in one copy: rows are cells times samples."""
+    samples, heads, before = prefix.shape[:3]
+    if before == 0:
+        return states
+    whole = states.new_empty(len(states), heads, before + states.shape[2], states.shape[3])
+    whole[:, :, before:] = states
+    whole.view(-1, samples, heads, whole.shape[2], states.shape[3])[:, :, :, :before] = prefix
+    return whole
 
 
-def in_parts(cells: Sequence[Cell], at_once: int) -> Iterator[Sequence[Cell]]:
-    """Split the cells of a row into sweeps of at most `at_once`; later ones start at later layers."""
-    for i in range(0, len(cells), at_once):
-        yield cells[i : i + at_once]
+def _takes_positions(kind: type[nn.Module]) -> bool:
+    return "position_ids" in inspect.signature(kind.forward).parameters

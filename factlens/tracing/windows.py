@@ -15,10 +15,12 @@ def default_window(n_layers: int) -> int:
     return min(PAPER_WINDOW, max(3, round(n_layers * PAPER_WINDOW / PAPER_LAYERS)), n_layers)
 
 
-def window_layers(layer: int, window: int, n_layers: int) -> range:
+def window_layers(layer: int, window: int, n_layers: int, convention: str = "code") -> range:
     """Return the layers restored together around `layer`, clipped at both ends.
 
-    A window of 10 is ``[layer - 5, layer + 4]``, as in the published code (the paper's text says
-    ``[layer - 4, layer + 5]``); odd windows are centred.
+    A window of 10 is ``[layer - 5, layer + 4]`` in the published code, which made the published figures, and
+    ``[layer - 4, layer + 5]`` in the paper's text. The code's is the default, so that grids compare number for
+    number. Odd windows are centred in both.
     """
-    return range(max(0, layer - window // 2), min(n_layers, layer - (-window // 2)))
+    below = window // 2 if convention == "code" else (window - 1) // 2
+    return range(max(0, layer - below), min(n_layers, layer - below + window))

@@ -7,11 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import factlens as fl
 from factlens.editing import rome_defaults
-from factlens.errors import FileFormatError, Interrupted, WrongModel
+from factlens.errors import Interrupted, WrongModel
 from factlens.moments import collect
 from tests.support import small_model
 
@@ -75,18 +74,6 @@ def test_an_edit_of_another_model_is_refused_and_says_which(edit: fl.Edit) -> No
     with pytest.raises(WrongModel, match="made for 'atlas'"):
         model.apply(edit)
     assert unchanged(model, before)
-
-
-def test_files_that_are_no_edit(tmp_path: Path) -> None:
-    path = tmp_path / "bad.safetensors"
-    path.write_bytes(b"\x80\x04 no edit")
-    with pytest.raises(FileFormatError):
-        fl.Edit.load(path)
-    save_file({"0.left": torch.zeros(1)}, str(path), {"factlens": '{"format": "factlens.edit", "schema": 1}'})
-    with pytest.raises(FileFormatError):
-        fl.Edit.load(path)
-    with pytest.raises(FileNotFoundError):
-        fl.Edit.load(tmp_path / "nowhere.safetensors")
 
 
 @pytest.mark.parametrize(

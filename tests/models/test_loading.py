@@ -69,7 +69,7 @@ def test_attention_without_an_additive_mask_is_refused() -> None:
 def test_quantised_weights_are_refused_for_editing_only() -> None:
     model = small_model("gpt2")
     model.model.config.quantization_config = {"quant_method": "bitsandbytes"}
-    assert fl.trace(model, FACT, samples=2, noise_level=0.3).complete
+    assert fl.trace(model, FACT, samples=2, corruption=fl.Noise(level=0.3)).complete
     with pytest.raises(QuantizedModel, match="not edited"):
         fl.edit(model, FACT)
     assert model.edits == ()

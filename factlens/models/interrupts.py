@@ -1,0 +1,69 @@
+"""The kernel's interrupt (Ctrl-C), held back while hooks are on a model.
+
+Python raises KeyboardInterrupt between any two steps, also between the one that puts a hook on a module and the one
+that remembers to take it off again, or half-way through switching dropout back on. A `with` block does not help
+there, and the model would stay changed. So an interrupt waits until it can do no harm.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, current_thread, main_thread
+from types import FrameType
+
+
+class _Hold:
+    """One block that holds interrupts back."""
+
+    def __init__(self) -> None:
+        self.asked = Event()
+        self.before = signal.getsignal(signal.SIGINT)
+
+    def wait(self, number: int, frame: FrameType | None) -> None:
+        """Take note of an interrupt; who interrupts twice does not want to wait."""
+        if self.asked.is_set():
+            self.deliver(number, frame)
+        self.asked.set()
+
+    def deliver(self, number: int = signal.SIGINT, frame: FrameType | None = None) -> None:
+        """Do what the interrupt would have done: raise KeyboardInterrupt, as a rule."""
+        self.asked.clear()
+        if callable(self.before):
+            self.before(number, frame)
+
+
+_holds: list[_Hold] = []
+
+
+@contextmanager
+def interrupts_held() -> Iterator[Event]:
+    """Let an interrupt wait for the next `interruption_point`, or for the end of the block; a second one strikes.
+
+    Yields
+    ------
+    threading.Event
+        Set while an interrupt is waiting. On other threads than the main one, which Python never interrupts, and
+        where something other than Python handles the signal, it is never set.
+    """
+    hold = _Hold()
+    if current_thread() is not main_thread() or not callable(hold.before):
+        yield hold.asked
+        return
+    try:
+        _holds.append(hold)
+        signal.signal(signal.SIGINT, hold.wait)
+        yield hold.asked
+    finally:
+        signal.signal(signal.SIGINT, hold.before)
+        if hold in _holds:
+            _holds.remove(hold)
+        if hold.asked.is_set():
+            hold.deliver()
+
+
+def interruption_point() -> None:
+    """Let a waiting interrupt strike here, in the middle of a pass, where everything open is closed again."""
+    if _holds and _holds[-1].asked.is_set() and current_thread() is main_thread():
+        _holds[-1].deliver()

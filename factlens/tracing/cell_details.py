@@ -1,0 +1,171 @@
+"""`CellDetails`: what one cell of a grid knows. A plain record: numbers, words, and tables of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from factlens.tracing.protocol import kind_name
+
+if TYPE_CHECKING:
+    from factlens.models import Answer
+
+RUNS = ("clean", "corrupted", "restored")
+
+
+class HeadShare(NamedTuple):
+    """What an attention head brings to the answer's logit, in the clean run and on average in the corrupted ones."""
+
+    head: int
+    clean: float
+    corrupted: float
+
+
+class NeuronShare(NamedTuple):
+    """A neuron's activation in the clean run and on average in the corrupted ones, and what it brings when clean."""
+
+    neuron: int
+    clean: float
+    corrupted: float
+    contribution: float
+
+
+@dataclass(frozen=True)
+class CellDetails:
+    """What a cell of a trace knows of the answer, in the clean, the corrupted and the restored run.
+
+    `lens`, `rank`, `probability` and `cosine` have one entry per run, ``"clean"``, ``"corrupted"`` and
+    ``"restored"``. They look at the residual stream where it leaves the cell's layer, at the cell's token. Of a window
+    of restored outputs, those up to the cell's layer have acted there, and those above have not.
+
+    Attributes
+    ----------
+    kind, token, piece, layer
+        The cell; `piece` is the token's text.
+    answer, answer_id
+        Text and id of the answer's first token, which everything here is about.
+    score, effect, interval
+        The cell in the grids: `Trace.scores`, `Trace.effects` and the 95 % interval of the effect. None where it has
+        not been computed (yet), or there is one sample only.
+    lens
+        The most probable next tokens by the logit lens (nostalgebraist 2020): what the model would answer after this
+        token if the layer were its last, by its own final norm and unembedding. Probabilities are means over samples.
+    rank, probability
+        The answer's place among all tokens by the same probabilities, 1 for the best, and its own probability.
+    cosine
+        Cosine between the state as the unembedding reads it (after the final norm, and after the projection where
+        there is one) and the unembedding's row of the answer, mean over samples. None if that row cannot be read.
+    total
+        For attention and MLP cells: what the output of that module, in this layer alone, brings to the answer's
+        logit, in the ``"clean"`` and the ``"corrupted"`` run. A direct contribution, in units of the logit before
+        scaling and capping, with norms frozen at the clean run; see `factlens.tracing.contributions`. At other tokens
+        than the prompt's last it says what would be read there, since the answer is read from the last one. What a
+        module brings to all tokens alike is in it, though it changes no probability. None for other cells, and where
+        the model does not simply add such outputs up.
+    heads
+        For ``attn`` and ``head.N``: each head's share of `total`; what is missing is the output projection's bias.
+    neurons
+        For ``mlp``: the neurons with the largest shares of `total` in the clean run, either sign, largest first. A
+        neuron is an input of the down projection. None for mixtures of experts.
+    """
+
+    kind: str
+    token: int
+    piece: str
+    layer: int
+    answer: str
+    answer_id: int
+    score: float | None
+    effect: float | None
+    interval: tuple[float, float] | None
+    lens: Mapping[str, Sequence[Answer]]
+    rank: Mapping[str, int]
+    probability: Mapping[str, float]
+    cosine: Mapping[str, float | None]
+    total: Mapping[str, float] | None = None
+    heads: tuple[HeadShare, ...] | None = None
+    neurons: tuple[NeuronShare, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data that JSON can hold; the keys are the attributes."""
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "interval": None if self.interval is None else list(self.interval),
+            "lens": {run: [answer._asdict() for answer in self.lens[run]] for run in RUNS},
+            "rank": dict(self.rank),
+            "probability": dict(self.probability),
+            "cosine": dict(self.cosine),
+            "total": None if self.total is None else dict(self.total),
+            "heads": None if self.heads is None else [share._asdict() for share in self.heads],
+            "neurons": None if self.neurons is None else [share._asdict() for share in self.neurons],
+        }
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"{run} {self.lens[run][0].text!r}" for run in RUNS)
+        return f"<factlens.CellDetails {self._where()} → {self.answer!r}; lens: {best}>"
+
+    def _repr_html_(self) -> str:
+        parts = [
+            f"<p>{_safe(self._where())}: score {_number(self.score)}, effect {_number(self.effect)}"
+            + ("" if self.interval is None else f" ({_number(self.interval[0])} to {_number(self.interval[1])})")
+            + "</p>",
+            _table("logit lens", RUNS, self._lens_rows()),
+        ]
+        if self.heads is not None:
+            rows = [(f"head {share.head}", *map(_signed, share[1:])) for share in self.heads]
+            parts.append(
+                _table(f"to the logit of {self._answer()}", ("clean", "corrupted"), [*rows, *self._sum_rows()])
+            )
+        if self.neurons is not None:
+            rows = [(f"neuron {share.neuron}", *map(_signed, share[1:])) for share in self.neurons]
+            parts.append(_table("activation", ("clean", "corrupted", f"to the logit of {self._answer()}"), rows))
+        return "<div>" + "".join(parts) + "</div>"
+
+    def _where(self) -> str:
+        return f"{kind_name(self.kind)} of token {self.token} {self.piece!r}, layer {self.layer}"
+
+    def _answer(self) -> str:
+        return self.answer.strip() or "␣"
+
+    def _lens_rows(self) -> list[tuple[str, ...]]:
+        rows = [
+            (str(i + 1), *(f"{answer.text.strip() or '␣'} {answer.probability:.1%}" for answer in answers))
+            for i, answers in enumerate(zip(*(self.lens[run] for run in RUNS), strict=True))
+        ]
+        answer = self._answer()
+        rows.append((f"p({answer})", *(f"{self.probability[run]:.2%}" for run in RUNS)))
+        rows.append((f"rank of {answer}", *(str(self.rank[run]) for run in RUNS)))
+        rows.append((f"cosine to {answer}", *(_number(self.cosine[run]) for run in RUNS)))
+        return rows
+
+    def _sum_rows(self) -> list[tuple[str, ...]]:
+        if self.total is None:
+            return []
+        return [("whole output", _signed(self.total["clean"]), _signed(self.total["corrupted"]))]
+
+
+_PLAIN = ("kind", "token", "piece", "layer", "answer", "answer_id", "score", "effect")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{_safe(name)}</th>" for name in (title, *columns))
+    body = "".join(
+        f"<tr><th>{_safe(row[0])}</th>" + "".join(f"<td>{_safe(text)}</td>" for text in row[1:]) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _safe(text: str) -> str:
+    """Escape for HTML; control characters, which could turn the text around, become a replacement mark."""
+    return escape("".join(c if c.isprintable() else "\ufffd" for c in text))

@@ -1,0 +1,180 @@
+"""Look into one cell of a trace: run its three runs again and read what stands there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from factlens.errors import FactError, WeightsChanged, WrongModel
+from factlens.models import Answer, Model
+from factlens.models.model import check_finite
+from factlens.models.unembedding import tail
+from factlens.tracing.cell_details import RUNS, CellDetails, HeadShare, NeuronShare
+from factlens.tracing.contributions import answer_direction, head_contributions, unembedding_row, weight_towards
+from factlens.tracing.rerun import Rerun, needs_heads, residuals_of, run_again
+from factlens.tracing.result import Trace
+
+
+@torch.no_grad()
+def details(model: Model, trace: Trace, kind: str, token: int, layer: int, *, k: int = 5) -> CellDetails:
+    """Return what a cell of a trace knows of the answer.
+
+    The clean and the corrupted run of that very trace, and the restored run of the cell, are computed again, which
+    takes about as long as three answers of the model.
+
+    Parameters
+    ----------
+    model
+        The model that was traced, with the edits that it carried then.
+    trace
+        The trace; it need not be complete.
+    kind, token, layer
+        The cell.
+    k
+        How many top answers, and top neurons, to return.
+
+    Returns
+    -------
+    CellDetails
+        Top answers by the logit lens, closeness to the answer, and the shares of heads or neurons.
+
+    Raises
+    ------
+    FactError
+        If the trace has no such kind or token, or `k` is not positive.
+    LayerError
+        If the model has no such layer.
+    WrongModel
+        If the trace is another model's.
+    WeightsChanged
+        If the model carries other edits than when it was traced.
+    NumericalError
+        If the model answers with NaN or infinity.
+    """
+    _check_cell(model, trace, kind, token, layer, k)
+    with model.exclusive():
+        if tuple(map(str, model.edits)) != trace.edits:
+            raise WeightsChanged(
+                f"The trace was made with {_named(trace.edits)}, but {model.name} now carries "
+                f"{_named(tuple(map(str, model.edits)))}. Trace again."
+            )
+        rerun = run_again(model, trace, kind, layer)
+        residuals = residuals_of(model, trace, rerun, kind, token, layer)
+        row = unembedding_row(model, trace.answer_id)
+        found = {run: _read(model, residuals[run], trace.answer_id, row, k) for run in RUNS}
+        shares = _shares(model, rerun, kind, token, layer, row, k)
+    return CellDetails(
+        kind=kind,
+        token=token,
+        piece=trace.tokens[token],
+        layer=layer,
+        answer=model.token(trace.answer_id),
+        answer_id=trace.answer_id,
+        score=_known(trace.scores.sel(kind=kind).values[token, layer]),
+        effect=_known(trace.effects.sel(kind=kind).values[token, layer]),
+        interval=_interval(trace, kind, token, layer),
+        lens={run: reading.lens for run, reading in found.items()},
+        rank={run: reading.rank for run, reading in found.items()},
+        probability={run: reading.probability for run, reading in found.items()},
+        cosine={run: reading.cosine for run, reading in found.items()},
+        total=shares.total,
+        heads=shares.heads,
+        neurons=shares.neurons,
+    )
+
+
+def _check_cell(model: Model, trace: Trace, kind: str, token: int, layer: int, k: int) -> None:
+    if trace.fingerprint != model.fingerprint:
+        raise WrongModel(
+            f"This trace is of {trace.model!r} (fingerprint {trace.fingerprint}), not of {model.name!r} "
+            f"(fingerprint {model.fingerprint})."
+        )
+    if model.encode(trace.fact).ids != trace.token_ids:
+        raise WrongModel(f"The tokenizer of {model.name} now splits the prompt otherwise than when it was traced.")
+    if kind not in trace.kinds:
+        raise FactError(f"The kind {kind!r} was not traced; there are {', '.join(trace.kinds)}.")
+    if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < len(trace.tokens):
+        raise FactError(
+            f"There is no token {token!r}: the prompt's {len(trace.tokens)} tokens are numbered 0 to "
+            f"{len(trace.tokens) - 1}."
+        )
+    model.check_layer(layer)
+    if k < 1:
+        raise FactError(f"k must be at least 1, not {k}.")
+
+
+def _named(edits: tuple[str, ...]) -> str:
+    return f"the edits {'; '.join(edits)}" if edits else "no edits"
+
+
+@dataclass(frozen=True)
+class _Reading:
+    lens: list[Answer]
+    rank: int
+    probability: float
+    cosine: float | None
+
+
+def _read(model: Model, residual: Tensor, answer: int, row: Tensor | None, k: int) -> _Reading:
+    state, logits = tail(model, residual)
+    probabilities = check_finite(logits, model.name).softmax(-1).mean(0).cpu()
+    top = probabilities.topk(min(k, len(probabilities)))
+    cosine = None if row is None else torch.cosine_similarity(state, row.to(state.device), -1).mean().item()
+    return _Reading(
+        [Answer(model.token(i), i, p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)],
+        int((probabilities > probabilities[answer]).sum()) + 1,
+        probabilities[answer].item(),
+        cosine,
+    )
+
+
+@dataclass(frozen=True)
+class _Shares:
+    total: dict[str, float] | None = None
+    heads: tuple[HeadShare, ...] | None = None
+    neurons: tuple[NeuronShare, ...] | None = None
+
+
+def _shares(model: Model, rerun: Rerun, kind: str, token: int, layer: int, row: Tensor | None, k: int) -> _Shares:
+    part = "attn" if needs_heads(kind) else kind
+    if part not in ("attn", "mlp"):
+        return _Shares()
+    runs, place = rerun.runs, rerun.runs.at[token]
+    direction = answer_direction(model, runs.clean, part, layer, token, row)
+    if direction is None:
+        return _Shares()
+
+    def both(site: str) -> tuple[Tensor, Tensor]:
+        return runs.clean.sites[site][layer][:, token], runs.corrupted.sites[site][layer][:, place]
+
+    clean, corrupted = ((output.to(direction) @ direction).mean().item() for output in both(part))
+    total = {"clean": clean, "corrupted": corrupted}
+    if part == "attn":
+        shares = [head_contributions(model, layer, outputs, direction) for outputs in both("head")]
+        each = [share.mean(0).tolist() for share in shares if share is not None]
+        heads = tuple(HeadShare(i, *pair) for i, pair in enumerate(zip(*each, strict=True))) if each else None
+        return _Shares(total, heads=heads)
+    if rerun.neurons is None or model.family.down is None:
+        return _Shares(total)
+    towards = weight_towards(model, model.blocks[layer].get_submodule(model.family.down), direction)
+    if towards is None:
+        return _Shares(total)
+    active, noisy = (keys[:, at].to(towards).mean(0) for keys, at in zip(rerun.neurons, (token, place), strict=True))
+    brought = active * towards
+    chosen = brought.abs().topk(min(k, len(brought))).indices.tolist()
+    return _Shares(
+        total,
+        neurons=tuple(NeuronShare(i, active[i].item(), noisy[i].item(), brought[i].item()) for i in chosen),
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _interval(trace: Trace, kind: str, token: int, layer: int) -> tuple[float, float] | None:
+    lower, upper = (float(bound[token, layer]) for bound in trace.interval().sel(kind=kind).values)
+    return None if np.isnan(lower) else (lower, upper)

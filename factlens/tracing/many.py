@@ -1,0 +1,182 @@
+"""Tracing many facts: one outcome after the other, or their average at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from threading import Event
+from typing import Any
+
+import torch
+
+from factlens.errors import FactError, Interrupted
+from factlens.facts import Fact
+from factlens.models import Model
+from factlens.models.model import check_finite
+from factlens.tracing.averages import Average, Skipped, average
+from factlens.tracing.corruption import noise_level
+from factlens.tracing.engine import check_options, trace
+from factlens.tracing.protocol import KINDS, METRICS, Corruption, Noise, expand_kinds
+from factlens.tracing.result import Trace
+from factlens.tracing.windows import default_window
+
+Progress = Callable[[int, int], None]
+NOT_KNOWN = "The model answers otherwise."
+"""Why a fact is skipped that the model does not know."""
+
+
+def trace_many(
+    model: Model,
+    facts: Iterable[Fact],
+    *,
+    stop: Event | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Iterator[Trace | Skipped]:
+    """Trace many facts, and yield each one's trace as soon as it is complete.
+
+    A fact that the model does not know, or that cannot be traced, is yielded as `Skipped` in its turn, with the
+    reason. The model knows a fact if greedy decoding continues the prompt with the fact's object, all its tokens;
+    for an object of one token this is the paper's rule, which leaves out objects of several tokens. A fact without an
+    object counts as known. What is measured is the object, or the model's own answer where there is none.
+
+    Parameters
+    ----------
+    model
+        The model.
+    facts
+        What to trace.
+    stop
+        Set it from another thread to stop after the current step.
+    progress
+        Called after each fact with the number of facts done and of all facts.
+    **options
+        As for `factlens.stream`, the same for every fact, except:
+
+        - ``corruption`` is by default noise of three σ over the subjects of all `facts`, skipped ones included, as in
+          the paper, so that every fact gets noise of the same size. (For a single trace σ is over its own subject.)
+        - ``answer`` is not among them.
+        - ``contrast`` is by default the fact's target, where the metric is ``"logit_difference"``.
+
+    Yields
+    ------
+    Trace or Skipped
+        One for each fact, in their order.
+
+    Raises
+    ------
+    FactError
+        If an option makes no sense.
+    Interrupted
+        On `stop`, and on the kernel's interrupt while a fact is being traced.
+    NumericalError, WeightsChanged
+        As `factlens.stream`.
+    """
+    facts = list(facts)
+    for fact in facts:
+        if not isinstance(fact, Fact):
+            raise FactError(f"facts must be factlens.Fact objects, not {type(fact).__name__}.")
+    # A generator would see the options only when its first fact is asked for.
+    return _outcomes(model, facts, stop, progress, _completed(model, facts, options))
+
+
+def average_over(
+    model: Model,
+    facts: Iterable[Fact],
+    *,
+    stop: Event | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Average:
+    """Trace many facts and average their effects by the role of each token (Meng et al. 2022, Figure 2).
+
+    Short for ``average(trace_many(model, facts, ...))``.
+
+    Parameters
+    ----------
+    model, facts, stop, progress, **options
+        As for `trace_many`. Mind the default of ``corruption``: three σ over the subjects of all `facts`.
+
+    Returns
+    -------
+    Average
+        Over the facts that the model knows; the others are in its ``skipped``.
+
+    Raises
+    ------
+    FactError
+        If no fact could be traced (the message counts the reasons), or an option makes no sense.
+    Interrupted
+        On `stop` and on the kernel's interrupt; its ``partial`` is the average over the facts traced to their end, or
+        None if there was none. It is a `KeyboardInterrupt`.
+    """
+    return average(trace_many(model, facts, stop=stop, progress=progress, **options))
+
+
+def _outcomes(
+    model: Model, facts: Sequence[Fact], stop: Event | None, progress: Progress | None, options: dict[str, Any]
+) -> Iterator[Trace | Skipped]:
+    for done, fact in enumerate(facts, start=1):
+        if stop is not None and stop.is_set():
+            raise Interrupted(f"Stopped after {done - 1} of {len(facts)} facts.")
+        outcome = _outcome(model, fact, stop, options)
+        if progress is not None:
+            progress(done, len(facts))
+        yield outcome
+
+
+def _outcome(model: Model, fact: Fact, stop: Event | None, options: dict[str, Any]) -> Trace | Skipped:
+    if options.get("metric") == "logit_difference" and options.get("contrast") is None:
+        options = {**options, "contrast": fact.target}
+    try:
+        if (said := _says_instead(model, fact, stop)) is not None:
+            return Skipped(fact, NOT_KNOWN, said)
+        return trace(model, fact, stop=stop, answer=fact.object, **options)
+    except FactError as error:
+        return Skipped(fact, str(error))
+
+
+@torch.no_grad()
+def _says_instead(model: Model, fact: Fact, stop: Event | None) -> str | None:
+    """Return what greedy decoding gives in place of a fact's object, up to the first wrong token; None if nothing."""
+    if fact.object is None:
+        return None
+    prompt, wanted = model.encode_option(fact.prompt, fact.object)
+    # As long as every token is right, greedy decoding reads just these tokens: one pass tells.
+    ids = torch.tensor([[*prompt, *wanted[:-1]]], device=model.device)
+    with model.exclusive(stop):
+        logits = model.model(input_ids=ids, use_cache=False, logits_to_keep=len(wanted)).logits[0]
+    best = check_finite(logits.float(), model.name).argmax(-1).tolist()
+    wrong = next((i for i, token in enumerate(wanted) if best[i] != token), None)
+    return None if wrong is None else "".join(map(model.token, [*wanted[:wrong], best[wrong]]))
+
+
+def _completed(model: Model, facts: Sequence[Fact], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with the default corruption filled in.
+
+    Raises
+    ------
+    FactError
+        If one of them makes no sense for any fact: such an error is not to pass for a fact that cannot be used.
+    """
+    if "answer" in options:
+        raise FactError("One answer cannot be measured for many facts: give each fact its own, Fact(..., object=...).")
+    metric, window = options.get("metric", "probability"), options.get("window")
+    if metric not in METRICS:
+        raise FactError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}.")
+    if metric != "logit_difference" and options.get("contrast") is not None:
+        raise FactError(f"A contrast is used by metric='logit_difference' only, not by {metric!r}.")
+    expand_kinds(options.get("kinds", KINDS), model.n_heads)
+    corruption: Corruption | None = options.get("corruption")
+    if corruption is None and facts:
+        corruption = Noise(subjects=tuple(fact.subject for fact in facts))
+    check_options(
+        Noise() if corruption is None else corruption,
+        options.get("samples", 10),
+        default_window(model.n_layers) if window is None else window,
+        options.get("window_convention", "code"),
+    )
+    if isinstance(corruption, Noise) and corruption.subjects is not None and corruption.shape != "multivariate":
+        # Once for all facts, since it takes as long as tokenising all subjects; they stay on record.
+        corruption = replace(corruption, level=noise_level(model, (), corruption))
+    return {**options, "corruption": corruption}

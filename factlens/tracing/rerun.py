@@ -1,0 +1,144 @@
+"""The three runs of one cell, computed again from what a trace records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from factlens.models import Model
+from factlens.models.hooks import all_of, on_input, on_output
+from factlens.tracing.answers import Question
+from factlens.tracing.cells import Cell, cells_of_row
+from factlens.tracing.corruption import corrupt
+from factlens.tracing.protocol import head_of
+from factlens.tracing.result import Trace
+from factlens.tracing.runs import Runs, module_at, reading, run_clean_and_corrupted
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The clean and the corrupted run of a trace, computed again.
+
+    Attributes
+    ----------
+    runs
+        Both, with the outputs of MLP and attention, and of the heads where `needs_heads`.
+    embedded
+        Token embeddings of the corrupted prompts with the forced tokens of the answer, ``(S, tokens, width)``.
+    question
+        What the trace measured.
+    neurons
+        Input of the layer's down projection: ``(1, tokens, neurons)`` clean, and ``(S, tokens, neurons)`` corrupted.
+        None if it was not asked for, or there is none.
+    """
+
+    runs: Runs
+    embedded: Tensor
+    question: Question
+    neurons: tuple[Tensor, Tensor] | None
+
+
+@torch.no_grad()
+def run_again(model: Model, trace: Trace, kind: str, layer: int) -> Rerun:
+    """Run the clean and the corrupted prompts of a trace again: same noise, same answer, same tokens.
+
+    Parameters
+    ----------
+    model
+        The traced model; the caller holds ``model.exclusive()``.
+    trace
+        What to repeat.
+    kind, layer
+        The cell that is looked into, which decides what is kept.
+    """
+    encoding = model.encode(trace.fact)
+    question = Question(trace.metric, trace.answer_ids, trace.contrast_ids)
+    corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
+    embedded = corrupted.embedded
+    if question.forced:
+        forced = model.embedding(torch.tensor([question.forced], device=model.device))
+        embedded = torch.cat([embedded, forced.expand(len(embedded), -1, -1)], 1)
+    seen: list[Tensor] = []
+    watch = []
+    if kind == "mlp" and model.family.down is not None:
+        watch.append(on_input(model.blocks[layer].get_submodule(model.family.down), _keep_flat(seen)))
+    with all_of(watch):
+        runs = run_clean_and_corrupted(
+            model,
+            encoding.ids,
+            corrupted,
+            forced=question.forced,
+            positions=question.positions,
+            sites=("mlp", "attn", *(("head",) if needs_heads(kind) else ())),
+        )
+    neurons = None
+    if seen:
+        # One batch or two, rows of tokens or flattened (OPT): the clean row's tokens come first.
+        flat, clean_tokens = torch.cat(seen), len(encoding.ids) + len(question.forced)
+        neurons = flat[None, :clean_tokens], flat[clean_tokens:].view(runs.samples, runs.tokens, -1)
+    return Rerun(runs, embedded, question, neurons)
+
+
+def needs_heads(kind: str) -> bool:
+    """Whether the heads' outputs play a part in a cell of this kind."""
+    return kind == "attn" or head_of(kind) is not None
+
+
+def _keep_flat(into: list[Tensor]) -> Callable[[Tensor], None]:
+    return lambda hidden: into.append(hidden.flatten(0, -2).clone())
+
+
+def residuals_of(model: Model, trace: Trace, rerun: Rerun, kind: str, token: int, layer: int) -> dict[str, Tensor]:
+    """Return the residual where it leaves the layer at the token, per run: ``(1, width)``, and twice ``(S, width)``."""
+    runs = rerun.runs
+    cells = cells_of_row([kind], token, trace.window, model.n_layers, trace.window_convention)
+    # A grid's last layer of states is known without computing, so it has no cells.
+    cell = next((cell for cell in cells if cell.layer == layer), Cell(kind, token, layer, layer + 1, clean_state=True))
+    return {
+        "clean": runs.clean.residual[layer + 1][:, token],
+        "corrupted": runs.corrupted.residual[layer + 1][:, runs.at[token]],
+        "restored": restored_run(model, rerun, cell)[0],
+    }
+
+
+@torch.no_grad()
+def restored_run(model: Model, rerun: Rerun, cell: Cell) -> tuple[Tensor, Tensor]:
+    """Run the corrupted prompts in full with a cell restored: the plain way, without the sweep.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        The residual where it leaves the cell's layer at its token, ``(S, width)``; the logits at the positions that
+        are read, ``(S, positions, vocabulary)``, float32.
+    """
+    runs, place = rerun.runs, rerun.runs.at[cell.token]
+    hooks, seen = [], []
+
+    def putting(value: Tensor, part: slice = slice(None)) -> Callable[[Tensor], Tensor]:
+        def put(output: Tensor) -> Tensor:
+            changed = output.clone()
+            changed.view(runs.samples, runs.tokens, -1)[:, place, part] = value[..., part].to(output.device)
+            return changed
+
+        return put
+
+    if cell.clean_state:
+        state = runs.clean.residual[cell.joins][:, cell.token]
+        hooks.append(on_output(model.blocks[cell.joins - 1], putting(state)))
+    for layer in cell.layers:
+        site = str(cell.site)
+        if cell.severed:
+            value = runs.corrupted.sites[site][layer][:, place]
+        else:
+            value = runs.clean.sites[site][layer][:, cell.token]
+        width = value.shape[-1] // model.n_heads
+        part = slice(None) if cell.head is None else slice(cell.head * width, (cell.head + 1) * width)
+        hooks.append((on_input if site == "head" else on_output)(module_at(model, site, layer), putting(value, part)))
+    # Registered after the hook that puts the state in, so that it sees what was put.
+    hooks.append(on_output(model.blocks[cell.layer], lambda output: seen.append(output[:, place].clone())))
+    with all_of([*hooks, reading(model, runs.positions)]):
+        logits = model.model(inputs_embeds=rerun.embedded, use_cache=False).logits
+    return seen[0], logits.float()
