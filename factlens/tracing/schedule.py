@@ -15,10 +15,10 @@ from factlens.tracing.cells import Cell
 from factlens.tracing.runs import Runs
 
 # FLOPs of one sweep, roughly: a fraction of a second on two cores, and on an accelerator.
-_CPU_SWEEP = 60 * 10**9
+_CPU_SWEEP = 40 * 10**9
 _GPU_SWEEP = 5 * 10**12
 # FLOPs that fit into the time a pass takes when there is nothing to compute: what is worth wasting to save a sweep.
-_CPU_PASS = 10**9
+_CPU_PASS = 2 * 10**8
 _GPU_PASS = 5 * 10**11
 
 
