@@ -70,9 +70,9 @@ class Fact:
             )
         if slots == 0:
             template = _mark(template, subject)
-        tidy = {"template": template, "subject": subject, "target": self.target, "object": self.object}
-        for name, text in tidy.items():
-            object.__setattr__(self, name, text and text.strip())
+        target, wanted = self.target and self.target.strip(), self.object and self.object.strip()
+        for name, text in {"template": template, "subject": subject, "target": target, "object": wanted}.items():
+            object.__setattr__(self, name, text)
 
     @property
     def prompt(self) -> str:

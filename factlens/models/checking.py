@@ -22,7 +22,7 @@ def check(model: Model) -> None:
     Every named module must fire once per layer and carry ``(batch, tokens, width)``; putting a module's own
     output back must change nothing, and putting zeros there must change something; the token embedding, fed back as
     ``inputs_embeds``, must give the logits that the tokens gave; the implementation of attention must take an
-    additive mask; what the tokenizer puts before a text must be the same before every text.
+    additive mask; the tokenizer must add nothing after a text.
 
     Raises
     ------
@@ -55,6 +55,9 @@ def check(model: Model) -> None:
             handles.append(_record(block, seen, f"block {layer}"))
         handles.append(_record(model.embedding, seen, "embedding"))
         handles.append(_record(model.head, seen, "unembedding"))
+        norm = _norm(model)
+        if norm is not None:
+            handles.append(_record(norm, seen, "final norm"))
         ids = torch.arange(TOKENS, device=model.device)[None]
         with model.exclusive():
             logits = model.model(input_ids=ids).logits
@@ -68,6 +71,8 @@ def check(model: Model) -> None:
         _one(model, fired, name, model.width)
     blocks = [_one(model, fired, f"block {i}", model.width) for i in range(model.n_layers)]
     _one(model, fired, "embedding", model.model.get_input_embeddings().weight.shape[1])
+    if norm is not None:
+        _one(model, fired, "final norm", model.width)
     _one(model, fired, "unembedding", logits.shape[-1])
     if again is None or not torch.allclose(logits, again, atol=1e-3, rtol=1e-3, equal_nan=True):
         raise UnknownArchitecture(
@@ -107,6 +112,19 @@ def _check_special_tokens(model: Model) -> None:
             f"The tokenizer of {model.name} ends every text with {model.token(ids[-1])!r}, so the model would not be "
             "asked to continue the prompt. Set tokenizer.add_eos_token = False."
         )
+
+
+def _norm(model: Model) -> nn.Module | None:
+    """Return the final norm; None where this very model is built without (OPT-350m leaves the attribute empty)."""
+    parent, _, name = model.family.norm.rpartition(".")
+    try:
+        found: nn.Module | None = getattr(model.model.get_submodule(parent), name)
+        return found
+    except AttributeError:
+        pass
+    raise UnknownArchitecture(
+        f"{model.name} has no {model.family.norm!r}, where the family map expects its final norm."
+    )
 
 
 def _one(model: Model, fired: dict[str, list[Any]], name: str, width: int) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from tokenizers import processors
+from transformers import AutoConfig, AutoModel
 
 import factlens as fl
 from factlens.errors import LayerError, NumericalError, PromptTooLong, QuantizedModel, UnknownArchitecture
@@ -34,15 +37,17 @@ def test_a_local_folder_loads(tmp_path: Path) -> None:
     assert str(fl.load(tmp_path, dtype="bfloat16").dtype) == "torch.bfloat16"
 
 
-def test_an_unknown_architecture_says_how_to_describe_it() -> None:
-    config = AutoConfig.for_model("bloom", hidden_size=32, n_layer=2, n_head=2, vocab_size=400)
-    module = AutoModelForCausalLM.from_config(config)
-    with pytest.raises(UnknownArchitecture, match=r"'bloom'.*family=factlens.Family") as error:
+def test_an_unknown_architecture_is_described_by_hand() -> None:
+    module = small_model("bloom").model
+    module.config.model_type = "mine"
+    with pytest.raises(UnknownArchitecture, match=r"'mine'.*family=factlens.Family") as error:
         fl.wrap(module, tokenizer())
     assert "gpt2" in str(error.value)
-    wrong = Family("transformer.h", "self_attention", "no_such_mlp", "mlp.dense_4h_to_h", "transformer.word_embeddings")
+    wrong = replace(FAMILIES["bloom"], mlp="no_such_mlp")
     with pytest.raises(UnknownArchitecture, match="no_such_mlp"):
         fl.wrap(module, tokenizer(), family=wrong)
+    by_hand = fl.wrap(module, tokenizer(), family=Family(**vars(FAMILIES["bloom"])))
+    assert fl.trace(by_hand, FACT, samples=2, corruption=fl.Noise(level=0.3)).complete
 
 
 def test_a_base_model_without_a_head_is_refused() -> None:
@@ -51,12 +56,59 @@ def test_a_base_model_without_a_head_is_refused() -> None:
         fl.wrap(module, tokenizer())
 
 
-def test_a_part_that_does_not_fire_is_found() -> None:
-    module = small_model("gpt2").model
-    # The activation inside the MLP exists and runs, but what it gives is not what an MLP adds to the residual.
-    wrong = Family("transformer.h", "attn.resid_dropout", "mlp.act", "mlp.c_proj", "transformer.wte")
-    with pytest.raises(UnknownArchitecture, match="mlp of layer 0"):
-        fl.wrap(module, tokenizer(), family=wrong)
+@pytest.mark.parametrize(
+    ("shape", "wrong", "message"),
+    [
+        # The activation inside the MLP exists and runs, but what it gives is not what an MLP adds to the residual.
+        ("gpt2", {"mlp": "mlp.act"}, "mlp of layer 0.* gives shape"),
+        ("gpt2", {"embedding": "transformer.wpe"}, "embedding"),
+        ("gpt2", {"blocks": "transformer.layers"}, "transformer.layers"),
+        ("gpt2", {"norm": "transformer.norm"}, "transformer.norm"),
+        ("llama", {"mlp": "mlp.gate_proj"}, "mlp of layer 0"),
+    ],
+)
+def test_a_wrong_entry_is_found_by_running_the_model(shape: str, wrong: dict[str, str], message: str) -> None:
+    module = small_model(shape).model
+    with pytest.raises(UnknownArchitecture, match=message):
+        fl.wrap(module, tokenizer(), family=replace(FAMILIES[shape], **wrong))
+
+
+def test_a_part_that_the_model_does_not_read_is_found() -> None:
+    module = small_model("llama").model
+
+    class Idle(torch.nn.Module):
+        """Runs and carries the right shape, but nothing comes of it."""
+
+        def __init__(self, inner: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner, self.unread = inner, torch.nn.Identity()
+
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            self.unread(hidden)
+            return self.inner(hidden)
+
+    for block in module.model.layers:
+        block.mlp = Idle(block.mlp)
+    entry = replace(FAMILIES["llama"], mlp="mlp.unread", down="mlp.inner.down_proj")
+    with pytest.raises(UnknownArchitecture, match=r"mlp .* has no influence"):
+        fl.wrap(module, tokenizer(), family=entry)
+
+
+def test_a_part_that_runs_twice_is_found() -> None:
+    module = small_model("llama").model
+    block = module.model.layers[3]
+    block.post_attention_layernorm = torch.nn.Sequential(block.post_attention_layernorm, block.mlp)
+    with pytest.raises(UnknownArchitecture, match=r"mlp of layer 3 .* ran 2 times"):
+        fl.wrap(module, tokenizer())
+
+
+def test_a_tokenizer_that_ends_every_text_is_refused() -> None:
+    ending = copy.deepcopy(tokenizer())  # made once for all tests
+    ending.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", ending.convert_tokens_to_ids("<|endoftext|>"))]
+    )
+    with pytest.raises(UnknownArchitecture, match=r"ends every text with .*add_eos_token = False"):
+        fl.wrap(small_model("gpt2").model, ending)
 
 
 def test_attention_without_an_additive_mask_is_refused() -> None:
