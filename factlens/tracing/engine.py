@@ -144,6 +144,8 @@ def stream(
         window=window,
         window_convention=window_convention,
         first=corrupted.first,
+        # As they were in the runs: the model is free by now.
+        edits=tuple(map(str, edits)),
     )
     if guess is not None:
         trace.estimate = label_estimate(guess, trace.samples)
@@ -278,7 +280,6 @@ def _start(
         high=float(question.score(runs.clean.logits)[0]),
         low_samples=low,
         samples=label_samples(values, kinds, encoding.pieces, encoding.subject_range),
-        edits=tuple(map(str, model.edits)),
         **settings,
     )
 

@@ -159,7 +159,7 @@ class Counter:
     def count(self, name: str) -> None:
         self.names.append(name)
         if len(self.names) - 1 == self.at:
-            raise self.error
+            self.act()
 
     def watch(self, _module: nn.Module, _args: Any, output: Any) -> None:
         hidden = output[0] if isinstance(output, tuple) else output
@@ -167,6 +167,9 @@ class Counter:
             hidden.register_hook(self.fail)
 
     def fail(self, _gradient: torch.Tensor) -> None:
+        self.act()
+
+    def act(self) -> None:
         raise self.error
 
     def arm(self, at: int | None, error: type[BaseException], backward: bool = False) -> None:
@@ -433,6 +436,22 @@ def test_an_interrupt_at_any_line() -> None:
     assert_same_numbers(fl.trace(model, FACT, **asked), whole)
 
 
+@pytest.mark.parametrize("when", ["in both runs", "in the last sweep"])
+def test_an_interrupt_does_not_wait_for_the_last_layer(model: fl.Model, when: str) -> None:
+    asked = {"preview": True, **ASKED["noise"]}
+    counter = Counter(model)
+    fl.trace(model, FACT, **asked)
+    early, late = (f"{model.family.blocks}.{layer}" for layer in (0, model.n_layers - 1))
+    calls = [i for i, name in enumerate(counter.names) if name == early]
+    place = calls[0] if when == "in both runs" else calls[-1]
+    assert counter.names[place:].count(late) > 0
+    counter.arm(place, Boom)
+    counter.act = press
+    with pytest.raises(Interrupted):
+        fl.trace(model, FACT, **asked)
+    assert late not in counter.names[place:]
+
+
 def press() -> None:
     signal.raise_signal(signal.SIGINT)
 
@@ -533,7 +552,7 @@ def test_an_interrupt_ends_the_wait_for_a_busy_model() -> None:
     try:
         with pytest.raises(Interrupted) as caught:
             fl.trace(model, FACT, **ASKED["noise"])
-        assert not done.is_set()
+        assert holder.is_alive(), "it did not wait for the model to be free"
     finally:
         done.set()
         holder.join(10)

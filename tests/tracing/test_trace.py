@@ -167,6 +167,21 @@ def test_an_edit_in_the_middle_of_a_trace_is_noticed() -> None:
     model.undo()
 
 
+def test_a_trace_names_the_edits_that_the_runs_saw(monkeypatch: pytest.MonkeyPatch) -> None:
+    from factlens.tracing import engine
+
+    model, real = small_model("gpt2"), engine._start
+    edit = fl.edit(model, FACT.with_target("Seattle"), layer=1, contexts=())
+
+    def undone_meanwhile(*args: Any, **settings: Any) -> Trace:
+        model.undo()
+        return real(*args, **settings)
+
+    monkeypatch.setattr(engine, "_start", undone_meanwhile)
+    updates = fl.stream(model, FACT, samples=2, corruption=NOISE)
+    assert next(updates).trace.edits == (str(edit),)
+
+
 # Files -----------------------------------------------------------------------------------------------------------
 
 
