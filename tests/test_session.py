@@ -39,6 +39,34 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return go
 
 
+class Reads:
+    """In the place of `read_details`: what was asked for, and a gate that a read waits at."""
+
+    def __init__(self) -> None:
+        self.cells: list[tuple[str, int, int]] = []
+        self.threads: set[str] = set()
+        self.go = threading.Event()
+        self.go.set()
+
+    def __call__(self, model, trace, kind, token, layer):
+        self.cells.append((kind, token, layer))
+        self.threads.add(threading.current_thread().name)
+        self.go.wait(10)
+        if layer == 4:
+            raise fl.FactlensError("It cannot be read.")
+        return self
+
+    def to_dict(self) -> dict:
+        return {"cell": self.cells[-1]}
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    reads = Reads()
+    monkeypatch.setattr(module, "read_details", reads)
+    return reads
+
+
 def until(condition, seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -204,6 +232,190 @@ def test_cells_that_do_not_exist_cannot_be_selected(session: Session, kind: str,
     session.select(kind, token, layer)
     assert session.error is not None
     assert session.selection == {"kind": "state", "token": 0, "layer": 0}
+
+
+def test_any_kind_of_the_trace_can_be_selected_and_no_other(session: Session) -> None:
+    session.trace = fl.trace(session.model, FACT, kinds=("severed_mlp", "head.1"), samples=2)
+    assert session.select("head.1", 1, 2)
+    assert session.selection == {"kind": "head.1", "token": 1, "layer": 2}
+    assert session.select("severed_mlp", 1, 2)
+    assert not session.select("mlp", 1, 2)
+    assert "there are severed_mlp, head.1" in session.error["text"]
+    assert session.selection["kind"] == "severed_mlp"
+
+
+def test_a_selected_cell_is_read(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    assert session.wait(20)
+    assert (session.details, session.reading) == (None, False)
+    reads.go.clear()
+    began = time.monotonic()
+    session.select("mlp", 1, 3)
+    assert time.monotonic() - began < 0.5, "a gesture returns at once"
+    until(lambda: reads.cells)
+    assert (session.details, session.reading, session.status) == (None, True, "idle")
+    assert not session.wait(0.05), "a read is work, too"
+    reads.go.set()
+    assert session.wait(5)
+    assert (session.details, session.reading) == ({"cell": ("mlp", 1, 3)}, False)
+    assert reads.threads == {"factlens-session"}
+    session.selection = None
+    assert (session.details, session.reading) == (None, False)
+
+
+def test_of_many_selections_only_the_first_and_the_last_are_read(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    session.wait(20)
+    seen: list[object] = []
+    session.observe(lambda change: seen.append(change.new), "details")
+    reads.go.clear()
+    session.select("mlp", 1, 0)
+    until(lambda: reads.cells)
+    for token in range(5):
+        for layer in range(4):
+            session.select("state", token, layer)
+    reads.go.set()
+    assert session.wait(5)
+    assert reads.cells == [("mlp", 1, 0), ("state", 4, 3)]
+    assert seen == [{"cell": ("state", 4, 3)}], "what was read in vain is not shown"
+
+
+def test_nothing_is_read_while_a_trace_is_computed(session: Session, slow: threading.Event, reads: Reads) -> None:
+    session.start_trace()
+    until(lambda: session.trace is not None)
+    session.select("mlp", 1, 0)
+    session.select("mlp", 1, 2)
+    assert (reads.cells, session.reading) == ([], False)
+    session.stop()
+    slow.set()
+    assert session.wait(10)
+    assert session.stopped
+    assert reads.cells == [("mlp", 1, 2)], "a stopped trace is read as a complete one is"
+    assert session.details == {"cell": ("mlp", 1, 2)}
+
+
+def test_a_new_trace_does_not_wait_for_a_read_that_nobody_wants(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    session.wait(20)
+    other = threading.Event()
+    taken = threading.Event()
+
+    def hold() -> None:
+        with session.model.exclusive():
+            taken.set()
+            other.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait(5)
+    session.select("mlp", 1, 0)
+    assert session.reading
+    session.start_trace()
+    assert not session.reading
+    other.set()
+    holder.join(5)
+    assert session.wait(20)
+    assert reads.cells == []
+    assert session.selection is None
+
+
+def test_a_cell_that_cannot_be_read_loses_nothing(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    session.wait(20)
+    trace = session.trace
+    session.select("mlp", 1, 4)
+    assert session.wait(5)
+    assert session.error == {
+        "title": "This cell could not be read",
+        "text": "It cannot be read.",
+        "place": "details",
+    }
+    assert (session.trace, session.selection["layer"], session.details) == (trace, 4, None)
+    assert (session.status, session.reading) == ("idle", False)
+    session.select("mlp", 1, 4)
+    assert session.wait(5)
+    assert len(reads.cells) == 2, "chosen again, it is tried again"
+    session.select("mlp", 1, 3)
+    assert session.wait(5)
+    assert (session.error, session.details) == (None, {"cell": ("mlp", 1, 3)})
+    session.select("mlp", 1, 3)
+    assert session.wait(5)
+    assert len(reads.cells) == 3, "what was read need not be read again"
+
+
+def test_an_error_of_a_read_that_nobody_wants_is_no_news(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    session.wait(20)
+    reads.go.clear()
+    session.select("mlp", 1, 4)
+    until(lambda: reads.cells)
+    session.select("mlp", 1, 3)
+    reads.go.set()
+    assert session.wait(5)
+    assert (session.error, session.details) == (None, {"cell": ("mlp", 1, 3)})
+
+
+def test_what_was_read_stays_when_the_weights_are_edited(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    session.wait(20)
+    session.select("mlp", 1, 3)
+    session.wait(5)
+    session.start_edit("Seattle")
+    assert session.wait(60)
+    assert session.edits
+    assert reads.cells == [("mlp", 1, 3)]
+    assert session.details == {"cell": ("mlp", 1, 3)}
+
+
+def test_a_cell_of_an_outdated_trace_is_selected_but_not_read(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    session.wait(20)
+    session.start_edit("Seattle")
+    session.wait(60)
+    assert session.outdated
+    session.select("mlp", 1, 3)
+    assert session.wait(5)
+    assert (session.edit_layer, session.details, session.error, reads.cells) == (3, None, None, [])
+    session.start_undo()
+    assert session.wait(20)
+    assert not session.outdated
+    assert session.details == {"cell": ("mlp", 1, 3)}, "the weights are the traced ones again"
+
+
+def test_an_edit_waits_for_the_read_before_it(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    session.wait(20)
+    reads.go.clear()
+    session.select("mlp", 1, 3)
+    session.start_edit("Seattle")
+    assert (session.status, session.reading) == ("queued", True)
+    reads.go.set()
+    assert session.wait(60)
+    assert session.edits
+    assert session.details == {"cell": ("mlp", 1, 3)}
+
+
+def test_closing_gives_up_a_read_that_waits_for_the_model(session: Session, reads: Reads) -> None:
+    session.start_trace()
+    session.wait(20)
+    other, taken = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with session.model.exclusive():
+            taken.set()
+            other.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait(5)
+    session.select("mlp", 1, 0)
+    worker = session._worker
+    session.close()
+    worker.join(2)
+    assert not worker.is_alive()
+    other.set()
+    holder.join(5)
+    assert reads.cells == []
 
 
 def test_two_sessions_on_one_model_take_turns(slow: threading.Event) -> None:

@@ -23,6 +23,8 @@ class Heatmap(Part):
     ----------
     selection
         The selected cell as ``{"kind", "token", "layer"}``, or None. Clicking a cell sets it.
+    refused
+        Counts the cells that were chosen on the page and refused, so that the page takes its outline back.
 
     Examples
     --------
@@ -34,6 +36,7 @@ class Heatmap(Part):
     frame = t.Dict().tag(sync=True)
     selection: Any = t.Dict(allow_none=True, default_value=None).tag(sync=True)
     busy = t.Bool(False).tag(sync=True)
+    refused = t.Int(0).tag(sync=True)
 
     def __init__(self, trace: Trace | None = None, **traits: Any) -> None:
         super().__init__(frame=frame_of(trace), **traits)
@@ -58,7 +61,7 @@ class Heatmap(Part):
             try:
                 self.selection = cell
             except t.TraitError:
-                return
+                self.refused += 1
 
 
 def _index(value: object, size: int) -> bool:

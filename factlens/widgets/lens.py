@@ -16,7 +16,7 @@ from factlens.tracing import Trace
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.gestures import Gestures
 from factlens.widgets.heatmap import Heatmap
-from factlens.widgets.panels import EditPanel, LocatePanel, edit_state, locate_state
+from factlens.widgets.panels import DetailsPanel, EditPanel, LocatePanel, details_state, edit_state, locate_state
 from factlens.widgets.wire import frame_of
 
 
@@ -32,7 +32,7 @@ class Lens(w.VBox):
 
     Attributes
     ----------
-    fact, trace, selection, target, edits, status, progress, error
+    fact, trace, selection, details, target, edits, status, progress, error
         The state of the lens, observable as traits; the meaning is that of `factlens.session.Session`.
 
     Examples
@@ -44,6 +44,7 @@ class Lens(w.VBox):
     fact = t.Instance(Fact, allow_none=True, read_only=True)
     trace = t.Instance(Trace, allow_none=True, read_only=True)
     selection: Any = t.Dict(allow_none=True, default_value=None)
+    details = t.Dict(allow_none=True, default_value=None, read_only=True)
     target = t.Unicode("")
     edits = t.Tuple(read_only=True)
     status = t.Unicode("idle", read_only=True)
@@ -63,8 +64,15 @@ class Lens(w.VBox):
         self.heatmap = Heatmap(lens=uid)
         self.editor = EditPanel(lens=uid, state=edit_state(self.session))
         self.bars = AnswerBars()
-        super().__init__([self.gestures, self.locate, self.heatmap, self.editor, self.bars])
+        self.reader = DetailsPanel(lens=uid, state=details_state(self.session))
+        # Side by side where there is room: an edit with what it changed, and what the selected cell knows.
+        column = {"flex": "1 1 400px", "min_width": "0", "overflow": "visible"}
+        left = w.VBox([self.editor, self.bars], layout=w.Layout(**column))
+        right = w.VBox([self.reader], layout=w.Layout(**column))
+        self._boxes = (left, right, w.Box([left, right], layout=w.Layout(flex_flow="row wrap", overflow="visible")))
+        super().__init__([self.gestures, self.locate, self.heatmap, self._boxes[-1]])
         self.add_class("factlens-lens")
+        self._boxes[-1].add_class("factlens-below")
         self._mirrored: dict[str, Any] = {}
         self.session.observe(self._changed)
         t.link((self.session, "target"), (self, "target"))
@@ -79,7 +87,7 @@ class Lens(w.VBox):
         # Also called by the garbage collector, on a lens whose constructor has raised.
         if "session" in vars(self):
             self.session.close()
-            for part in (self.gestures, self.locate, self.heatmap, self.editor, self.bars):
+            for part in (self.gestures, self.locate, self.heatmap, self.editor, self.reader, self.bars, *self._boxes):
                 part.close()
         super().close()
 
@@ -92,7 +100,8 @@ class Lens(w.VBox):
             elif name == "stop":
                 session.stop()
             elif name == "select":
-                session.select(_text(payload, "kind"), payload.get("token"), payload.get("layer"))
+                if not session.select(payload.get("kind"), payload.get("token"), payload.get("layer")):
+                    self.heatmap.refused += 1
             elif name == "apply":
                 session.start_edit(_text(payload, "target"), payload.get("layer"))
             elif name == "undo":
@@ -105,7 +114,8 @@ class Lens(w.VBox):
         cell = change["new"]
         if cell != self.session.selection:
             if cell is None:
-                self.session.selection = None
+                with self.session.gate:
+                    self.session.selection = None
             else:
                 self.session.select(cell.get("kind"), cell.get("token"), cell.get("layer"))
 
@@ -116,10 +126,11 @@ class Lens(w.VBox):
         """Bring the parts up to date with the session; what has not changed is not sent again."""
         session = self.session
         with session.gate:
-            for name in ("fact", "trace", "edits", "status", "progress", "error"):
+            for name in ("fact", "trace", "details", "edits", "status", "progress", "error"):
                 self.set_trait(name, getattr(session, name))
             self.locate.state = locate_state(session)
             self.editor.state = edit_state(session)
+            self.reader.state = details_state(session)
             stamp = (session.run, session.frame, session.stopped)
             if stamp != self._mirrored.get("frame"):
                 self._mirrored["frame"] = stamp

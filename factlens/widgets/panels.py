@@ -1,7 +1,8 @@
-"""`LocatePanel` and `EditPanel`: what stands above and below the heatmap. They show state; gestures go elsewhere."""
+"""The panels above and below the heatmap. They show state; gestures go elsewhere."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import traitlets as t
@@ -24,6 +25,13 @@ class EditPanel(Part):
     state = t.Dict().tag(sync=True)
 
 
+class DetailsPanel(Part):
+    """What the selected cell knows: the answers read from it, how its three runs differ, which parts wrote there."""
+
+    _esm = STATIC / "details.js"
+    state = t.Dict().tag(sync=True)
+
+
 def locate_state(session: Session) -> dict[str, Any]:
     """Return what the panel above the heatmap shows."""
     model, fact, trace = session.model, session.fact, session.trace
@@ -36,6 +44,8 @@ def locate_state(session: Session) -> dict[str, Any]:
         "answer": trace.answer if trace else None,
         "high": trace.high if trace else None,
         "low": trace.low if trace else None,
+        "metric": trace.metric if trace else None,
+        "contrast": trace.contrast if trace else None,
         "status": session.status,
         "progress": session.progress,
         "message": session.message,
@@ -57,6 +67,36 @@ def edit_state(session: Session) -> dict[str, Any]:
         "edits": [{"label": e.label, "method": e.method, "layer": e.layers[0]} for e in session.edits],
         "error": _error(session, "edit"),
     }
+
+
+def details_state(session: Session) -> dict[str, Any]:
+    """Return what the panel beside the edit panel shows."""
+    trace, cell = session.trace, session.selection
+    shown = None
+    if trace is not None and cell is not None:
+        last = len(trace.tokens) - 1
+        shown = {**cell, "piece": trace.tokens[cell["token"]], "last": cell["token"] == last}
+    return {
+        "traced": trace is not None,
+        "cell": shown,
+        "reading": session.reading,
+        "outdated": session.outdated,
+        "status": session.status,
+        "answer": trace.answer if trace else None,
+        "metric": trace.metric if trace else None,
+        "contrast": trace.contrast if trace else None,
+        "details": _plain(session.details),
+        "error": _error(session, "details"),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON cannot carry, by None."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pieces(session: Session) -> list[dict[str, Any]]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.stats  # noqa: F401  (`Trace.interval` takes it: half a second that the end of a trace should not wait for)
 
 from factlens.tracing import Trace
+from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dict[str, Any]:
-    """Return the whole state of a heatmap: a dict with the grid as float32 bytes; empty without a trace."""
+    """Return the whole state of a heatmap: a dict with its grids as float32 bytes; empty without a trace."""
     if trace is None:
         return {}
     start, stop = trace.subject_range
+    scores = trace.scores.values
+    estimate = _estimate(trace, scores)
     return {
         "schema": SCHEMA,
         "run": run,
@@ -25,30 +29,58 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
             for i, (piece, token) in enumerate(zip(trace.tokens, trace.token_ids, strict=True))
         ],
         "layers": trace.n_layers,
+        "metric": trace.metric,
+        "contrast": trace.contrast,
         "low": trace.low,
         "high": trace.high,
         "answer": trace.answer,
         "window": trace.window,
+        "window_convention": trace.window_convention,
         "samples": int(trace.samples.sizes["sample"]),
         "complete": trace.complete,
         "stopped": stopped,
-        "suggested": _suggested(trace),
-        "grid": np.ascontiguousarray(trace.scores.values, dtype="<f4").tobytes(),
+        "suggested": _suggested(trace, scores),
+        "quality": None if estimate is None else {"facts": FACTS, "rank_correlation": dict(RANK_CORRELATION)},
+        "grid": _bytes(scores),
+        "estimate": None if estimate is None else _bytes(estimate),
+        "half": _half(trace) if trace.complete or stopped else None,
     }
 
 
-def _suggested(trace: Trace) -> dict[str, Any] | None:
+def _bytes(grid: np.ndarray) -> bytes:
+    return np.ascontiguousarray(grid, dtype="<f4").tobytes()
+
+
+def _estimate(trace: Trace, scores: np.ndarray) -> np.ndarray | None:
+    """Return the estimated grid as long as a cell needs it: one that is estimated and not computed."""
+    if trace.estimate is None:
+        return None
+    estimate = np.asarray(trace.estimate.values)
+    return estimate if (np.isnan(scores) & np.isfinite(estimate)).any() else None
+
+
+def _half(trace: Trace) -> bytes | None:
+    """Return half the width of each effect's 95 % interval; None where one sample gives none.
+
+    Student's interval is symmetric about the effect, so this one number per cell is all of it. It is for grids that
+    grow no more: in a growing one it would travel many times and be read never.
+    """
+    bounds = trace.interval().values
+    half = (bounds[1] - bounds[0]) / 2
+    return _bytes(half) if np.isfinite(half).any() else None
+
+
+def _suggested(trace: Trace, scores: np.ndarray) -> dict[str, Any] | None:
     """Return the MLP cell with the largest effect at the subject's last token, where ROME takes its key.
 
-    None before that row is known, and None when even that effect is less than a tenth of the total: a fact that is
-    not read there suggests no layer.
+    None before that row is known exactly (estimates suggest nothing), and None when even that effect is less than a
+    tenth of the total: a fact that is not read there suggests no layer.
     """
-    if "mlp" not in trace.kinds:
+    if "mlp" not in trace.kinds or abs(trace.total_effect) < 1e-9:
         return None
     token = trace.subject_range[1] - 1
-    row = trace.scores.sel(kind="mlp").values[token]
-    if np.isnan(row).any():
-        return None
-    if row.max() - trace.low < 0.1 * trace.total_effect:
+    # As a share of the total, so that it reads the same where corruption has raised the metric.
+    row = (scores[trace.kinds.index("mlp"), token] - trace.low) / trace.total_effect
+    if np.isnan(row).any() or row.max() < 0.1:
         return None
     return {"kind": "mlp", "token": token, "layer": int(row.argmax())}

@@ -60,18 +60,33 @@ export const TOKENS = ["The", " Space", " Needle", " is", " in", " down", "town"
   subject: index < 3,
 }));
 
+export const QUALITY = { facts: 100, rank_correlation: { state: 0.81, mlp: 0.77, attn: 0.64 } };
+
 /**
  * A grid as tracing might give it: an early site at the subject's last token, a late one at the last token.
- * `computed` says how many cells (in reading order of tokens) are there; the rest is NaN.
+ * `share` says which part of the rows is there, from the last one up; the rest is NaN. With `guess` there is an
+ * estimate of every cell, and with `sure` the half-width of every interval.
  */
-export function fakeFrame({ run = 1, layers = 8, tokens = TOKENS, share = 1, ...rest } = {}) {
-  const kinds = ["state", "mlp", "attn"];
-  const [low, high] = [0.04, 0.93];
-  const grid = new Float32Array(kinds.length * tokens.length * layers).fill(Number.NaN);
+export function fakeFrame({
+  run = 1,
+  layers = 8,
+  tokens = TOKENS,
+  kinds = ["state", "mlp", "attn"],
+  low = 0.04,
+  high = 0.93,
+  share = 1,
+  guess = false,
+  sure = false,
+  ...rest
+} = {}) {
+  const size = kinds.length * tokens.length * layers;
+  const grid = new Float32Array(size).fill(Number.NaN);
+  const estimate = new Float32Array(size).fill(Number.NaN);
   const subjectEnd = tokens.findLastIndex((token) => token.subject);
   const last = tokens.length - 1;
   const bump = (x, centre, width) => Math.exp(-(((x - centre) / width) ** 2));
-  kinds.forEach((kind, k) => {
+  kinds.forEach((name, k) => {
+    const kind = name === "mlp" || name === "state" ? name : name.startsWith("severed") ? "state" : "attn";
     tokens.forEach((_, t) => {
       for (let l = 0; l < layers; l += 1) {
         const depth = l / (layers - 1);
@@ -85,9 +100,11 @@ export function fakeFrame({ run = 1, layers = 8, tokens = TOKENS, share = 1, ...
             bump(t, last, 0.5) *
             (kind === "state" ? 1 / (1 + Math.exp((0.6 - depth) * 14)) : bump(depth, 0.72, 0.2));
         const noise = 0.012 * Math.sin(12.9 * t + 78.2 * l + 3.7 * k);
-        if (t >= last + 1 - share * tokens.length) {
-          grid[(k * tokens.length + t) * layers + l] = low + (high - low) * Math.min(1, site) + noise;
-        }
+        const at = (k * tokens.length + t) * layers + l;
+        const score = low + (high - low) * (Math.min(1, site) + noise);
+        if (t >= last + 1 - share * tokens.length) grid[at] = score;
+        // The gradient does not see the path that severing takes away.
+        if (!name.startsWith("severed")) estimate[at] = low + (score - low) * (kind === "mlp" ? 0.5 : 0.8);
       }
     });
   });
@@ -97,15 +114,21 @@ export function fakeFrame({ run = 1, layers = 8, tokens = TOKENS, share = 1, ...
     kinds,
     tokens,
     layers,
+    metric: "probability",
+    contrast: null,
     low,
     high,
     answer: " Seattle",
     window: 3,
+    window_convention: "code",
     samples: 10,
     complete: share >= 1,
     stopped: false,
     suggested: null,
+    quality: guess ? QUALITY : null,
     grid: new DataView(grid.buffer),
+    estimate: guess ? new DataView(estimate.buffer) : null,
+    half: sure ? new DataView(new Float32Array(size).fill(0.05 * Math.abs(high - low)).buffer) : null,
     ...rest,
   };
 }
@@ -119,6 +142,8 @@ export function fakeLocate(rest = {}) {
     answer: " Seattle",
     high: 0.93,
     low: 0.04,
+    metric: "probability",
+    contrast: null,
     status: "idle",
     progress: 0,
     message: "",
@@ -142,6 +167,77 @@ export function fakeEdit(rest = {}) {
     ...rest,
   };
 }
+
+const words = (given) => given.map(([text, probability], id) => ({ text, id, probability }));
+
+export function fakeDetails(rest = {}) {
+  return {
+    kind: "attn",
+    token: 6,
+    piece: "town",
+    layer: 5,
+    answer: " Seattle",
+    answer_id: 0,
+    score: 0.8,
+    effect: 0.76,
+    interval: [0.61, 0.91],
+    lens: {
+      clean: words([
+        [" Seattle", 0.94],
+        [" New", 0.02],
+        [" San", 0.007],
+        [" Chicago", 0.004],
+        [" Rome", 0.0004],
+      ]),
+      corrupted: words([
+        [" Seattle", 0.35],
+        [" New", 0.13],
+        [" San", 0.08],
+        [" London", 0.07],
+        [" Copenhagen", 0.05],
+      ]),
+      restored: words([
+        [" Seattle", 0.92],
+        [" New", 0.03],
+        [" San", 0.007],
+        [" Paris", 0.007],
+        [" Washington", 0.006],
+      ]),
+    },
+    rank: { clean: 1, corrupted: 1, restored: 1 },
+    probability: { clean: 0.94, corrupted: 0.35, restored: 0.92 },
+    cosine: { clean: 0.466, corrupted: 0.366, restored: 0.469 },
+    total: { clean: 2.572, corrupted: 0.757 },
+    heads: [0.219, 1.175, 0.019, -0.282, 0.119, 0.796].map((clean, head) => ({ head, clean, corrupted: clean / 3 })),
+    neurons: null,
+    ...rest,
+  };
+}
+
+export function fakeReader(details = fakeDetails(), rest = {}) {
+  const { kind, token, layer, piece } = details ?? fakeDetails();
+  return {
+    traced: true,
+    cell: { kind, token, layer, piece, last: token === 6 },
+    reading: false,
+    outdated: false,
+    status: "idle",
+    answer: " Seattle",
+    metric: "probability",
+    contrast: null,
+    details,
+    error: null,
+    ...rest,
+  };
+}
+
+export const NEURONS = [
+  { neuron: 160, clean: 3.601, corrupted: 0.697, contribution: -0.244 },
+  { neuron: 75, clean: 2.624, corrupted: 0.644, contribution: 0.174 },
+  { neuron: 423, clean: 1.241, corrupted: -0.232, contribution: -0.064 },
+  { neuron: 1621, clean: 1.752, corrupted: 0.585, contribution: 0.059 },
+  { neuron: 150, clean: 1.474, corrupted: 0.656, contribution: 0.0044 },
+];
 
 /** Renders a widget as anywidget does, and returns a function that ends it. */
 export async function mount(name, model, el) {

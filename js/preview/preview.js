@@ -1,6 +1,6 @@
 // Every designed state of the widgets on one page. Serve the repository's root and open /js/preview/ (js/README.md).
 // ?theme=dark and ?only=<number> are for screenshots.
-import { fakeEdit, fakeFrame, fakeLocate, MockModel, mount, TOKENS } from "./mock.js";
+import { fakeDetails, fakeEdit, fakeFrame, fakeLocate, fakeReader, MockModel, mount, NEURONS, TOKENS } from "./mock.js";
 
 const main = document.querySelector("main");
 const query = new URLSearchParams(location.search);
@@ -26,11 +26,14 @@ const scenes = [
       busy: false,
     },
     edit: fakeEdit({ layer: 4, target: "Paris" }),
+    details: fakeReader(
+      fakeDetails({ kind: "mlp", token: 2, piece: " Needle", layer: 4, heads: null, neurons: NEURONS }),
+    ),
   },
   {
-    name: "While tracing: what is not computed yet is hatched",
+    name: "While tracing: what is not computed yet is estimated, paler and striped",
     locate: fakeLocate({ status: "tracing", progress: 0.57, message: "token 4 of 7", edits: 2 }),
-    heatmap: { frame: fakeFrame({ share: 0.57 }), selection: null, busy: true },
+    heatmap: { frame: fakeFrame({ share: 0.57, guess: true }), selection: null, busy: true },
     edit: fakeEdit({
       status: "tracing",
       target: "Paris",
@@ -54,6 +57,7 @@ const scenes = [
     }),
     heatmap: { frame: {}, selection: null, busy: false },
     edit: fakeEdit({ subject: "", answer: null }),
+    details: fakeReader(null, { traced: false, cell: null }),
   },
   {
     name: "A deep model and a long prompt; an attention cell selected",
@@ -62,6 +66,40 @@ const scenes = [
       selection: { kind: "attn", token: 20, layer: 34 },
       busy: false,
     },
+  },
+  {
+    name: "Without a preview what is not computed yet is hatched",
+    heatmap: { frame: fakeFrame({ share: 0.57 }), selection: null, busy: true },
+  },
+  {
+    name: "A logit difference; a severed path, which no gradient sees, and two heads; stopped",
+    heatmap: {
+      frame: fakeFrame({
+        kinds: ["state", "severed_mlp", "head.3", "head.11"],
+        metric: "logit_difference",
+        contrast: " Paris",
+        low: -1.5,
+        high: 6.2,
+        share: 0.4,
+        guess: true,
+        sure: true,
+        stopped: true,
+        complete: false,
+      }),
+      selection: { kind: "head.3", token: 2, layer: 4 },
+      busy: false,
+    },
+    details: fakeReader(
+      fakeDetails({
+        kind: "head.3",
+        layer: 4,
+        score: null,
+        effect: null,
+        interval: null,
+        heads: Array.from({ length: 25 }, (_, head) => ({ head, clean: Math.sin(head * 7), corrupted: 0.1 })),
+      }),
+      { metric: "logit_difference", contrast: " Paris" },
+    ),
   },
   {
     name: "Awkward tokens, two layers",
@@ -97,6 +135,7 @@ for (const [index, scene] of scenes.entries()) {
   if (scene.locate) await place("locate", { lens, state: scene.locate }, box);
   const heatmap = await place("heatmap", { lens, ...scene.heatmap }, box);
   if (scene.edit) await place("edit", { lens, state: scene.edit }, box);
+  if (scene.details) await place("details", { lens, state: scene.details }, box);
   // A kernel that agrees with every choice, after a moment.
   document.addEventListener("factlens:gesture", ({ detail }) => {
     if (detail.lens !== lens || detail.name !== "select") return;

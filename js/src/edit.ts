@@ -1,10 +1,21 @@
 // The panel in which the chosen layer's MLP is edited, and edits are undone.
 import { tokenName } from "./shared/a11y";
 import { Banner } from "./shared/banner";
-import { element, isAvailable, OWN_KEYS, setAttributes, setAvailable, setText, show, uniqueId } from "./shared/dom";
+import {
+  element,
+  isAvailable,
+  OWN_KEYS,
+  onEnter,
+  setAttributes,
+  setAvailable,
+  setText,
+  show,
+  tearDown,
+  uniqueId,
+} from "./shared/dom";
 import { dispatchGesture } from "./shared/gestures-event";
 import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
-import { layerWords } from "./shared/panel-sentences";
+import { layerWords, RUNNING } from "./shared/panel-sentences";
 import { SyncedText } from "./shared/synced-text";
 import { followTheme } from "./shared/theme";
 
@@ -73,9 +84,8 @@ function render({ model, el }: RenderProps): () => void {
   let count = 0;
 
   function updateButtons(): void {
-    const busy = "Possible when the running work is finished or stopped.";
-    setAvailable(apply, idle && target.value.trim() !== "", idle ? "Write a new object first." : busy);
-    setAvailable(undo, idle && count > 0, idle ? "There is no edit to undo." : busy);
+    setAvailable(apply, idle && target.value.trim() !== "", idle ? "Write a new object first." : RUNNING);
+    setAvailable(undo, idle && count > 0, idle ? "There is no edit to undo." : RUNNING);
   }
 
   function update(): void {
@@ -130,16 +140,7 @@ function render({ model, el }: RenderProps): () => void {
     },
     { signal },
   );
-  target.addEventListener(
-    "keydown",
-    (event) => {
-      if (event.key !== "Enter" || event.isComposing) return;
-      event.preventDefault();
-      event.stopPropagation();
-      submit();
-    },
-    { signal },
-  );
+  onEnter(target, submit, signal);
   apply.addEventListener("click", submit, { signal });
   undo.addEventListener(
     "click",
@@ -152,10 +153,7 @@ function render({ model, el }: RenderProps): () => void {
   followTheme(root, () => {}, signal);
   update();
 
-  return () => {
-    end.abort();
-    root.remove();
-  };
+  return tearDown(end, root);
 }
 
 export default { render };

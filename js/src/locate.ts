@@ -1,10 +1,21 @@
 // The panel in which a fact is written down and traced.
 import { tokenParts } from "./shared/a11y";
 import { Banner } from "./shared/banner";
-import { element, isAvailable, OWN_KEYS, setAttributes, setAvailable, setText, show, uniqueId } from "./shared/dom";
+import {
+  element,
+  isAvailable,
+  OWN_KEYS,
+  onEnter,
+  setAttributes,
+  setAvailable,
+  setText,
+  show,
+  tearDown,
+  uniqueId,
+} from "./shared/dom";
 import { dispatchGesture, onWaiting } from "./shared/gestures-event";
 import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
-import { answerLine, editsBadge } from "./shared/panel-sentences";
+import { answerLine, editsBadge, RUNNING } from "./shared/panel-sentences";
 import { SyncedText } from "./shared/synced-text";
 import { followTheme } from "./shared/theme";
 
@@ -111,6 +122,7 @@ function render({ model, el }: RenderProps): () => void {
     show(tokensRow, pieces.length > 0);
     nameTokens();
 
+    setAvailable(trace, !running, RUNNING);
     setAvailable(stop, status === "tracing" || status === "queued" || status === "editing", "Nothing is running.");
     setText(stop, status === "stopping" ? "Stopping …" : "Stop");
     setAttributes(root, { "data-status": status, "aria-busy": running ? "true" : "false" });
@@ -122,13 +134,15 @@ function render({ model, el }: RenderProps): () => void {
     setText(message, words);
     show(progressRow, running);
 
-    const line = answerLine(text(state.answer), number(state.high), number(state.low));
+    const measure = { metric: text(state.metric), contrast: text(state.contrast) };
+    const line = answerLine(text(state.answer), number(state.high), number(state.low), measure);
     setText(answer, line);
     show(answer, line !== "");
     banner.update(problem(state.error));
   }
 
   function submit(): void {
+    if (!isAvailable(trace)) return;
     sync.prompt.submit();
     sync.subject.submit();
     dispatchGesture(lensOf(model), "trace", { prompt: prompt.box.value, subject: subject.box.value });
@@ -143,16 +157,7 @@ function render({ model, el }: RenderProps): () => void {
       },
       { signal },
     );
-    box.addEventListener(
-      "keydown",
-      (event) => {
-        if (event.key !== "Enter" || event.isComposing) return;
-        event.preventDefault();
-        event.stopPropagation();
-        submit();
-      },
-      { signal },
-    );
+    onEnter(box, submit, signal);
   }
   trace.addEventListener("click", submit, { signal });
   stop.addEventListener(
@@ -167,10 +172,7 @@ function render({ model, el }: RenderProps): () => void {
   followTheme(root, () => {}, signal);
   update();
 
-  return () => {
-    end.abort();
-    root.remove();
-  };
+  return tearDown(end, root);
 }
 
 /** The accepted prompt, token by token: the subject marked, neighbouring subject tokens as one mark. */

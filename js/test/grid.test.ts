@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { decodeCell, decodeFrame, floats, sameCell, scoreAt, subjectSpans } from "../src/heatmap/grid";
+import { decodeCell, decodeFrame, floats, halfAt, sameCell, subjectSpans, valueAt } from "../src/heatmap/grid";
 
 function wire(grid: unknown, rest: Record<string, unknown> = {}) {
   return {
@@ -47,8 +47,8 @@ describe("floats", () => {
 describe("decodeFrame", () => {
   test("takes [kind, token, layer] in C order", () => {
     const frame = decodeFrame(wire(Float32Array.from(values).buffer));
-    expect(frame && scoreAt(frame, { kind: "state", token: 0, layer: 1 })).toBe(1 / 16);
-    expect(frame && scoreAt(frame, { kind: "mlp", token: 1, layer: 0 })).toBe(8 / 16);
+    expect(frame && valueAt(frame, { kind: "state", token: 0, layer: 1 })?.value).toBe(1 / 16);
+    expect(frame && valueAt(frame, { kind: "mlp", token: 1, layer: 0 })?.value).toBe(8 / 16);
     expect(frame?.computed).toBe(12);
   });
 
@@ -59,6 +59,38 @@ describe("decodeFrame", () => {
     expect(frame?.computed).toBe(6);
     expect(frame?.scores[2]).toBeNaN();
     expect(frame?.scores[11]).toBeNaN();
+  });
+
+  test("a cell shows its estimate where it has no score, and never instead of one", () => {
+    const some = Float32Array.from(values);
+    some[2] = Number.NaN;
+    some[3] = Number.NaN;
+    const guess = new Float32Array(12).fill(0.25);
+    guess[3] = Number.NaN; // severed: neither computed nor estimated
+    const quality = { facts: 100, rank_correlation: { state: 0.8, mlp: 0.7, attn: null } };
+    const frame = decodeFrame(wire(some.buffer, { estimate: new DataView(guess.buffer), quality }));
+    if (!frame) throw new Error("no frame");
+    expect(valueAt(frame, { kind: "state", token: 0, layer: 1 })).toEqual({ value: 1 / 16, estimated: false });
+    expect(valueAt(frame, { kind: "state", token: 1, layer: 0 })).toEqual({ value: 0.25, estimated: true });
+    expect(valueAt(frame, { kind: "state", token: 1, layer: 1 })).toBeNull();
+    expect([frame.computed, frame.estimated]).toEqual([10, 1]);
+    expect(frame.quality).toEqual({
+      facts: 100,
+      correlation: [
+        ["state", 0.8],
+        ["mlp", 0.7],
+      ],
+    });
+  });
+
+  test("without estimates and intervals there are none", () => {
+    const frame = decodeFrame(wire(new ArrayBuffer(0), { estimate: null, half: null, quality: null }));
+    if (!frame) throw new Error("no frame");
+    expect([frame.computed, frame.estimated, frame.quality]).toEqual([0, 0, null]);
+    expect(halfAt(frame, { kind: "mlp", token: 0, layer: 0 })).toBeNull();
+    const half = new Float32Array(12).fill(0.5);
+    const sure = decodeFrame(wire(new ArrayBuffer(0), { half: half.buffer }));
+    expect(sure && halfAt(sure, { kind: "mlp", token: 0, layer: 0 })).toBe(0.5);
   });
 
   test("nothing traced yet", () => {

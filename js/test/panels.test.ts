@@ -3,9 +3,16 @@ import { answerLine, editsBadge, layerWords } from "../src/shared/panel-sentence
 import { SyncedText } from "../src/shared/synced-text";
 
 test("sentences of the panels", () => {
-  expect(answerLine(" Seattle", 0.93, 0.04)).toBe("Clean run: “Seattle” 93 % · corrupted run: 4 %");
-  expect(answerLine(" Seattle", 0.93, null)).toBe("Clean run: “Seattle” 93 %");
-  expect(answerLine("", null, null)).toBe("");
+  const p = { metric: "probability", contrast: "" };
+  expect(answerLine(" Seattle", 0.93, 0.04, p)).toBe("Clean run: “Seattle” 93 % · corrupted run: 4 %");
+  expect(answerLine(" Seattle", 0.93, null, p)).toBe("Clean run: “Seattle” 93 %");
+  expect(answerLine("", null, null, p)).toBe("");
+  expect(answerLine(" Seattle", -0.07, -3.2, { metric: "log_probability", contrast: "" })).toBe(
+    "Clean run: “Seattle” log p −0.07 · corrupted run: −3.20",
+  );
+  expect(answerLine(" Seattle", 6, -1.5, { metric: "logit_difference", contrast: " Paris" })).toBe(
+    "Clean run: “Seattle” logit difference vs “Paris” +6.00 · corrupted run: −1.50",
+  );
   expect(editsBadge(1)).toBe("the model's weights carry 1 edit");
   expect(editsBadge(2)).toBe("the model's weights carry 2 edits");
   expect(layerWords(2, 1)).toBe("at layer 2");

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { decodeFrame, type Frame } from "../src/heatmap/grid";
 import * as say from "../src/heatmap/sentences";
-import { decimal, percent, restored, tokenName, tokenParts } from "../src/shared/a11y";
+import { decimal, percent, restored, signedDecimal, tokenName, tokenParts } from "../src/shared/a11y";
+import { family, kindName, kindTitle } from "../src/shared/kinds";
 
 function frame(rest: Record<string, unknown> = {}): Frame {
   const grid = new Float32Array(3 * 3 * 4).fill(0.41);
@@ -47,7 +48,14 @@ test("numbers in words", () => {
   expect(percent(0)).toBe("0 %");
   expect(decimal(0.414)).toBe("0.41");
   expect(decimal(0.0042)).toBe("0.004");
+  expect(signedDecimal(3.4)).toBe("+3.40");
+  expect(signedDecimal(-2.314)).toBe("−2.31");
+  expect(signedDecimal(-0.0042)).toBe("−0.004");
+  expect(signedDecimal(0)).toBe("0.00");
+  expect(signedDecimal(-0)).toBe("0.00");
   expect(restored(0.41, 0.02, 0.93)).toBe(43);
+  expect(restored(-2, -3, -1)).toBe(50);
+  expect(restored(0.5, 2, -1)).toBe(50);
   expect(restored(0.01, 0.02, 0.93)).toBe(-1);
   expect(restored(0.0199, 0.02, 0.93)).toBe(0);
   expect(restored(0.4, 0.5, 0.5)).toBeNull();
@@ -96,10 +104,98 @@ describe("a cell", () => {
   });
 });
 
+describe("an estimate", () => {
+  const missing = new Float32Array(3 * 3 * 4).fill(0.41);
+  missing.fill(Number.NaN, 0, 12); // all of the hidden state's panel
+  const guess = new Float32Array(3 * 3 * 4).fill(0.25);
+  const quality = { facts: 100, rank_correlation: { state: 0.814, mlp: -0.2, attn: 0.6 } };
+  const half = frame({ complete: false, grid: missing.buffer, estimate: guess.buffer, quality });
+  const cell = { kind: "state", token: 1, layer: 2 };
+
+  test("is called one wherever its number is said", () => {
+    expect(say.cellLabel(half, cell)).toBe(
+      "token Needle, subject, layer 2, hidden state, estimate 0.25, 25 percent restored",
+    );
+    expect(say.selected(half, cell)).toContain("selected (estimate 0.25, 25 % restored).");
+    expect(say.tooltipLines(half, cell)[2]).toBe("estimate: probability 0.25 (25 %)");
+    expect(say.cellLabel(half, { ...cell, kind: "mlp" })).not.toContain("estimate");
+  });
+
+  test("comes with what it is and how good it is", () => {
+    expect(say.estimateNote(half, true)).toBe(
+      "Hatched colours: estimated from gradients, replaced by exact values as they come (rank correlation with the " +
+        "exact grid on 100 atlas facts: hidden state 0.81, MLP −0.20, attention 0.60).",
+    );
+    expect(say.estimateNote(half, false)).toContain("the exact values were not computed (rank");
+    expect(say.estimateNote({ ...half, stopped: true }, true)).toContain("the exact values were not computed (rank");
+    expect(say.estimateNote({ ...half, quality: null }, false)).toBe(
+      "Hatched colours: estimated from gradients, the exact values were not computed.",
+    );
+    expect(say.estimateNote(frame(), false)).toBe("");
+  });
+});
+
+describe("another metric than probability", () => {
+  const grid = new Float32Array(3 * 3 * 4).fill(-1.5);
+  const cell = { kind: "mlp", token: 1, layer: 2 };
+  const log = frame({ metric: "log_probability", low: -2.5, high: -0.5, grid: grid.buffer });
+  const difference = frame({ metric: "logit_difference", contrast: " Paris", low: 0.5, high: -3.5, grid: grid.buffer });
+
+  test("log p", () => {
+    expect(say.heading(log)).toMatch(/^Log-probability of “Seattle” after/);
+    expect(say.tooltipLines(log, cell).slice(2, 4)).toEqual(["log p −1.50", "50 % restored"]);
+    expect(say.cellLabel(log, cell)).toContain("MLP, −1.50, 50 percent restored");
+  });
+
+  test("logit difference, here with the clean run below the corrupted one", () => {
+    expect(say.heading(difference)).toMatch(/^Logit difference between “Seattle” and “Paris” after/);
+    expect(say.tooltipLines(difference, cell).slice(2, 4)).toEqual([
+      "logit difference vs “Paris” −1.50",
+      "50 % restored",
+    ]);
+  });
+});
+
+test("the interval of an effect, where there is one", () => {
+  const half = new Float32Array(3 * 3 * 4).fill(0.06);
+  expect(say.tooltipLines(frame({ half: half.buffer }), { kind: "mlp", token: 1, layer: 2 }).slice(4, 6)).toEqual([
+    "effect +0.39",
+    "95 % interval +0.33 to +0.45",
+  ]);
+});
+
+test("kinds have names, titles and the colour of their family", () => {
+  expect(["state", "severed_mlp", "head.11", "new"].map(kindName)).toEqual([
+    "hidden state",
+    "hidden state, MLP severed",
+    "attention head 11",
+    "new",
+  ]);
+  expect(["attn", "severed_attn", "head.0"].map(kindTitle)).toEqual([
+    "Attention",
+    "Hidden state, attention severed",
+    "Attention head 0",
+  ]);
+  expect(["state", "mlp", "severed_mlp", "severed_attn", "head.3"].map(family)).toEqual([
+    "state",
+    "mlp",
+    "mlp",
+    "attn",
+    "attn",
+  ]);
+  expect(say.kindNote(frame(), "mlp")).toBe("3 layers restored together");
+  for (const kind of ["state", "severed_mlp", "head.3"]) {
+    expect(say.kindNote(frame(), kind)).toBe("one layer restored");
+  }
+});
+
 test("the state of the trace", () => {
   expect(say.progress(frame(), false)).toBe("");
-  expect(say.progress(frame({ stopped: true, complete: false }), false)).toBe(
-    "Stopped: hatched cells were not computed.",
+  const stopped = { stopped: true, complete: false };
+  expect(say.progress(frame(stopped), false)).toBe("Stopped after 35 of 36 cells: hatched cells were not computed.");
+  const estimate = new Float32Array(3 * 3 * 4).fill(0.2).buffer;
+  expect(say.progress(frame({ ...stopped, estimate }), false)).toBe(
+    "Stopped after 35 of 36 cells: the others are estimates.",
   );
   expect(say.progress(frame({ complete: false }), true)).toBe("Tracing: 35 of 36 cells.");
   expect(say.progress(frame({ complete: false }), false)).toContain("Incomplete (35 of 36 cells)");

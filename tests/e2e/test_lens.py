@@ -95,6 +95,66 @@ def test_the_notebook_from_trace_to_undo(lab: Lab, kernel: str) -> None:
     lab.assert_clean()
 
 
+# Holds every trace of the kernel after its first update until `go` is set.
+HOLD = """
+import threading
+import factlens.session
+go, stream = threading.Event(), factlens.session.stream
+def held(*arguments, **options):
+    for update in stream(*arguments, **options):
+        yield update
+        go.wait(60)
+factlens.session.stream = held
+"""
+
+
+def test_estimates_come_first_and_a_cell_tells_what_it_knows(lab: Lab, kernel: str) -> None:
+    lab.open(["import factlens as fl", LENS, HOLD], kernel)
+    lab.run_all()
+    heatmap, note = part(lab, "heatmap"), part(lab, "estimate-note")
+    part(lab, "trace").click()
+    expect(heatmap).to_have_attribute("data-estimated", re.compile("[1-9]"))
+    cells = lab.kernel_eval("lens.trace.samples.isel(sample=0).size")
+    shown = [int(heatmap.get_attribute(f"data-{name}") or "0") for name in ("computed", "estimated")]
+    assert sum(shown) == cells
+    assert shown[1] > shown[0]
+    expect(note).to_be_visible()
+    measured = lab.kernel_eval("__import__('factlens.tracing.preview_quality', fromlist=['x']).RANK_CORRELATION")
+    for kind, name in {"state": "hidden state", "mlp": "MLP", "attn": "attention"}.items():
+        expect(note).to_contain_text(f"{name} {measured[kind]:.2f}")
+    token, last = lab.kernel_eval("[lens.trace.subject_range[1] - 1, len(lens.trace.tokens) - 1]")
+    click_cell(lab, "mlp", token, 3)
+    expect(part(lab, "tooltip")).to_contain_text("estimate: probability")
+    expect(part(lab, "selection")).to_contain_text("(estimate 0.")
+    expect(part(lab, "details-status")).to_have_text("The cell is read when the running work is done.")
+    expect(part(lab, "trace")).to_have_attribute("aria-disabled", "true")
+    lab.shot("estimates")
+
+    lab.kernel_exec("go.set()")
+    wait_for_the_grid(lab)
+    expect(heatmap).to_have_attribute("data-estimated", "0")
+    expect(note).to_be_hidden()
+    expect(part(lab, "selection")).not_to_contain_text("estimate")
+    expect(part(lab, "details-cell")).to_contain_text("layer 3 · MLP")
+    expect(part(lab, "details-neurons").locator("tbody tr")).to_have_count(5)
+    expect(part(lab, "trace")).to_have_attribute("aria-disabled", "false")
+
+    click_cell(lab, "attn", last, 5)
+    expect(part(lab, "details-heads")).to_be_visible()
+    best = lab.kernel_eval("lens.details['lens']['clean'][0]")
+    first = part(lab, "details-answers").locator("tbody tr").first.locator("td").first
+    expect(first).to_contain_text(best["text"].strip())
+    expect(first).to_contain_text(f"{best['probability']:.0%}".replace("%", " %"))
+    assert lab.kernel_eval("[lens.details[name] for name in ('kind', 'token', 'layer')]") == ["attn", last, 5]
+    lab.shot("details-light")
+    lab.set_theme("dark")
+    lab.shot("details-dark")
+    lab.page.set_viewport_size({"width": 760, "height": 1000})
+    part(lab, "details").scroll_into_view_if_needed()
+    lab.shot("details-dark-narrow")
+    lab.assert_clean()
+
+
 def test_hovering_is_answered_by_the_page_alone(lab: Lab) -> None:
     lab.open(["import factlens as fl, time", LENS, "time.sleep(8)"])
     lab.run_cell(0)
@@ -146,6 +206,8 @@ def test_the_first_gesture_ever_works_in_the_cell_that_shows_the_lens(lab: Lab, 
 
 
 def stop_within_a_second(lab: Lab) -> None:
+    # Past the first rows, whose steps are the longest: this times the way of the click, not a step of the engine.
+    lab.wait_kernel("lens.progress > 0.4", busy=True)
     assert lab.kernel_eval("lens.status", busy=True) == "tracing"
     lab.kernel_exec(
         "stopped_at = []\nlens.observe(lambda change: stopped_at.append(time.time()) if change.new == 'idle' else None,"

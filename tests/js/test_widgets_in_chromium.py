@@ -47,7 +47,7 @@ def record_gestures(page):
 
 def point(page, kind, token, layer):
     """The middle of a cell on the page, found as docs say: from the canvas's own attributes."""
-    return page.locator(f"[data-kind={kind}] canvas").evaluate(
+    return page.locator(f"[data-kind='{kind}'] canvas").evaluate(
         """(canvas, [token, layer]) => {
             const d = canvas.dataset, box = canvas.getBoundingClientRect();
             return [box.left + Number(d.cellLeft) + (layer + 0.5) * Number(d.cellWidth),
@@ -59,7 +59,7 @@ def point(page, kind, token, layer):
 
 def pixels(page, kind, token, layer):
     """The distinct colours inside a cell, edges left out."""
-    return page.locator(f"[data-kind={kind}] canvas").evaluate(
+    return page.locator(f"[data-kind='{kind}'] canvas").evaluate(
         """(canvas, [token, layer]) => {
             const d = canvas.dataset, r = canvas.width / canvas.getBoundingClientRect().width;
             const w = Number(d.cellWidth) * r, h = Number(d.cellHeight) * r;
@@ -148,6 +148,21 @@ def test_trace_from_button_and_from_enter_in_either_box(page):
     assert page.evaluate("gestures") == [{**wanted, "subject": "The Space Needle"}, wanted, wanted]
 
 
+@pytest.mark.parametrize("status", ["queued", "tracing", "editing", "stopping"])
+def test_trace_waits_for_what_is_running(page, status):
+    record_gestures(page)
+    put(page, "locate", state=f"js:fakeLocate({{status: '{status}'}})")
+    trace = page.get_by_test_id("factlens-trace")
+    expect(trace).to_have_attribute("aria-disabled", "true")
+    trace.click(force=True)
+    page.get_by_label("Prompt").press("Enter")
+    assert page.evaluate("gestures") == []
+    change(page, "a", state="js:fakeLocate()")
+    expect(trace).to_have_attribute("aria-disabled", "false")
+    page.get_by_label("Prompt").press("Enter")
+    assert page.evaluate("gestures.map((g) => g.name)") == ["trace"]
+
+
 @pytest.mark.parametrize(
     ("status", "available"),
     [("idle", False), ("queued", True), ("tracing", True), ("editing", True), ("stopping", False)],
@@ -212,12 +227,19 @@ def test_strings_are_never_html(page):
         state="js:fakeEdit({subject: evil, answer: evil, target: evil, edits: [{label: evil, method: evil, layer: 1}], "
         "error: {title: evil, text: evil}})",
     )  # fmt: skip
+    page.evaluate("() => { document.body.append(Object.assign(document.createElement('div'), {id: 'd'})); }")
+    put(
+        page, "details", "d",
+        state="js:fakeReader(fakeDetails({answer: evil, piece: evil, lens: {clean: [{text: evil, id: 0, "
+        "probability: 1}], corrupted: [], restored: []}}), {contrast: evil, metric: 'logit_difference', "
+        "error: {title: evil, text: evil}})",
+    )  # fmt: skip
     page.mouse.move(*point(page, "mlp", 1, 3))
     page.get_by_test_id("factlens-table-toggle").click()
     page.wait_for_timeout(100)
     assert page.locator("img").count() == 0
     assert page.evaluate("window.hacked") is None
-    for widget in ("locate", "heatmap", "edit"):
+    for widget in ("locate", "heatmap", "edit", "details"):
         assert evil in page.get_by_test_id(f"factlens-{widget}").inner_text(), widget
 
 
@@ -298,7 +320,9 @@ def test_the_page_says_what_is_drawn(page):
     expect(page.locator("[data-kind=mlp] .fl-labels")).to_be_hidden()  # side by side, the rows are shared
 
     change(page, "a", frame="js:fakeFrame({run: 7, share: 3 / 7, stopped: true})", busy=False)
-    expect(page.get_by_test_id("factlens-heatmap-status")).to_have_text("Stopped: hatched cells were not computed.")
+    expect(page.get_by_test_id("factlens-heatmap-status")).to_have_text(
+        "Stopped after 72 of 168 cells: hatched cells were not computed."
+    )
     change(page, "a", frame="js:fakeFrame({run: 7})")
     expect(root).to_have_attribute("data-complete", "true")
     expect(page.get_by_test_id("factlens-heatmap-status")).to_be_hidden()
@@ -328,6 +352,105 @@ def test_cells_have_the_colour_of_their_value_and_nan_is_hatched(page):
     assert pixels(page, "mlp", 2, 6) == high
     assert pixels(page, "mlp", 2, 4) == low
     assert pixels(page, "mlp", 5, 2) == low  # rows and columns are not swapped
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("palette", ["rome", "safe"])
+def test_estimates_are_drawn_as_such_and_vanish(page, theme, palette):
+    """Striped in the colours of their values: unlike an exact cell, and unlike one that is not computed."""
+    page.evaluate(f"document.body.dataset.jpThemeLight = '{'true' if theme == 'light' else 'false'}'")
+    heatmap(page, "fakeFrame({share: 2 / 7, guess: true})", busy=True)
+    page.locator(f"[data-palette={palette}]").click()
+    page.evaluate("frames()")
+    root, note = page.get_by_test_id("factlens-heatmap"), page.get_by_test_id("factlens-estimate-note")
+    legend = page.get_by_test_id("factlens-legend")
+    expect(root).to_have_attribute("data-computed", "48")
+    expect(root).to_have_attribute("data-estimated", "120")
+    estimates = {place: pixels(page, "state", *place) for place in [(2, 0), (2, 4), (0, 0)]}  # high, middling, low
+    assert all(len(colours) > 1 for colours in estimates.values())
+    assert len(pixels(page, "state", 6, 7)) == 1  # exact
+    expect(note).to_have_text(
+        "Hatched colours: estimated from gradients, replaced by exact values as they come (rank correlation with the "
+        "exact grid on 100 atlas facts: hidden state 0.81, MLP 0.77, attention 0.64)."
+    )
+    expect(legend).to_contain_text("estimate")
+    expect(legend.get_by_text("not computed")).to_be_hidden()
+
+    change(page, "a", frame="js:fakeFrame({share: 2 / 7})")
+    missing = pixels(page, "state", 2, 0)
+    for colours in estimates.values():
+        # What is not computed is grey; where an estimate shows a colour, no two of them are alike.
+        assert set(colours) != set(missing)
+    assert len({frozenset(colours) for colours in estimates.values()}) == 3
+    expect(note).to_be_hidden()
+
+    change(page, "a", frame="js:fakeFrame({guess: true})", busy=False)
+    assert all(len(pixels(page, "state", *place)) == 1 for place in estimates)
+    expect(root).to_have_attribute("data-estimated", "0")
+    expect(note).to_be_hidden()
+    expect(legend.get_by_text("estimate")).to_be_hidden()
+
+
+def test_an_estimate_is_called_one_for_eyes_and_ears(page):
+    cell = {"kind": "mlp", "token": 2, "layer": 2}
+    heatmap(page, "fakeFrame({share: 2 / 7, guess: true, stopped: true})")
+    page.mouse.move(*point(page, "mlp", 2, 2))
+    expect(page.get_by_test_id("factlens-tooltip")).to_contain_text(re.compile(r"estimate: probability 0\.\d\d \("))
+    page.mouse.move(*point(page, "mlp", 6, 2))
+    expect(page.get_by_test_id("factlens-tooltip")).not_to_contain_text("estimate")
+    change(page, "a", selection=cell)
+    expect(page.get_by_test_id("factlens-selection")).to_contain_text("selected (estimate 0.")
+    expect(page.get_by_test_id("factlens-live")).to_contain_text("selected (estimate 0.")
+    expect(page.get_by_test_id("factlens-cursor")).to_have_attribute("aria-label", re.compile("MLP, estimate 0"))
+    expect(page.get_by_test_id("factlens-heatmap-status")).to_have_text(
+        "Stopped after 48 of 168 cells: the others are estimates."
+    )
+    expect(page.get_by_test_id("factlens-estimate-note")).to_contain_text("the exact values were not computed")
+    page.get_by_test_id("factlens-table-toggle").click()
+    rows = page.get_by_test_id("factlens-table").locator("table[data-kind=state] tbody tr")
+    assert all(re.fullmatch(r"0\.\d+ \(estimate\)", text) for text in rows.nth(0).locator("td").all_inner_texts())
+    assert all(re.fullmatch(r"0\.\d+", text) for text in rows.nth(6).locator("td").all_inner_texts())
+
+
+def test_a_logit_difference_with_severed_paths_and_heads(page):
+    heatmap(
+        page,
+        "fakeFrame({kinds: ['state', 'severed_mlp', 'head.3'], metric: 'logit_difference', contrast: ' Paris', "
+        "low: 6.5, high: -1.25, sure: true})",
+    )
+    expect(page.get_by_test_id("factlens-heatmap")).to_contain_text(
+        "Logit difference between “Seattle” and “Paris” after restoring one part of the clean run"
+    )
+    legend = page.get_by_test_id("factlens-legend")
+    expect(legend).to_contain_text("logit difference vs “Paris”:")
+    expect(legend).to_contain_text("corrupted +6.50")
+    expect(legend).to_contain_text("clean −1.25")
+    titles = page.locator(".fl-title-name").all_inner_texts()
+    assert titles == ["Hidden state", "Hidden state, MLP severed", "Attention head 3"]
+    assert page.locator(".fl-note").all_inner_texts() == ["one layer restored"] * 3
+    # The scale runs from the corrupted to the clean run, whichever is larger.
+    assert pixels(page, "state", 6, 0) != pixels(page, "state", 6, 7)
+    page.mouse.move(*point(page, "head.3", 6, 5))
+    lines = page.get_by_test_id("factlens-tooltip").locator("> *").all_inner_texts()
+    assert lines[0] == "Layer 5 · attention head 3"
+    assert re.fullmatch(r"logit difference vs “Paris” [+−]\d\.\d\d", lines[2])
+    assert re.fullmatch(r"effect −\d\.\d\d", lines[4])
+    assert re.fullmatch(r"95 % interval −\d\.\d\d to −\d\.\d\d", lines[5])
+    assert lines[6] == "restored: layer 5"
+    expect(page.locator("[data-kind='head.3']").get_by_test_id("factlens-window")).to_be_hidden()
+    # A long title takes a second line; the plots stay in line with the tokens.
+    tops = page.locator("canvas").evaluate_all("(all) => all.map((c) => c.getBoundingClientRect().top)")
+    assert len(set(tops)) == 1
+
+
+def test_an_even_window_reaches_further_up_where_the_trace_says_so(page):
+    heatmap(page, "fakeFrame({window: 4, window_convention: 'paper'})")
+    page.mouse.move(*point(page, "mlp", 2, 4))
+    window = page.locator("[data-kind=mlp]").get_by_test_id("factlens-window")
+    assert (window.get_attribute("data-first"), window.get_attribute("data-last")) == ("3", "6")
+    change(page, "a", frame="js:fakeFrame({run: 2, window: 4})")
+    page.mouse.move(*point(page, "mlp", 3, 4))
+    assert (window.get_attribute("data-first"), window.get_attribute("data-last")) == ("2", "5")
 
 
 def test_light_and_dark_and_palettes_are_painted_differently(page):
@@ -404,6 +527,14 @@ def test_click_selects_the_cell_under_the_pointer(page):
     canvas = page.locator("[data-kind=attn] canvas").bounding_box()
     assert outline["height"] == pytest.approx(canvas["height"])
     assert outline["x"] == pytest.approx(canvas["x"] + 6 * canvas["width"] / 8)
+
+    # What Python refuses leaves nothing behind; the panel above says why.
+    page.mouse.click(*point(page, "state", 0, 0))
+    expect(column).to_have_class(re.compile("fl-tentative"))
+    change(page, "a", refused=1)
+    expect(column).not_to_have_class(re.compile("fl-tentative"))
+    expect(page.locator("[data-kind=state]").get_by_test_id("factlens-selected-cell")).to_be_hidden()
+    expect(line).to_have_text(sentence)
 
     change(page, "a", selection={"kind": "mlp", "token": 2, "layer": 1})
     sentence = r"^Layer 1 · MLP · token “Needle” selected \(.*\)\. An edit will change the MLP of layer 1\.$"
@@ -589,6 +720,121 @@ def test_crisp_on_a_dense_screen(browser, server):
     context.close()
 
 
+# --- what a cell knows ------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_that_was_read(page):
+    put(page, "details", state="js:fakeReader()")
+    root = page.get_by_role("region", name="What the selected cell knows")
+    expect(root).to_have_attribute("data-ready", "true")
+    expect(page.get_by_test_id("factlens-details-cell")).to_have_text("layer 5 · attention · token “town”")
+    expect(page.get_by_test_id("factlens-details-score")).to_have_text(
+        "With this cell restored: probability 0.80, effect +0.76 (95 % interval +0.61 to +0.91)."
+    )
+    expect(page.get_by_test_id("factlens-details-read")).to_contain_text(
+        "Reads the residual stream leaving layer 5 at token “town”"
+    )
+    answers = page.get_by_role("table", name="Next tokens read from there, by run")
+    assert answers.get_by_role("columnheader").all_inner_texts() == ["clean", "corrupted", "restored"]
+    rows = answers.locator("tbody tr")
+    expect(rows).to_have_count(7)
+    assert rows.nth(0).locator("td").all_inner_texts() == ["·Seattle\n94 %", "·Seattle\n35 %", "·Seattle\n92 %"]
+    expect(rows.nth(0).locator("td.fl-own")).to_have_count(3)  # the answer stands out
+    expect(rows.nth(1).locator("td.fl-own")).to_have_count(0)
+    widths = rows.nth(0).locator(".fl-share").evaluate_all("(all) => all.map((n) => n.getBoundingClientRect().width)")
+    assert widths[1] / widths[0] == pytest.approx(0.35 / 0.94, rel=0.02)
+    expect(answers.get_by_role("row", name="cosine to “Seattle” +0.47 +0.37 +0.47")).to_be_visible()
+    heads = page.get_by_role(
+        "table", name="What the attention heads of layer 5 bring directly to the logit of “Seattle”"
+    )
+    assert heads.locator("tbody th").all_inner_texts() == [
+        *(f"head {head}" for head in (1, 5, 3, 0, 4, 2)),
+        "all of attention",
+    ]
+    expect(heads.get_by_role("row", name="head 3 −0.28 −0.09")).to_be_visible()
+
+
+def test_neurons_of_an_mlp(page):
+    put(page, "details", state="js:fakeReader(fakeDetails({kind: 'mlp', token: 2, heads: null, neurons: NEURONS}))")
+    expect(page.get_by_test_id("factlens-details-heads")).to_have_count(0)
+    neurons = page.get_by_test_id("factlens-details-neurons")
+    expect(neurons.get_by_role("row", name="neuron 160 +3.60 +0.70 −0.24")).to_be_visible()
+    expect(neurons.locator("caption")).to_contain_text("were it read at this token")
+    expect(page.get_by_test_id("factlens-details")).to_contain_text("All of this MLP brings +2.57 in the clean run")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("null, {traced: false, cell: null}", "Trace a fact, then select a cell to read it."),
+        ("null, {cell: null}", "Select a cell of the heatmap to read it."),
+        ("null, {reading: true}", "Reading the cell…"),
+        ("null, {status: 'tracing'}", "The cell is read when the running work is done."),
+        (
+            "null, {outdated: true}",
+            "The weights were edited after this trace. Trace again, or undo, to read its cells.",
+        ),
+        ("fakeDetails(), {outdated: true}", "Read before the weights were edited."),
+    ],
+)
+def test_why_there_is_nothing_to_see_or_how_old_it_is(page, state, words):
+    put(page, "details", state=f"js:fakeReader({state})")
+    expect(page.get_by_role("status")).to_have_text(words)
+    expect(page.get_by_test_id("factlens-details-answers")).to_have_count(1 if "fakeDetails" in state else 0)
+
+
+def test_an_error_while_reading_is_said_there(page):
+    put(page, "details", state="js:fakeReader(null, {error: {title: 'T', text: 'why'}})")
+    expect(page.get_by_role("alert")).to_contain_text("why")
+    expect(page.get_by_role("status")).to_be_hidden()
+
+
+def test_the_page_does_not_jump_between_two_cells(page):
+    put(page, "details", state="js:fakeReader()")
+    root = page.get_by_test_id("factlens-details")
+    height = root.bounding_box()["height"]
+    change(page, "a", state="js:fakeReader(null, {reading: true})")
+    expect(page.get_by_test_id("factlens-details-answers")).to_be_hidden()
+    assert root.bounding_box()["height"] == pytest.approx(height, abs=1)
+    change(page, "a", state="js:fakeReader(fakeDetails({heads: null}))")
+    assert root.bounding_box()["height"] < height - 50
+
+
+def test_the_panel_folds_and_stays_folded(page):
+    put(page, "details", state="js:fakeReader()")
+    summary = page.get_by_text("What the cell knows")
+    table = page.get_by_test_id("factlens-details-answers")
+    expect(table).to_be_visible()
+    summary.click()
+    expect(table).to_be_hidden()
+    change(page, "a", state="js:fakeReader(fakeDetails({layer: 3}))")
+    expect(table).to_be_hidden()
+    expect(page.get_by_test_id("factlens-details-cell")).to_contain_text("layer 3")
+    page.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(table).to_be_visible()
+
+
+def test_progress_elsewhere_leaves_the_tables_alone(page):
+    """Somebody may be copying from them."""
+    put(page, "details", state="js:fakeReader()")
+    page.evaluate("() => { window.before = document.querySelector('table'); }")
+    change(page, "a", state="js:fakeReader(fakeDetails(), {status: 'editing'})")
+    assert page.evaluate("document.querySelector('table') === before")
+    change(page, "a", state="js:fakeReader(fakeDetails({score: 0.5}))")
+    assert page.evaluate("document.querySelector('table') !== before")
+
+
+def test_a_narrow_panel_stays_within_the_page(page):
+    page.set_viewport_size({"width": 360, "height": 800})
+    put(page, "details", state="js:fakeReader()")
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0
+    for name in page.locator(".fl-lens .fl-token").all():
+        box = name.evaluate("(n) => [n.scrollWidth, n.clientWidth]")
+        assert box[0] <= box[1] + 1, "no token is cut off"
+
+
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 WIDGETS = {
@@ -596,6 +842,7 @@ WIDGETS = {
     "locate": {"state": "js:fakeLocate()"},
     "heatmap": {"frame": "js:fakeFrame()", "selection": None, "busy": False},
     "edit": {"state": "js:fakeEdit()"},
+    "details": {"state": "js:fakeReader()"},
 }
 
 
@@ -644,8 +891,10 @@ def test_text_is_readable_in_both_themes(page, theme):
     page.evaluate(f"document.body.dataset.jpThemeLight = '{'true' if theme == 'light' else 'false'}'")
     error = "{title: 'T', text: 'x'}"
     put(page, "locate", "a", state=f"js:fakeLocate({{edits: 1, status: 'tracing', message: 'm', error: {error}}})")
-    heatmap(page, "fakeFrame({share: 0.5, suggested: {kind: 'mlp', token: 2, layer: 2}})", "b")
+    heatmap(page, "fakeFrame({share: 0.5, guess: true, suggested: {kind: 'mlp', token: 2, layer: 2}})", "b")
     put(page, "edit", "c", state="js:fakeEdit({edits: [{label: 'a', method: 'rome', layer: 1}]})")
+    page.evaluate("() => { document.body.append(Object.assign(document.createElement('div'), {id: 'd'})); }")
+    put(page, "details", "d", state="js:fakeReader(fakeDetails(), {outdated: true})")
     page.evaluate("frames()")
     poor = page.evaluate("""() => {
         const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -681,9 +930,11 @@ def test_whatever_can_have_the_focus_keeps_the_notebooks_shortcuts_away(page):
     put(page, "locate", "a", state="js:fakeLocate()")
     heatmap(page, at="b")
     put(page, "edit", "c", state="js:fakeEdit()")
+    page.evaluate("() => { document.body.append(Object.assign(document.createElement('div'), {id: 'd'})); }")
+    put(page, "details", "d", state="js:fakeReader()")
     page.get_by_test_id("factlens-table-toggle").focus()
     seen = set()
-    for _ in range(14):
+    for _ in range(15):
         page.keyboard.press("Tab")
         inside, kept, name = page.evaluate("""() => {
             const n = document.activeElement;
@@ -693,6 +944,7 @@ def test_whatever_can_have_the_focus_keeps_the_notebooks_shortcuts_away(page):
         assert kept or not inside, name
         seen.add(name)
     assert {"factlens-cursor", "factlens-trace", "factlens-prompt", "factlens-apply", "by kind"} <= seen
+    assert any(name.startswith("What the cell knows") for name in seen)
 
 
 def test_buttons_are_large_enough(page):
@@ -705,11 +957,11 @@ def test_buttons_are_large_enough(page):
         assert box["width"] >= 24
 
 
-@pytest.mark.parametrize("name", ["gestures.js", "locate.js", "heatmap.js", "edit.js", "factlens.css"])
+@pytest.mark.parametrize("name", ["gestures.js", "locate.js", "heatmap.js", "edit.js", "details.js", "factlens.css"])
 def test_bundles_are_small_and_load_nothing(name):
     source = (STATIC / name).read_text(encoding="utf-8")
     assert len(source.encode()) < 60_000
     loads = r"https?://|//#\s*sourceMappingURL|@import|\bimport\s*\(|\bfrom\s*[\"']"
     assert not re.search(rf"{loads}|innerHTML|insertAdjacentHTML", source)
     if name.endswith(".js"):
-        assert re.search(r"export\s*\{\s*\w+ as default\s*\}", source)
+        assert re.search(r"export\s*\{\s*[\w$]+ as default\s*\}", source)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import factlens as fl
+from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.base import STATIC
 from factlens.widgets.gestures import Gestures, _follow_the_sender
+from factlens.widgets.panels import details_state
 from factlens.widgets.wire import frame_of
 from tests.support import small_model
 
@@ -33,20 +35,24 @@ def gesture(lens: fl.Lens, name: str, **payload: object) -> list[dict]:
     return sent
 
 
-def grid_of(frame: dict) -> np.ndarray:
+def grid_of(frame: dict, name: str = "grid") -> np.ndarray:
     shape = (len(frame["kinds"]), len(frame["tokens"]), frame["layers"])
-    return np.frombuffer(frame["grid"], "<f4").reshape(shape)
+    return np.frombuffer(frame[name], "<f4").reshape(shape)
 
 
 def test_every_part_belongs_to_the_lens_and_has_its_module(lens: fl.Lens) -> None:
-    parts = [lens.gestures, lens.locate, lens.heatmap, lens.editor]
+    parts = [lens.gestures, lens.locate, lens.heatmap, lens.editor, lens.reader]
     assert len({part.lens for part in parts}) == 1
     assert parts[0].lens
-    assert list(lens.children[:4]) == parts
+    *above, below = lens.children
+    assert above == parts[:3]
+    assert [list(column.children) for column in below.children] == [[lens.editor, lens.bars], [lens.reader]]
     for part in parts:
         assert "export" in str(part._esm)
         assert len(str(part._esm)) < 60_000
-    assert {"gestures.js", "heatmap.js", "locate.js", "edit.js"} <= {path.name for path in STATIC.iterdir()}
+    assert {"gestures.js", "heatmap.js", "locate.js", "edit.js", "details.js"} <= {
+        path.name for path in STATIC.iterdir()
+    }
 
 
 def test_a_traced_fact_reaches_the_heatmap_and_only_the_heatmap(lens: fl.Lens) -> None:
@@ -62,12 +68,12 @@ def test_a_traced_fact_reaches_the_heatmap_and_only_the_heatmap(lens: fl.Lens) -
     assert [token["subject"] for token in frame["tokens"]] == list(lens.trace.samples["subject"].values)
     assert lens.heatmap.busy is False
     assert streamed == []
-    json.dumps({key: value for key, value in frame.items() if key != "grid"})
+    json.dumps({key: value for key, value in frame.items() if not isinstance(value, bytes)})
 
 
 def test_frames_of_a_growing_trace_mark_what_is_missing() -> None:
     model = small_model("gpt2")
-    updates = fl.stream(model, FACT, samples=2, noise_level=0.3)
+    updates = fl.stream(model, FACT, samples=2, corruption=fl.Noise(level=0.3))
     first = frame_of(next(updates).trace, run=1)
     assert not first["complete"]
     assert np.isnan(grid_of(first)).any()
@@ -78,8 +84,82 @@ def test_frames_of_a_growing_trace_mark_what_is_missing() -> None:
     assert missing[-1] == 0
 
 
+def test_estimates_travel_until_every_cell_is_exact() -> None:
+    model = small_model("gpt2")
+    frames, estimate = [], None
+    for update in fl.stream(model, FACT, samples=2, corruption=fl.Noise(level=0.3)):
+        frames.append(frame_of(update.trace))
+        estimate = update.trace.estimate.values
+    for frame in frames[:-1]:
+        assert np.isnan(grid_of(frame)).any()
+        np.testing.assert_array_equal(grid_of(frame, "estimate"), estimate)
+        assert frame["quality"] == {"facts": FACTS, "rank_correlation": RANK_CORRELATION}
+        assert frame["suggested"] is None or np.isfinite(grid_of(frame)[1, frame["suggested"]["token"]]).all()
+    assert (frames[-1]["complete"], frames[-1]["estimate"], frames[-1]["quality"]) == (True, None, None)
+
+
+def test_no_estimates_without_a_preview_or_where_the_gradient_sees_nothing() -> None:
+    model = small_model("gpt2")
+    some = {"samples": 2, "corruption": fl.Noise(level=0.3)}
+    first = frame_of(next(fl.stream(model, FACT, preview=False, **some)).trace)
+    assert (first["complete"], first["estimate"], first["quality"]) == (False, None, None)
+    first = frame_of(next(fl.stream(model, FACT, kinds=("severed_mlp",), **some)).trace)
+    assert (first["complete"], first["estimate"], first["quality"]) == (False, None, None)
+    first = frame_of(next(fl.stream(model, FACT, kinds=("severed_mlp", "head.1"), **some)).trace)
+    assert np.isnan(grid_of(first, "estimate")[0]).all()
+    assert np.isfinite(grid_of(first, "estimate")[1]).all()
+
+
+def test_intervals_travel_with_grids_that_grow_no_more() -> None:
+    model = small_model("gpt2")
+    updates = list(fl.stream(model, FACT, samples=3, corruption=fl.Noise(level=0.3)))
+    trace = updates[-1].trace
+    frame = frame_of(trace)
+    bounds = trace.interval()
+    np.testing.assert_allclose(
+        grid_of(frame) - frame["low"] + grid_of(frame, "half"), bounds.sel(bound="upper"), atol=1e-6
+    )
+    trace.samples.values[0, 3] = np.nan
+    assert frame_of(trace)["half"] is None
+    stopped = frame_of(trace, stopped=True)
+    assert np.isnan(grid_of(stopped, "half")[0, 3]).all()
+    assert np.isfinite(grid_of(stopped, "estimate")[0, 3]).all(), "a stopped trace keeps its estimates"
+    assert frame_of(fl.trace(model, FACT, corruption=fl.Replacement("river")))["half"] is None, "one sample has none"
+
+
+def test_frames_of_other_metrics_and_windows() -> None:
+    trace = fl.trace(
+        small_model("gpt2"),
+        FACT,
+        kinds=("severed_attn", "head.2"),
+        metric="logit_difference",
+        contrast=" Paris",
+        window=4,
+        window_convention="paper",
+        samples=2,
+    )
+    frame = frame_of(trace)
+    assert frame["kinds"] == ["severed_attn", "head.2"]
+    assert (frame["metric"], frame["contrast"]) == ("logit_difference", " Paris")
+    assert (frame["window"], frame["window_convention"]) == (4, "paper")
+    assert frame["suggested"] is None, "no MLP was traced"
+    assert (frame["low"], frame["high"]) == (trace.low, trace.high)
+
+
+def test_a_layer_is_suggested_where_corruption_raised_the_metric() -> None:
+    trace = fl.trace(small_model("gpt2"), FACT, samples=2, metric="log_probability")
+    token, mlp = trace.subject_range[1] - 1, trace.kinds.index("mlp")
+    trace.high, trace.low_samples[:] = -3.0, -1.0
+    trace.samples.values[:] = -1.0
+    trace.samples.values[mlp, token, 2] = -2.5
+    trace.samples.values[mlp, token, 0] = -0.2
+    assert frame_of(trace)["suggested"] == {"kind": "mlp", "token": token, "layer": 2}
+    trace.high = trace.low
+    assert frame_of(trace)["suggested"] is None, "nothing was lost, so nothing comes back"
+
+
 def test_a_layer_is_suggested_only_where_there_is_an_effect() -> None:
-    trace = fl.trace(small_model("gpt2"), FACT, samples=2, noise_level=0.3)
+    trace = fl.trace(small_model("gpt2"), FACT, samples=2, corruption=fl.Noise(level=0.3))
     token, mlp = trace.subject_range[1] - 1, trace.kinds.index("mlp")
     trace.high, trace.low_samples[:] = 0.9, 0.1
     trace.samples.values[:] = 0.1
@@ -104,6 +184,60 @@ def test_select_is_a_trait_both_ways(lens: fl.Lens) -> None:
     lens.selection = {"kind": "attn", "token": 1, "layer": 0}
     assert lens.heatmap.selection == {"kind": "attn", "token": 1, "layer": 0}
     assert lens.editor.state["layer"] == 0
+
+
+def test_a_refused_cell_is_taken_back_on_the_page(lens: fl.Lens) -> None:
+    lens.start()
+    lens.session.wait(30)
+    gesture(lens, "select", kind="mlp", token=4, layer=3)
+    assert lens.heatmap.refused == 0
+    gesture(lens, "select", kind="head.0", token=4, layer=3)
+    assert lens.heatmap.refused == 1
+    gesture(lens, "select", kind="mlp", token=99, layer=3)
+    assert lens.heatmap.refused == 2
+    assert lens.selection == {"kind": "mlp", "token": 4, "layer": 3}
+
+
+def test_the_selected_cell_is_read_and_shown(lens: fl.Lens) -> None:
+    assert lens.reader.state["traced"] is False
+    lens.start()
+    lens.session.wait(30)
+    assert (lens.reader.state["traced"], lens.reader.state["cell"]) == (True, None)
+    states = []
+    lens.reader.observe(lambda change: states.append(change.new), "state")
+    gesture(lens, "select", kind="mlp", token=4, layer=3)
+    assert lens.session.wait(30)
+    assert lens.error is None
+    assert [state["reading"] for state in states] == [True, False]
+    cell = {"kind": "mlp", "token": 4, "layer": 3, "piece": lens.trace.tokens[4], "last": False}
+    assert all(state["cell"] == cell for state in states)
+    assert states[-1]["details"] == lens.details
+    assert lens.details["neurons"]
+    assert not states[-1]["outdated"]
+    json.dumps(states, allow_nan=False)
+    lens.selection = None
+    assert (lens.details, lens.reader.state["cell"]) == (None, None)
+
+
+def test_a_cell_that_cannot_be_read_says_so_in_its_panel(lens: fl.Lens, monkeypatch: pytest.MonkeyPatch) -> None:
+    lens.start()
+    lens.session.wait(30)
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise fl.FactlensError("It is too dark in here.")
+
+    monkeypatch.setattr("factlens.session.read_details", fail)
+    gesture(lens, "select", kind="mlp", token=4, layer=3)
+    assert lens.session.wait(30)
+    assert lens.reader.state["error"] == {"title": "This cell could not be read", "text": "It is too dark in here."}
+    assert lens.locate.state["error"] is None
+    assert lens.editor.state["error"] is None
+    assert lens.heatmap.selection == {"kind": "mlp", "token": 4, "layer": 3}
+
+
+def test_numbers_that_json_cannot_carry_become_null(lens: fl.Lens) -> None:
+    lens.session.details = {"a": [1.0, float("nan"), (float("inf"), "text")], "b": {"c": float("-inf"), "d": None}}
+    assert details_state(lens.session)["details"] == {"a": [1.0, None, [None, "text"]], "b": {"c": None, "d": None}}
 
 
 def test_apply_and_undo(lens: fl.Lens) -> None:
@@ -183,7 +317,7 @@ def test_the_workaround_for_one_kernel_is_guarded() -> None:
 
 
 def test_a_heatmap_stands_alone() -> None:
-    trace = fl.trace(small_model("gpt2"), FACT, samples=2, noise_level=0.3)
+    trace = fl.trace(small_model("gpt2"), FACT, samples=2, corruption=fl.Noise(level=0.3))
     heatmap = fl.Heatmap(trace)
     heatmap._handle_custom_msg(
         {"type": "gesture", "id": 1, "name": "select", "kind": "mlp", "token": 1, "layer": 2}, []
@@ -193,6 +327,7 @@ def test_a_heatmap_stands_alone() -> None:
         {"type": "gesture", "id": 2, "name": "select", "kind": "mlp", "token": 1, "layer": 99}, []
     )
     assert heatmap.selection == {"kind": "mlp", "token": 1, "layer": 2}
+    assert heatmap.refused == 1
     with pytest.raises(Exception, match="no cell"):
         heatmap.selection = {"kind": "mlp", "token": -1, "layer": 0}
     assert len(repr(heatmap)) < 100

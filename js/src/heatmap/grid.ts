@@ -18,18 +18,40 @@ export interface Frame {
   kinds: string[];
   tokens: Token[];
   layers: number;
+  metric: string;
+  contrast: string;
   low: number;
   high: number;
   answer: string;
   window: number;
+  /** "code" or "paper": on which side a window of an even number of layers reaches further. */
+  convention: string;
   samples: number | null;
   complete: boolean;
   stopped: boolean;
   suggested: Cell | null;
-  /** C order [kind, token, layer]. */
+  /** C order [kind, token, layer], as are the two below. */
   scores: Float32Array;
+  /** Estimates of the same, to be shown where there is no score. */
+  estimates: Float32Array;
+  /** Half the width of each effect's 95 % interval. */
+  half: Float32Array;
   /** How many cells are finite. */
   computed: number;
+  /** How many of the others have an estimate. */
+  estimated: number;
+  quality: Quality | null;
+}
+
+/** How well estimates agree with exact grids: the rank correlation by kind, measured on so many facts. */
+export interface Quality {
+  facts: number;
+  correlation: [string, number][];
+}
+
+export interface Value {
+  value: number;
+  estimated: boolean;
 }
 
 /**
@@ -58,30 +80,57 @@ export function decodeFrame(value: unknown): Frame | null {
   if (kinds.length === 0 || tokens.length === 0 || layers === 0) return null;
 
   const size = kinds.length * tokens.length * layers;
-  const given = floats(fields.grid);
-  const scores = new Float32Array(size).fill(Number.NaN);
-  scores.set(given.subarray(0, size));
+  const scores = grid(fields.grid, size);
+  const estimates = grid(fields.estimate, size);
   let computed = 0;
-  for (const score of scores) if (Number.isFinite(score)) computed += 1;
+  let estimated = 0;
+  scores.forEach((score, i) => {
+    if (Number.isFinite(score)) computed += 1;
+    else if (Number.isFinite(estimates[i])) estimated += 1;
+  });
 
   const frame: Frame = {
     run: number(fields.run) ?? 0,
     kinds,
     tokens,
     layers,
+    metric: text(fields.metric),
+    contrast: text(fields.contrast),
     low: number(fields.low) ?? Number.NaN,
     high: number(fields.high) ?? Number.NaN,
     answer: text(fields.answer),
     window: Math.max(1, Math.floor(number(fields.window) ?? 1)),
+    convention: text(fields.window_convention),
     samples: number(fields.samples),
     complete: fields.complete === true,
     stopped: fields.stopped === true,
     suggested: null,
     scores,
+    estimates,
+    half: grid(fields.half, size),
     computed,
+    estimated,
+    quality: decodeQuality(fields.quality),
   };
   frame.suggested = decodeCell(fields.suggested, frame);
   return frame;
+}
+
+/** So many floats: NaN where the wire has none. */
+function grid(value: unknown, size: number): Float32Array {
+  const cells = new Float32Array(size).fill(Number.NaN);
+  cells.set(floats(value).subarray(0, size));
+  return cells;
+}
+
+function decodeQuality(value: unknown): Quality | null {
+  const fields = record(value);
+  const correlation = Object.entries(record(fields.rank_correlation)).flatMap(([kind, given]): [string, number][] => {
+    const found = number(given);
+    return found === null ? [] : [[kind, found]];
+  });
+  const facts = number(fields.facts);
+  return facts === null || correlation.length === 0 ? null : { facts, correlation };
 }
 
 /** A cell of this frame, or null when it is none (any more). */
@@ -95,9 +144,27 @@ export function decodeCell(value: unknown, frame: Frame): Cell | null {
   return inside ? { kind, token, layer } : null;
 }
 
-export function scoreAt(frame: Frame, cell: Cell): number {
-  const kind = frame.kinds.indexOf(cell.kind);
-  return frame.scores[(kind * frame.tokens.length + cell.token) * frame.layers + cell.layer] ?? Number.NaN;
+function indexOf(frame: Frame, cell: Cell): number {
+  return (frame.kinds.indexOf(cell.kind) * frame.tokens.length + cell.token) * frame.layers + cell.layer;
+}
+
+/** What a cell shows: its score, else the estimate of it, else null. */
+export function valueAt(frame: Frame, cell: Cell): Value | null {
+  return shown(frame, indexOf(frame, cell));
+}
+
+/** The same by place in the grids. */
+export function shown(frame: Frame, index: number): Value | null {
+  const score = frame.scores[index] ?? Number.NaN;
+  if (Number.isFinite(score)) return { value: score, estimated: false };
+  const estimate = frame.estimates[index] ?? Number.NaN;
+  return Number.isFinite(estimate) ? { value: estimate, estimated: true } : null;
+}
+
+/** Half the width of a cell's interval; null where there is none. */
+export function halfAt(frame: Frame, cell: Cell): number | null {
+  const half = frame.half[indexOf(frame, cell)] ?? Number.NaN;
+  return Number.isFinite(half) ? half : null;
 }
 
 export function sameCell(a: Cell | null, b: Cell | null): boolean {

@@ -62,7 +62,7 @@ function render({ model, el }: RenderProps): () => void {
     class: "fl-tables",
     hidden: true,
     role: "region",
-    "aria-label": "Probabilities as tables",
+    "aria-label": "The grids as tables",
     tabindex: 0, // it scrolls, so it has to be reachable
     "data-testid": "factlens-table",
   });
@@ -70,6 +70,7 @@ function render({ model, el }: RenderProps): () => void {
   const details = element("span", { class: "fl-details" });
   const progress = element("span", { class: "fl-progress-note", "data-testid": "factlens-heatmap-status" });
   const footer = element("div", { class: "fl-footer" }, legend.root, progress, details);
+  const estimates = element("p", { class: "fl-estimates", "data-testid": "factlens-estimate-note" });
   const selectionLine = element("p", { class: "fl-selection", "data-testid": "factlens-selection" });
   const suggestedText = element("span");
   const suggestedLine = element(
@@ -93,6 +94,7 @@ function render({ model, el }: RenderProps): () => void {
     scroller,
     tableBox,
     footer,
+    estimates,
     selectionLine,
     suggestedLine,
     honest,
@@ -106,6 +108,7 @@ function render({ model, el }: RenderProps): () => void {
     "data-complete": "false",
     "data-run": "",
     "data-computed": "0",
+    "data-estimated": "0",
   });
   const tooltip = new Tooltip(root);
   root.append(empty, full, live, tooltip.root);
@@ -166,6 +169,7 @@ function render({ model, el }: RenderProps): () => void {
       "data-complete": frame?.complete ? "true" : "false",
       "data-run": frame ? frame.run : "",
       "data-computed": frame ? frame.computed : 0,
+      "data-estimated": frame ? frame.estimated : 0,
       "aria-busy": busy() ? "true" : "false",
     });
     if (!frame) {
@@ -187,6 +191,8 @@ function render({ model, el }: RenderProps): () => void {
     setText(progress, say.progress(frame, busy()));
     show(progress, progress.textContent !== "");
     setText(details, say.details(frame));
+    setText(estimates, say.estimateNote(frame, busy()));
+    show(estimates, estimates.textContent !== "");
     for (const button of [byKind, safe]) {
       setAttributes(button, { "aria-pressed": button.dataset.palette === palette ? "true" : "false" });
     }
@@ -196,7 +202,7 @@ function render({ model, el }: RenderProps): () => void {
     drawSelection();
     placeCursor();
     if (hovered && !decodeCell(hovered, frame)) setHover(null);
-    else if (hovered) setHover(hovered);
+    else if (hovered || cursor.focused) setHover(hovered);
     if (!tableBox.hasAttribute("hidden")) tableBox.replaceChildren(...tables(frame));
   }
 
@@ -296,7 +302,7 @@ function render({ model, el }: RenderProps): () => void {
       tooltip.hide();
       return;
     }
-    const [first, last] = windowAround(shown.kind, shown.layer, frame.window, frame.layers);
+    const [first, last] = windowAround(shown.kind, shown.layer, frame);
     const origin = panels.getBoundingClientRect();
     const at = new DOMRect(origin.left + box.left, origin.top + box.top, box.width, box.height);
     tooltip.show(
@@ -403,17 +409,21 @@ function render({ model, el }: RenderProps): () => void {
     signal,
   );
   onTrait(model, "busy", schedule, signal);
+  function settle(): void {
+    pending = null;
+    clearTimeout(pendingTimer);
+    schedule();
+  }
   onTrait(
     model,
     "selection",
     () => {
-      pending = null;
-      clearTimeout(pendingTimer);
       selectionStale = true;
-      schedule();
+      settle();
     },
     signal,
   );
+  onTrait(model, "refused", settle, signal); // the panel above says why
   followTheme(
     root,
     (now) => {

@@ -1,13 +1,14 @@
 // One panel: the title, the token labels, the canvas with its outlines above, and the layer axis below.
 import { tokenParts } from "../shared/a11y";
 import { element, setText, show } from "../shared/dom";
+import { isWindowed, kindTitle } from "../shared/kinds";
 import type { Ramp } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
 import { type Cell, type Frame, subjectSpans } from "./grid";
 import { cellAt } from "./hit";
 import { CELL_HEIGHT, type Layout } from "./layout";
 import { ticks, windowAround } from "./scales";
-import { kindNote, kindTitle } from "./sentences";
+import { kindNote } from "./sentences";
 import { paint } from "./view";
 
 export class Panel {
@@ -82,18 +83,18 @@ export class Panel {
     );
   }
 
-  /** Crosshair on the row in every panel, on the column in the panel of the cell; the window on its axis. */
+  /** Crosshair on the row in every panel, on the column in the panel of the cell; its window, if any, on the axis. */
   hover(cell: Cell | null, frame: Frame): void {
     const layout = this.layout;
     const here = cell?.kind === this.kind;
     show(this.crossRow, cell !== null);
     show(this.crossColumn, here);
-    show(this.bracket, here);
+    show(this.bracket, here && isWindowed(this.kind));
     if (!cell || !layout) return;
     place(this.crossRow, 0, cell.token * layout.cellHeight, layout.plotWidth, layout.cellHeight);
     if (!here) return;
     place(this.crossColumn, cell.layer * layout.cellWidth, 0, layout.cellWidth, layout.plotHeight);
-    const [first, last] = windowAround(cell.kind, cell.layer, frame.window, frame.layers);
+    const [first, last] = windowAround(cell.kind, cell.layer, frame);
     this.bracket.style.left = `${first * layout.cellWidth}px`;
     this.bracket.style.width = `${(last - first + 1) * layout.cellWidth}px`;
     this.bracket.dataset.first = String(first);

@@ -1,6 +1,10 @@
 // From scores to places on the colour bar, and from layers to the axis.
+import { isWindowed } from "../shared/kinds";
 
-/** 0 at the corrupted run, 1 at the clean run, clamped; NaN stays NaN. Without both ends: the probability itself. */
+/**
+ * 0 at the corrupted run, 1 at the clean run, clamped; NaN stays NaN. The ends may be negative, and either may be the
+ * larger one. Without both ends: the score itself, which is a place on the bar if it is a probability.
+ */
 export function share(score: number, low: number, high: number): number {
   if (!Number.isFinite(score)) return Number.NaN;
   const gap = high - low;
@@ -19,11 +23,15 @@ export function ticks(layers: number, cellWidth: number, apart = 22): number[] {
 }
 
 /**
- * First and last layer that are restored together with `layer`: as ROME's code has it, half the window before and the
- * rest from the layer on, cut off at both ends of the model. A hidden state is always restored alone.
+ * First and last layer that are restored together with `layer`, cut off at both ends of the model. A window of an even
+ * number of layers reaches further down in ROME's code, further up in the paper. Most kinds restore one layer alone.
  */
-export function windowAround(kind: string, layer: number, window: number, layers: number): [number, number] {
-  if (kind === "state") return [layer, layer];
-  const first = layer - Math.floor(window / 2);
+export function windowAround(
+  kind: string,
+  layer: number,
+  { window, layers, convention }: { window: number; layers: number; convention: string },
+): [number, number] {
+  if (!isWindowed(kind)) return [layer, layer];
+  const first = layer - Math.floor((convention === "paper" ? window - 1 : window) / 2);
   return [Math.max(0, first), Math.min(layers - 1, first + window - 1)];
 }

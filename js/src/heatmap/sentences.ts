@@ -1,6 +1,8 @@
 // Everything the heatmap says in words, for eyes and for screen readers.
-import { decimal, percent, restored, tokenName } from "../shared/a11y";
-import { type Cell, type Frame, scoreAt } from "./grid";
+import { percent, restored, signedDecimal, tokenName } from "../shared/a11y";
+import { isWindowed, kindName } from "../shared/kinds";
+import { isProbability, measureName, precise } from "../shared/measure";
+import { type Cell, type Frame, halfAt, type Value, valueAt } from "./grid";
 import { windowAround } from "./scales";
 
 export const EMPTY = "Press Trace to see where the model keeps this fact.";
@@ -8,33 +10,45 @@ export const EMPTY_BUSY = "Tracing: the first cells are on their way.";
 export const HONEST =
   "Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023).";
 
-const TITLES: Record<string, string> = { state: "Hidden state", mlp: "MLP", attn: "Attention" };
-const NAMES: Record<string, string> = { state: "hidden state", mlp: "MLP", attn: "attention" };
-
-export function kindTitle(kind: string): string {
-  return TITLES[kind] ?? kind;
-}
-
-export function kindName(kind: string): string {
-  return NAMES[kind] ?? kind;
-}
-
 /** Below a panel's title: how much is restored for one cell. */
 export function kindNote(frame: Frame, kind: string): string {
-  return kind === "state" || frame.window === 1 ? "one layer restored" : `${frame.window} layers restored together`;
+  return isWindowed(kind) && frame.window > 1 ? `${frame.window} layers restored together` : "one layer restored";
 }
 
 export function heading(frame: Frame): string {
-  return frame.answer
-    ? `Probability of “${tokenName(frame.answer)}” after restoring one part of the clean run`
-    : "Probability of the answer after restoring one part of the clean run";
+  const answer = frame.answer ? `“${tokenName(frame.answer)}”` : "the answer";
+  const rest = "after restoring one part of the clean run";
+  if (frame.metric === "log_probability") return `Log-probability of ${answer} ${rest}`;
+  if (frame.metric !== "logit_difference") return `Probability of ${answer} ${rest}`;
+  const other = frame.contrast ? ` and “${tokenName(frame.contrast)}”` : " and another answer";
+  return `Logit difference between ${answer}${other} ${rest}`;
 }
 
 export function progress(frame: Frame, busy: boolean): string {
-  if (frame.stopped) return "Stopped: hatched cells were not computed.";
   if (frame.complete) return "";
   const cells = `${frame.computed} of ${frame.scores.length} cells`;
-  return busy ? `Tracing: ${cells}.` : `Incomplete (${cells}): hatched cells were not computed.`;
+  const rest =
+    frame.estimated === 0
+      ? "hatched cells were not computed"
+      : frame.computed + frame.estimated === frame.scores.length
+        ? "the others are estimates"
+        : "the others are estimates, or were not computed";
+  if (frame.stopped) return `Stopped after ${cells}: ${rest}.`;
+  return busy ? `Tracing: ${cells}.` : `Incomplete (${cells}): ${rest}.`;
+}
+
+/** What the hatched colours are, and how far to trust them; "" where no cell shows an estimate. */
+export function estimateNote(frame: Frame, busy: boolean): string {
+  if (frame.estimated === 0) return "";
+  // A stopped trace stays in sight while the next one waits for its turn.
+  const fate = busy && !frame.stopped ? "replaced by exact values as they come" : "the exact values were not computed";
+  const { quality } = frame;
+  if (!quality) return `Hatched colours: estimated from gradients, ${fate}.`;
+  const each = quality.correlation.map(([kind, value]) => `${kindName(kind)} ${value.toFixed(2).replace("-", "−")}`);
+  return (
+    `Hatched colours: estimated from gradients, ${fate} ` +
+    `(rank correlation with the exact grid on ${quality.facts} atlas facts: ${each.join(", ")}).`
+  );
 }
 
 export function details(frame: Frame): string {
@@ -42,12 +56,13 @@ export function details(frame: Frame): string {
   return frame.samples === 1 ? "One noise sample." : `Mean of ${frame.samples} noise samples.`;
 }
 
-/** "0.41, 43 % restored", or "not computed". */
+/** "0.41, 43 % restored", "estimate 0.41, 43 % restored", or "not computed". */
 export function valueText(frame: Frame, cell: Cell, percentSign = " %"): string {
-  const score = scoreAt(frame, cell);
-  if (!Number.isFinite(score)) return "not computed";
-  const back = restored(score, frame.low, frame.high);
-  return back === null ? decimal(score) : `${decimal(score)}, ${signed(back)}${percentSign} restored`;
+  const found = valueAt(frame, cell);
+  if (!found) return "not computed";
+  const number = `${found.estimated ? "estimate " : ""}${precise(frame, found.value)}`;
+  const back = restored(found.value, frame.low, frame.high);
+  return back === null ? number : `${number}, ${signed(back)}${percentSign} restored`;
 }
 
 /** The label of a cell: "token Needle, subject, layer 2, MLP, 0.41, 43 percent restored". */
@@ -83,22 +98,36 @@ export function suggestion(frame: Frame, cell: Cell): string {
   return `Suggested: ${name.charAt(0).toLowerCase()}${name.slice(1)}.`;
 }
 
-/** The lines of the tooltip: what the cell is, its value, and what was restored for it. */
+/** The lines of the tooltip: what the cell is, its value, how sure it is, and what was restored for it. */
 export function tooltipLines(frame: Frame, cell: Cell): string[] {
-  const score = scoreAt(frame, cell);
+  const found = valueAt(frame, cell);
   const token = frame.tokens[cell.token];
   const id = token?.id === null || token?.id === undefined ? "" : ` (id ${token.id})`;
   const lines = [`Layer ${cell.layer} · ${kindName(cell.kind)}`, `token “${token?.text ?? ""}”${id}`];
-  if (Number.isFinite(score)) {
-    lines.push(`probability ${decimal(score)} (${percent(score)})`);
-    const back = restored(score, frame.low, frame.high);
+  if (found) {
+    lines.push(measured(frame, found));
+    const back = restored(found.value, frame.low, frame.high);
     if (back !== null) lines.push(`${signed(back)} % restored`);
+    const half = found.estimated ? null : halfAt(frame, cell);
+    if (half !== null) lines.push(...interval(found.value - frame.low, half));
   } else {
     lines.push(frame.complete || frame.stopped ? "not computed" : "not computed yet");
   }
-  const [first, last] = windowAround(cell.kind, cell.layer, frame.window, frame.layers);
+  const [first, last] = windowAround(cell.kind, cell.layer, frame);
   lines.push(first === last ? `restored: layer ${first}` : `restored: layers ${first} to ${last}`);
   return lines;
+}
+
+/** "probability 0.41 (41 %)", "estimate: log p −2.31" */
+function measured(frame: Frame, { value, estimated }: Value): string {
+  const share = isProbability(frame) ? ` (${percent(value)})` : "";
+  return `${estimated ? "estimate: " : ""}${measureName(frame)} ${precise(frame, value)}${share}`;
+}
+
+/** "effect +0.37" and "95 % interval +0.31 to +0.43": of score less corrupted run, over the noise samples. */
+function interval(effect: number, half: number): string[] {
+  const [lower, upper] = [signedDecimal(effect - half), signedDecimal(effect + half)];
+  return [`effect ${signedDecimal(effect)}`, `95 % interval ${lower} to ${upper}`];
 }
 
 function signed(value: number): string {

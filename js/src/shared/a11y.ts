@@ -35,6 +35,13 @@ export function decimal(probability: number): string {
   return Math.abs(probability) < 0.01 && probability !== 0 ? probability.toPrecision(1) : probability.toFixed(2);
 }
 
+/** With its sign, as a difference or a logarithm is read: "+3.40", "−0.07", "0.00". */
+export function signedDecimal(value: number): string {
+  const size = decimal(Math.abs(value));
+  if (Number(size) === 0) return size;
+  return `${value < 0 ? "−" : "+"}${size}`;
+}
+
 /** How much of the gap between the corrupted and the clean run a cell brings back, in percent; null without a gap. */
 export function restored(score: number, low: number, high: number): number | null {
   const gap = high - low;

@@ -37,6 +37,29 @@ export function show(node: HTMLElement, visible: boolean): void {
   node.hidden = !visible;
 }
 
+/** Calls back when Enter is pressed in a text box, and keeps the key from the notebook. */
+export function onEnter(box: HTMLInputElement, callback: () => void, signal: AbortSignal): void {
+  box.addEventListener(
+    "keydown",
+    (event) => {
+      // An Enter that ends a composition (Japanese, Chinese …) belongs to the input method.
+      if (event.key !== "Enter" || event.isComposing) return;
+      event.preventDefault();
+      event.stopPropagation();
+      callback();
+    },
+    { signal },
+  );
+}
+
+/** What a view's `render` returns: every listener ends with `end`, and the nodes go. */
+export function tearDown(end: AbortController, root: HTMLElement): () => void {
+  return () => {
+    end.abort();
+    root.remove();
+  };
+}
+
 let counter = 0;
 
 /** An id that no other widget on the page has. */

@@ -3,6 +3,7 @@
 // Both begin at the page's own background, so that "nothing restored" looks like nothing, in a light and in a dark
 // page. Green against red is lost on many eyes; so the panels are always named in words as well, and "safe" is one
 // ramp along blue-yellow whose lightness alone tells the value.
+import { family } from "./kinds";
 import type { Rgb, Theme } from "./theme";
 
 export type PaletteName = "rome" | "safe";
@@ -56,7 +57,7 @@ const DARK: Record<string, Rgb[]> = {
 
 export function rampFor(kind: string, palette: PaletteName, theme: Theme): Ramp {
   const table = theme.dark ? DARK : LIGHT;
-  const colours = palette === "safe" ? table.safe : (table[kind] ?? table.safe);
+  const colours = palette === "safe" ? table.safe : (table[family(kind)] ?? table.safe);
   const stops = [theme.background, ...(colours ?? [])].map(toOklab);
   return (share) => {
     const place = Math.min(1, Math.max(0, share)) * (stops.length - 1);
