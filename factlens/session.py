@@ -209,7 +209,7 @@ class Session(t.HasTraits):
         with self.model.exclusive(self._stop):
             with self.gate:
                 self._set_status("tracing")
-            for update in stream(self.model, fact):
+            for update in stream(self.model, fact, stop=self._stop):
                 with self.gate, self.hold_trait_notifications():
                     if not update.tokens:
                         self.fact, self.selection, self.stopped = fact, None, False
@@ -219,8 +219,6 @@ class Session(t.HasTraits):
                     if now - published >= PUBLISH_SECONDS or update.progress == 1:
                         published = now
                         self._publish(update.progress, "tracing")
-                if self._stop.is_set():
-                    raise Interrupted("Stopped.")
             self._compare(fact)
 
     def _edit(self, fact: Fact, layer: int) -> None:

@@ -1,8 +1,9 @@
-"""The kernel's interrupt (Ctrl-C), held back while hooks are on a model.
+"""Ending a pass half-way: by the kernel's interrupt (Ctrl-C), or by an event that another thread sets.
 
 Python raises KeyboardInterrupt between any two steps, also between the one that puts a hook on a module and the one
 that remembers to take it off again, or half-way through switching dropout back on. A `with` block does not help
-there, and the model would stay changed. So an interrupt waits until it can do no harm.
+there, and the model would stay changed. So an interrupt waits until it can do no harm: for an `interruption_point`,
+of which every block of the model has one, or for the end of what holds it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, current_thread, main_thread
+from threading import Event, current_thread, local, main_thread
 from types import FrameType
+
+from factlens.errors import Interrupted
 
 
 class _Hold:
@@ -35,6 +38,7 @@ class _Hold:
 
 
 _holds: list[_Hold] = []
+_stops = local()
 
 
 @contextmanager
@@ -63,7 +67,27 @@ def interrupts_held() -> Iterator[Event]:
             hold.deliver()
 
 
+@contextmanager
+def stopped_by(stop: Event | None) -> Iterator[None]:
+    """Let an event that another thread sets end the block at the next `interruption_point` of this thread."""
+    before = getattr(_stops, "stop", None)
+    _stops.stop = stop
+    try:
+        yield
+    finally:
+        _stops.stop = before
+
+
 def interruption_point() -> None:
-    """Let a waiting interrupt strike here, in the middle of a pass, where everything open is closed again."""
+    """Let a waiting interrupt strike here, in the middle of a pass, where everything open is closed again.
+
+    Raises
+    ------
+    Interrupted
+        If the event of `stopped_by` is set.
+    """
+    stop = getattr(_stops, "stop", None)
+    if stop is not None and stop.is_set():
+        raise Interrupted("Stopped.")
     if _holds and _holds[-1].asked.is_set() and current_thread() is main_thread():
         _holds[-1].deliver()

@@ -325,7 +325,7 @@ class Model:
             yield self
 
     @contextmanager
-    def exclusive(self, stop: threading.Event | None = None) -> Iterator[Model]:
+    def exclusive(self, *stops: threading.Event | None) -> Iterator[Model]:
         """Keep every other thread of factlens off the model for the block, dropout switched off.
 
         Tracing, editing and evaluation take it for themselves. Take it in your own cell when you call
@@ -333,16 +333,17 @@ class Model:
 
         Parameters
         ----------
-        stop
-            Set it from another thread to give up waiting.
+        *stops
+            Set one of them from another thread to give up waiting.
 
         Raises
         ------
         Interrupted
-            If `stop` was set before the model was free.
+            If one of `stops` was set before the model was free.
         """
-        while not self._lock.acquire(timeout=-1 if stop is None else 0.05):
-            if stop is not None and stop.is_set():
+        waiting = [stop for stop in stops if stop is not None]
+        while not self._lock.acquire(timeout=0.05 if waiting else -1):
+            if any(stop.is_set() for stop in waiting):
                 raise Interrupted(f"Stopped while waiting for {self.name}, which another computation uses.")
         try:
             with evaluating(self.model):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from factlens.errors import FactError, Interrupted, WeightsChanged
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.encoding import Encoding
 from factlens.models.hooks import without_gradients
-from factlens.models.interrupts import interrupts_held
+from factlens.models.interrupts import interruption_point, interrupts_held, stopped_by
 from factlens.tracing.answers import Question, question_of
 from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.corruption import Corrupted, corrupt
@@ -23,9 +26,11 @@ from factlens.tracing.preview import estimate
 from factlens.tracing.protocol import KINDS, WINDOW_CONVENTIONS, Corruption, Noise, expand_kinds, head_of
 from factlens.tracing.result import Trace, label_estimate, label_samples
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
-from factlens.tracing.schedule import cells_within, in_parts, telling_order
+from factlens.tracing.schedule import cells_within, sweeps_for, telling_order
 from factlens.tracing.sweep import sweep
 from factlens.tracing.windows import default_window
+
+_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ def stream(
     contrast: str | None = None,
     preview: bool = True,
     memory: int | None = None,
+    stop: Event | None = None,
 ) -> Iterator[Update]:
     """Trace a fact, and yield the grids while they fill.
 
@@ -103,6 +109,8 @@ def stream(
         Estimate all cells first, by attribution patching; costs one backward pass.
     memory
         Bytes that one sweep may use for its activations. Default: what the device has to spare. Never changes a result.
+    stop
+        Set it from another thread to end the stream, in the middle of a pass if need be.
 
     Yields
     ------
@@ -117,12 +125,14 @@ def stream(
         If the model answers with NaN or infinity.
     WeightsChanged
         If the model's weights were edited between two updates.
+    Interrupted
+        If `stop` was set.
     """
     corruption = Noise() if corruption is None else corruption
     kinds = expand_kinds(kinds, model.n_heads)
     window = default_window(model.n_layers) if window is None else window
     check_options(corruption, samples, window, window_convention)
-    with interrupts_held() as interrupted, model.exclusive(interrupted):
+    with _at_work(model, stop):
         encoding = model.encode(fact)
         question = question_of(model, fact, encoding, metric, answer, contrast)
         corrupted = corrupt(model, fact, encoding, corruption, samples, seed)
@@ -150,24 +160,25 @@ def stream(
     if guess is not None:
         trace.estimate = label_estimate(guess, trace.samples)
     yield Update(trace, (), _progress(trace))
-    at_once = cells_within(memory, model, runs)
+    fits = sys.maxsize
     for tokens in telling_order(encoding, corrupted.first, model, runs, len(kinds)):
         cells = [
             cell for token in tokens for cell in cells_of_row(kinds, token, window, model.n_layers, window_convention)
         ]
-        queue = list(in_parts(cells, at_once))
+        row = runs.tokens - min(runs.at[token] for token in tokens)
+        queue = sweeps_for(cells, max(1, min(cells_within(memory, model, runs, row), fits // row)), model, runs)
         while queue:
             part = queue.pop(0)
-            with interrupts_held() as interrupted, model.exclusive(interrupted):
+            with _at_work(model, stop):
                 if model.edits != edits:
                     raise WeightsChanged("The model's weights were edited while it was being traced. Trace again.")
                 try:
-                    scores = question.score(sweep(model, runs, part)).cpu().numpy()
+                    scores = _scores(question, sweep(model, runs, part)).cpu().numpy()
                 except torch.OutOfMemoryError:
                     if len(part) == 1:
                         raise
-                    at_once = len(part) // 2
-                    queue = [half for whole in [part, *queue] for half in in_parts(whole, at_once)]
+                    fits = len(part) // 2 * row
+                    queue = [half for whole in [part, *queue] for half in _halves(whole) if half]
                     continue
             _fill(trace, kinds, part, scores)
             yield Update(trace, tuple(dict.fromkeys(cell.token for cell in part)), _progress(trace))
@@ -178,10 +189,8 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
 
     Parameters
     ----------
-    model, fact
+    model, fact, stop
         As for `stream`.
-    stop
-        Set it from another thread to stop after the current step.
     **options
         As for `stream`; ``preview`` is off by default, since nobody is watching.
 
@@ -197,14 +206,20 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     """
     found: Trace | None = None
     try:
-        for update in stream(model, fact, **{"preview": False, **options}):
+        for update in stream(model, fact, stop=stop, **{"preview": False, **options}):
             found = update.trace
-            if stop is not None and stop.is_set():
-                raise KeyboardInterrupt
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", found) from error
     assert found is not None  # a stream yields at least once
     return found
+
+
+@contextmanager
+def _at_work(model: Model, stop: Event | None) -> Iterator[None]:
+    """Have the model to oneself; let the kernel's interrupt, and `stop`, end the block only where it does no harm."""
+    with interrupts_held() as interrupted, model.exclusive(interrupted, stop), stopped_by(stop):
+        interruption_point()
+        yield
 
 
 def check_options(corruption: Corruption, samples: int, window: int, convention: str) -> None:
@@ -282,6 +297,16 @@ def _start(
         samples=label_samples(values, kinds, encoding.pieces, encoding.subject_range),
         **settings,
     )
+
+
+def _scores(question: Question, logits: Tensor) -> Tensor:
+    # A softmax over a large vocabulary is waiting for memory, unless it goes through a few rows at a time.
+    at_once = max(1, _AT_ONCE // logits[0].numel())
+    return torch.cat([question.score(part) for part in logits.split(at_once)])
+
+
+def _halves(cells: Sequence[Cell]) -> tuple[Sequence[Cell], Sequence[Cell]]:
+    return cells[: len(cells) // 2], cells[len(cells) // 2 :]
 
 
 def _fill(trace: Trace, kinds: tuple[str, ...], cells: Sequence[Cell], scores: np.ndarray) -> None:

@@ -47,7 +47,7 @@ def trace_many(
     facts
         What to trace.
     stop
-        Set it from another thread to stop after the current step.
+        Set it from another thread to stop, in the middle of a pass if need be.
     progress
         Called after each fact with the number of facts done and of all facts.
     **options

@@ -6,6 +6,8 @@ All of it from shapes, never from clocks, so that a trace is split alike every t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from math import ceil
 
 import torch
 
@@ -14,11 +16,12 @@ from factlens.models.encoding import Encoding
 from factlens.tracing.cells import Cell
 from factlens.tracing.runs import Runs
 
-# FLOPs of one sweep, roughly: a fraction of a second on two cores, and on an accelerator.
-_CPU_SWEEP = 40 * 10**9
+# FLOPs of one sweep, roughly: a second on two cores, a fraction of one on an accelerator. Fewer and larger ones would
+# fill the batches no better, and grow the grid more seldom.
+_CPU_SWEEP = 128 * 10**9
 _GPU_SWEEP = 5 * 10**12
 # FLOPs that fit into the time a pass takes when there is nothing to compute: what is worth wasting to save a sweep.
-_CPU_PASS = 2 * 10**8
+_CPU_PASS = 4 * 10**8
 _GPU_PASS = 5 * 10**11
 
 
@@ -52,23 +55,31 @@ def flops_per_cell(model: Model, runs: Runs, tokens: int) -> float:
     return 2.0 * weights * runs.samples * tokens
 
 
-def cells_within(memory: int | None, model: Model, runs: Runs) -> int:
-    """How many cells one sweep takes on: as many as memory allows, and no more than keep Stop within reach."""
-    on_cpu = model.device.type == "cpu"
+def cells_within(memory: int | None, model: Model, runs: Runs, tokens: int) -> int:
+    """Return how many cells of so many tokens fit into memory at once, at least one."""
     if memory is None:
         memory = int(torch.cuda.mem_get_info(model.device)[0] * 0.5) if model.device.type == "cuda" else 2**30
     vocabulary = runs.clean.logits.shape[-1]
-    floats = runs.samples * (runs.tokens * 16 * model.width + 3 * runs.positions * vocabulary)
-    # A cell goes through half of the layers on average.
-    flops = max(1.0, flops_per_cell(model, runs, runs.tokens) / 2)
-    return max(1, int(min(memory // (4 * floats), (_CPU_SWEEP if on_cpu else _GPU_SWEEP) // flops)))
+    floats = runs.samples * (tokens * 16 * model.width + 3 * runs.positions * vocabulary)
+    return max(1, memory // (4 * floats))
 
 
-def in_parts(cells: Sequence[Cell], at_once: int) -> Iterator[Sequence[Cell]]:
-    """Split cells into sweeps of at most `at_once`, those that join late apart from those that join early."""
-    if len(cells) <= at_once:
-        yield cells
-        return
+def sweeps_for(cells: Sequence[Cell], at_most: int, model: Model, runs: Runs) -> list[Sequence[Cell]]:
+    """Split cells into sweeps of about equal work, those that join late apart from those that join early.
+
+    No sweep has more than `at_most` cells, and none more work than keeps the grid growing before one's eyes.
+    """
+    tokens = runs.tokens - min(runs.at[cell.token] for cell in cells)
+    vocabulary = runs.clean.logits.shape[-1]
+    layer = flops_per_cell(model, runs, tokens) / model.n_layers
+    unembedding = 2.0 * vocabulary * model.width * runs.samples * runs.positions
     ordered = sorted(cells, key=lambda cell: cell.joins)
-    for i in range(0, len(ordered), at_once):
-        yield ordered[i : i + at_once]
+    work = list(accumulate(layer * (model.n_layers - cell.joins) + unembedding for cell in ordered))
+    budget = _CPU_SWEEP if model.device.type == "cpu" else _GPU_SWEEP
+    parts = min(len(cells), max(ceil(work[-1] / budget), ceil(len(cells) / at_most)))
+    sweeps: list[list[Cell]] = [[]]
+    for cell, done in zip(ordered, [0.0, *work[:-1]], strict=True):
+        if len(sweeps[-1]) == at_most or (sweeps[-1] and done >= work[-1] * len(sweeps) / parts):
+            sweeps.append([])
+        sweeps[-1].append(cell)
+    return list(sweeps)

@@ -132,6 +132,29 @@ def test_a_small_memory_splits_the_batch() -> None:
     np.testing.assert_allclose(updates[-1].trace.samples.values, whole[-1].trace.samples.values, atol=1e-6)
 
 
+def test_much_work_is_split_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    from factlens.tracing import engine, schedule
+
+    model, fact = small_model("gpt2"), FACTS["subject in the middle"]
+    options = {"samples": 4, "corruption": fl.Noise(level=0.3)}
+    whole = fl.trace(model, fact, **options)
+    parts, real = [], engine.sweeps_for
+
+    def watched(*args):
+        parts.append(real(*args))
+        return list(parts[-1])
+
+    monkeypatch.setattr(engine, "sweeps_for", watched)
+    monkeypatch.setattr(schedule, "_CPU_SWEEP", 10**7)
+    split = fl.trace(model, fact, **options)
+    np.testing.assert_allclose(split.samples.values, whole.samples.values, atol=1e-6)
+    for row in parts:
+        work = [sum(model.n_layers - cell.joins + 1 for cell in part) for part in row]
+        assert len(row) > 1
+        assert max(work) <= 2 * min(work)
+        assert max(cell.joins for cell in row[0]) <= min(cell.joins for cell in row[-1])
+
+
 def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     from factlens.tracing import engine as module
 

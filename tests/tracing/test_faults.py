@@ -251,7 +251,7 @@ STAGES = (
     "cells_within",
     "telling_order",
     "cells_of_row",
-    "in_parts",
+    "sweeps_for",
     "sweep",
     "_fill",
     "_progress",

@@ -145,15 +145,39 @@ def test_options_that_make_no_sense(model: fl.Model, options: Callable[[], dict[
 
 
 def test_stopping_keeps_the_partial_grid(model: fl.Model) -> None:
+    stop, passes = threading.Event(), []
+
+    def press(*_: Any) -> None:
+        passes.append("begun")
+        if passes.count("begun") == 3:
+            stop.set()
+
+    # Pressed in the first layer of the third pass, it does not wait for the last layer.
+    handles = [
+        model.blocks[1].register_forward_hook(press),
+        model.blocks[4].register_forward_hook(lambda *_: passes.append("whole")),
+    ]
+    try:
+        with pytest.raises(Interrupted) as caught:
+            fl.trace(model, FACT, samples=2, corruption=NOISE, stop=stop)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert passes.count("whole") == 2
+    partial = caught.value.partial
+    assert isinstance(partial, Trace)
+    assert np.isfinite(partial.samples.sel(kind="mlp").values[model.encode(FACT).subject_range[1] - 1]).all()
+    assert not partial.complete
+    assert "incomplete" in repr(partial)
+    assert "not computed" in partial._repr_html_()
+
+
+def test_a_trace_that_is_stopped_before_it_begins(model: fl.Model) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Interrupted) as caught:
         fl.trace(model, FACT, samples=2, corruption=NOISE, stop=stop)
-    partial = caught.value.partial
-    assert isinstance(partial, Trace)
-    assert not partial.complete
-    assert "incomplete" in repr(partial)
-    assert "not computed" in partial._repr_html_()
+    assert caught.value.partial is None
 
 
 def test_an_edit_in_the_middle_of_a_trace_is_noticed() -> None:
