@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +12,7 @@ from transformers import DynamicCache
 
 from factlens.models import Model
 from factlens.models.hooks import all_of, on_input, on_output
-from factlens.models.interrupts import interruption_point
+from factlens.models.masks import LayerMask, watching_mask
 from factlens.models.model import check_finite
 from factlens.tracing.corruption import Corrupted
 
@@ -104,38 +101,6 @@ class Runs:
         return int(self.corrupted.residual[0].shape[1])
 
 
-@dataclass
-class LayerMask:
-    """What a layer's attention is told about who sees whom, as Hugging Face made it for the whole prompt.
-
-    It differs between layers where some look back through a sliding window only, and it is not None where position
-    biases (ALiBi) are added to it. Taking it from the run itself keeps the sweep right for all of them.
-    """
-
-    mask: Tensor | None = None
-    alibi: Tensor | None = None
-    rows: int = 1
-
-    def additive(self, start: int, tokens: int, like: Tensor) -> Tensor:
-        """Return the mask of the tokens from `start` on, batch one, to be added to attention scores."""
-        lowest = torch.finfo(like.dtype).min
-        if self.mask is None:
-            full = torch.full((tokens, tokens), lowest, dtype=like.dtype, device=like.device).triu(1)[None, None]
-        elif self.mask.dtype == torch.bool:
-            full = torch.zeros(self.mask.shape, dtype=like.dtype, device=like.device)
-            full = full.masked_fill(~self.mask.to(like.device), lowest)
-        else:
-            full = self.mask.to(like)
-        return full[:, :, start:]
-
-    def alibi_for(self, rows: int) -> Tensor | None:
-        """Return the position biases for another number of rows; they are alike in all of them."""
-        if self.alibi is None:
-            return None
-        each = len(self.alibi) // self.rows
-        return self.alibi[:each].repeat(rows, *[1] * (self.alibi.ndim - 1))
-
-
 def run_clean_and_corrupted(
     model: Model,
     ids: Sequence[int],
@@ -206,7 +171,7 @@ def _run(
     if torch.is_grad_enabled():
         embedded = embedded.requires_grad_()
     hooks = [on_input(block, _keep(states.residual)) for block in model.blocks]
-    hooks += [_watching_mask(block, mask) for block, mask in zip(model.blocks, masks, strict=True)]
+    hooks += [watching_mask(block, mask) for block, mask in zip(model.blocks, masks, strict=True)]
     for site in sites:
         for layer in range(model.n_layers):
             module = module_at(model, site, layer)
@@ -241,40 +206,3 @@ def _keep(into: list[Tensor], shape: tuple[int, int] | None = None) -> Callable[
 def reading(model: Model, positions: int) -> Any:
     """Return a context in which the model unembeds nothing but the last positions."""
     return on_input(model.head, lambda hidden: hidden[:, -positions:])
-
-
-def with_argument(
-    block: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return a call's arguments with one of them set, wherever in the call the block expects it."""
-    place = _place(type(block).forward, name)
-    if place is not None and place < len(args):
-        return (*args[:place], value, *args[place + 1 :]), kwargs
-    return args, {**kwargs, name: value}
-
-
-def argument(block: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return one argument of a call, wherever in the call it stands; None if it is missing."""
-    place = _place(type(block).forward, name)
-    return args[place] if place is not None and place < len(args) else kwargs.get(name)
-
-
-@cache
-def _place(forward: Callable[..., Any], name: str) -> int | None:
-    names = list(inspect.signature(forward).parameters)[1:]
-    return names.index(name) if name in names else None
-
-
-@contextmanager
-def _watching_mask(block: nn.Module, into: LayerMask) -> Iterator[None]:
-    def watch(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        interruption_point()
-        mask = argument(module, "attention_mask", args, kwargs)
-        into.mask = mask[:1] if isinstance(mask, Tensor) else None
-        into.alibi = argument(module, "alibi", args, kwargs)
-
-    handle = block.register_forward_pre_hook(watch, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()

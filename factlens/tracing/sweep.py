@@ -9,7 +9,6 @@ forward pass per cell, which ``tests/tracing/oracle.py`` computes.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from factlens.models import Model
 from factlens.models.hooks import all_of, fused_activations, on_input, on_output, passing_through, replacing_forward
 from factlens.models.interrupts import interruption_point
+from factlens.models.masks import argument, with_argument
+from factlens.models.prefix import PrefixLayer, takes_positions
 from factlens.tracing.cells import Cell, Track, tracks_for
-from factlens.tracing.runs import Runs, argument, module_at, reading, with_argument
+from factlens.tracing.runs import Runs, module_at, reading
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def sweep(model: Model, runs: Runs, cells: Sequence[Cell]) -> Tensor:
         if model.embedding_width != model.width:
             stand_in = stand_in.new_zeros(1, runs.tokens - start, model.embedding_width)
         positions = torch.arange(start, runs.tokens, device=model.device)[None]
-        extra = {"position_ids": positions} if _takes_positions(type(model.model)) else {}
+        extra = {"position_ids": positions} if takes_positions(model.model) else {}
         logits = model.model(inputs_embeds=stand_in, past_key_values=walk.prefix(), use_cache=True, **extra).logits
     each: Tensor = logits.float().view(len(tracks), runs.samples, runs.positions, -1)
     return each if track_of == list(range(len(tracks))) else each[torch.tensor(track_of, device=each.device)]
@@ -90,7 +90,7 @@ class _Walk:
         """Return the corrupted runs' keys and values left of the first token, as a cache."""
         cache = DynamicCache()
         cache.layers = [
-            _PrefixLayer(keys[:, :, : self.start], values[:, :, : self.start])
+            PrefixLayer(keys[:, :, : self.start], values[:, :, : self.start])
             for keys, values in zip(self.runs.keys, self.runs.values, strict=True)
         ]
         return cache
@@ -202,30 +202,3 @@ class _Walk:
 
         with replacing_forward([mlp], forward):
             yield
-
-
-class _PrefixLayer(DynamicLayer):
-    """The corrupted runs' keys and values left of the swept tokens: served to every cell, never grown."""
-
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
-        self.keys, self.values = keys, values
-        self.is_initialized = True
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        return _after_prefix(self.keys, key_states), _after_prefix(self.values, value_states)
-
-
-def _after_prefix(prefix: Tensor, states: Tensor) -> Tensor:
-    """Put the prefix before every cell's own states, in one copy: rows are cells times samples."""
-    samples, heads, before = prefix.shape[:3]
-    if before == 0:
-        return states
-    whole = states.new_empty(len(states), heads, before + states.shape[2], states.shape[3])
-    whole[:, :, before:] = states
-    whole.view(-1, samples, heads, whole.shape[2], states.shape[3])[:, :, :, :before] = prefix
-    return whole
-
-
-def _takes_positions(kind: type[nn.Module]) -> bool:
-    return "position_ids" in inspect.signature(kind.forward).parameters
