@@ -1,10 +1,11 @@
-"""The command line: ``factlens demo``, ``trace``, ``edit``, ``lab``."""
+"""The command line: ``factlens demo``, ``trace``, ``edit``, ``stats``, ``lab``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from factlens import __version__
@@ -42,6 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.choices["edit"].add_argument("--target", required=True, help="the new object: Paris")
     commands.choices["edit"].add_argument("--layer", type=int, help="which layer to edit (the model's default)")
 
+    stats = commands.add_parser("stats", help="collect the second moments of keys that edits are solved with")
+    stats.add_argument("model", nargs="?", default="atlas", help="atlas, a Hub id, or a local folder (atlas)")
+    stats.add_argument(
+        "--text",
+        help="a .txt or .jsonl file (or .gz), a folder of such, hf:name:config:split:column, or - for the standard "
+        "input (the model's own text)",
+    )
+    stats.add_argument("--column", default="text", help="where the text is in .jsonl files (text)")
+    stats.add_argument("--layers", help="which layers: 3 or 3,4,5 (the one that an edit would change)")
+    stats.add_argument("--tokens", type=int, help="how many tokens (50000, or 8 per dimension if that is more)")
+    stats.add_argument("--sequence", type=int, help="how many tokens the model reads together, at most (64)")
+    stats.add_argument("--out", type=Path, help="folder for the files (the cache, where edits look for them)")
+    stats.add_argument("--device", help="where to run (the best there is)")
+    stats.add_argument("--dtype", help="number format: float32, bfloat16, float16")
+
     lab = commands.add_parser("lab", help="open JupyterLab on the teaching notebooks")
     lab.add_argument("folder", nargs="?", default="notebooks", help="folder to open (notebooks)")
 
@@ -56,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "lab":
         return _lab(options.folder)
+    if options.command == "stats":
+        return _stats(options)
     # Imported here, so that --help and --version do not wait for torch.
     from factlens import demo
 
@@ -73,3 +91,60 @@ def _lab(folder: str) -> int:
         print("factlens: JupyterLab is not installed: pip install 'factlens[lab]'", file=sys.stderr)
         return 1
     return subprocess.call([sys.executable, "-m", "jupyterlab", folder])
+
+
+def _stats(options: argparse.Namespace) -> int:
+    from factlens.editing import defaults
+    from factlens.models import load
+    from factlens.moments import Key, cache_folder, cached, default_tokens, open_corpus, own_corpus
+    from factlens.moments.showing import table
+
+    # What is wrong with the text is said before a large model is loaded.
+    text = None if options.text is None else open_corpus(options.text, column=options.column)
+    model = load(options.model, device=options.device, dtype=options.dtype)
+    layers = _numbers(options.layers) if options.layers else list(defaults(model, "rome").layers)
+    tokens = options.tokens or default_tokens(model, layers)
+    corpus = own_corpus(model, sequence=options.sequence) if text is None else text
+    folder = options.out or cache_folder()
+    print(f"{model}\n{tokens:,} tokens of {corpus.identity}", flush=True)
+    try:
+        with _progress_line() as progress:
+            moments = cached(
+                model, layers, corpus, tokens=tokens, sequence=options.sequence, folder=folder, progress=progress
+            )
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        return 130
+    keys = {layer: Key.of(model, layer, corpus.identity, tokens, options.sequence) for layer in moments}
+    print(table((moment, keys[layer].file(folder)) for layer, moment in moments.items()))
+    return 0
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise FactlensError(f"--layers takes numbers with commas between them, such as 3,4: not {text!r}.") from error
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[float], None]]:
+    """Show how far a computation is: on a line that is overwritten in a terminal, else a line for every tenth."""
+    from factlens.moments import TimeLeft
+
+    line, shown, terminal = TimeLeft(), -1, sys.stderr.isatty()
+
+    def show(share: float) -> None:
+        nonlocal shown
+        text = line(share)
+        if terminal:
+            print(f"\r{text:40}", end="", file=sys.stderr, flush=True)
+        elif int(10 * share) > shown:
+            print(text, file=sys.stderr, flush=True)
+            shown = int(10 * share)
+
+    try:
+        yield show
+    finally:
+        if terminal:
+            print(file=sys.stderr)

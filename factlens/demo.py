@@ -92,7 +92,7 @@ def trace_or_edit(options: argparse.Namespace) -> int:
     else:
         fact = fl.Fact(options.prompt, options.subject, options.target)
         before = model.answers(fact.prompt)
-        edit = fl.edit(model, fact, layer=options.layer)
+        edit = fl.edit(model, fact, layers=options.layer)
         _say(f"{edit}\n")
         _show_answers(before, model.answers(fact.prompt))
         saved = edit.save(options.out) if options.out else None

@@ -16,8 +16,8 @@ from typing import Any
 
 import traitlets as t
 
+from factlens.editing import defaults
 from factlens.editing import edit as make_edit
-from factlens.editing import rome_defaults
 from factlens.errors import Busy, FactError, FactlensError, Interrupted
 from factlens.facts import Fact
 from factlens.models import Model
@@ -200,7 +200,7 @@ class Session(t.HasTraits):
     @property
     def default_layer(self) -> int:
         """The method's default layer for the model."""
-        return rome_defaults(self.model)[0]
+        return defaults(self.model, "rome").layers[-1]
 
     # On the worker thread ----------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class Session(t.HasTraits):
         with self.model.exclusive(self._stop):
             with self.gate:
                 self._set_status("editing")
-            make_edit(self.model, fact, layer=layer, progress=say, stop=self._stop)
+            make_edit(self.model, fact, layers=layer, progress=say, stop=self._stop)
             with self.gate:
                 self.fact = fact
                 self.target = fact.target or ""

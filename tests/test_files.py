@@ -283,8 +283,8 @@ def test_a_second_moment_comes_back_bit_for_bit(tmp_path: Path, dtype: torch.dty
 
 KINDS = {
     "trace": (Trace.load, "factlens.trace", 2),
-    "edit": (fl.Edit.load, "factlens.edit", 1),
-    "moment": (SecondMoment.load, "factlens.moment", 1),
+    "edit": (fl.Edit.load, "factlens.edit", 2),
+    "moment": (SecondMoment.load, "factlens.moment", 2),
 }
 
 
@@ -310,13 +310,13 @@ def test_each_kind_reads_its_own_files_only(tmp_path: Path, kind: str) -> None:
 
 def test_an_edit_without_one_of_its_factors(tmp_path: Path) -> None:
     path = some_edit().save(tmp_path / "edit.safetensors")
-    record, arrays = read_record(path, "factlens.edit", 1)
+    record, arrays = read_record(path, "factlens.edit", 2)
     for changed in (
         {name: array for name, array in arrays.items() if name != "1.right"},
         arrays | {"1.right": arrays["1.right"][0]},
         arrays | {"1.right": np.zeros((2, 6), np.float32)},
     ):
-        write_record(path, "factlens.edit", 1, record, changed)
+        write_record(path, "factlens.edit", 2, record, changed)
         with pytest.raises(FileFormatError, match="not a complete factlens edit"):
             fl.Edit.load(path)
 
@@ -328,15 +328,15 @@ def test_an_edit_without_one_of_its_factors(tmp_path: Path) -> None:
 )
 def test_an_edit_with_nonsense_in_its_record(tmp_path: Path, change: dict) -> None:
     path = some_edit().save(tmp_path / "edit.safetensors")
-    record, arrays = read_record(path, "factlens.edit", 1)
-    write_record(path, "factlens.edit", 1, record | change, arrays)
+    record, arrays = read_record(path, "factlens.edit", 2)
+    write_record(path, "factlens.edit", 2, record | change, arrays)
     with pytest.raises(FileFormatError, match="not a complete factlens edit"):
         fl.Edit.load(path)
 
 
 def test_a_second_moment_that_is_no_matrix(tmp_path: Path) -> None:
     path = some_moment().save(tmp_path / "moment.safetensors")
-    record, _ = read_record(path, "factlens.moment", 1)
+    record, _ = read_record(path, "factlens.moment", 2)
     for total in (np.zeros(4), np.zeros((4, 3))):
         write_record(path, "factlens.moment", 1, record, {"total": total})
         with pytest.raises(FileFormatError, match="not a complete factlens second moment"):

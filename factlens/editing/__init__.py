@@ -1,7 +1,7 @@
-"""Editing: records that change what a model knows, and can be undone to the last bit."""
+"""Editing: from facts with targets to a record of how the weights have to change."""
 
 from factlens.editing.api import edit
-from factlens.editing.hparams import RomeHparams, rome_defaults
+from factlens.editing.hparams import METHODS, Defaults, defaults
 from factlens.editing.record import Edit
 
-__all__ = ["Edit", "RomeHparams", "edit", "rome_defaults"]
+__all__ = ["METHODS", "Defaults", "Edit", "defaults", "edit"]

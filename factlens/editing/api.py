@@ -1,55 +1,56 @@
-"""`edit`: one call from a fact with a target to a changed model."""
+"""`edit`: one call from facts with targets to a changed model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from threading import Event
 from typing import Any
 
 import torch
 
-from factlens.editing.contexts import sample_contexts
-from factlens.editing.hparams import rome_defaults
+from factlens.editing import methods
+from factlens.editing.hparams import defaults
 from factlens.editing.record import Edit
-from factlens.editing.rome import make_batch, optimise_value, rank_one_update, read_states
 from factlens.errors import FactError, WrongModel
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.models.interrupts import stopped_by
 from factlens.models.model import check_finite
-from factlens.moments import SecondMoment, default_moment
+from factlens.moments import SecondMoment, default_moments
 
-METHODS = ("rome",)
 Progress = Callable[[str, float], None]
 
 
 def edit(
     model: Model,
-    fact: Fact,
+    facts: Fact | Iterable[Fact],
     *,
     method: str = "rome",
-    layer: int | None = None,
-    moment: SecondMoment | None = None,
+    layers: int | Sequence[int] | None = None,
+    moments: SecondMoment | Mapping[int, SecondMoment] | None = None,
     apply: bool = True,
     progress: Progress | None = None,
     stop: Event | None = None,
     **hparams: Any,
 ) -> Edit:
-    """Make the model give a fact its new object, by changing the MLP down projection of one layer.
+    """Make the model give facts their new objects, by changing MLP down projections.
 
     Parameters
     ----------
     model
         The model; edits it already carries stay, and the new one is computed on top of them.
-    fact
-        What to change, with its `target`.
+    facts
+        What to change, each with its `target`: one fact, or many at once.
     method
-        ``"rome"``.
-    layer
-        Which layer to edit. Default: the method's default for the model; `factlens.editing.rome_defaults` says why.
-    moment
-        Second moment of the layer's keys. Default: from the model's own text, see
-        `factlens.moments.default_moment`. The identity matrix is never used in its place.
+        ``"rome"`` (one fact), ``"emmet"`` (many in one layer), ``"memit"``, ``"alphaedit"`` (many, over several
+        layers), or fine-tuning: ``"ft"``, ``"ft_l"``, ``"lora"`` (needs the extra ``factlens[lora]``).
+    layers
+        Which layer or layers to edit. Default: the method's for the model; `factlens.editing.defaults` says from where.
+    moments
+        Second moments of the layers' keys, for the methods that need them. Default: from the model's own text, see
+        `factlens.moments.default_moments`. `SecondMoment.identity_matrix` gives the identity, which is never used
+        unasked.
     apply
         Apply the edit to the model's weights. It can be undone with ``model.undo()``.
     progress
@@ -57,7 +58,7 @@ def edit(
     stop
         Set it from another thread to give up; nothing is changed then.
     **hparams
-        Settings of the method, see `factlens.editing.RomeHparams`.
+        Settings of the method: the classes of `factlens.editing.hparams` list them.
 
     Returns
     -------
@@ -67,66 +68,127 @@ def edit(
     Raises
     ------
     FactError
-        If the fact has no target, the model gives the target already, or a setting is unknown.
+        If a fact has no target, two facts contradict each other, the method takes a single fact, the model gives a
+        single one already, or a setting is unknown. The message names the fact.
     LayerError
-        If the model has no such layer.
+        If the model has no such layer, or the method edits a single one.
     QuantizedModel
-        If the weights are quantised.
+        If the weights are quantised, or not there to be changed.
     NumericalError
         If the model or the optimisation gives NaN; nothing is changed then.
     WrongModel
-        If `moment` belongs to another model or layer.
+        If `moments` belong to another model or layer.
     Interrupted
         If `stop` was set.
     """
-    if method not in METHODS:
-        raise FactError(f"There is no editing method {method!r}; there is {', '.join(METHODS)}.")
-    default_layer, defaults = rome_defaults(model)
-    layer = model.check_layer(default_layer if layer is None else layer)
-    settings = defaults.with_changes(**hparams)
-    model.down_projection(layer)  # refuses quantised weights before anything is computed
-    with model.exclusive():
-        _check_target(model, fact)
-        if moment is None:
-            moment = default_moment(
-                model, layer, seed=settings.seed, progress=_named(progress, "second moment"), stop=stop
-            )
-        elif (moment.fingerprint, moment.layer) != (model.fingerprint, layer):
-            raise WrongModel(f"The second moment is of {moment.identity}, not of layer {layer} of {model.fingerprint}.")
-        prefixes = sample_contexts(model, settings.contexts, settings.seed)
-        batch = make_batch(model, fact, prefixes)
-        states = read_states(model, layer, batch)
-        delta, report = optimise_value(
-            model, layer, batch, states, settings, progress=_named(progress, "value"), stop=stop
-        )
-        update = rank_one_update(model, layer, states, delta, moment, settings)
+    default = defaults(model, method)
+    settings = default.hparams.with_changes(**hparams)
+    chosen = _check_layers(model, method, default.layers if layers is None else layers)
+    wanted = (facts,) if isinstance(facts, Fact) else tuple(facts)
+    _check_facts(wanted, method)
+    for layer in chosen:
+        model.check_editable(layer)
+    with model.exclusive(stop), stopped_by(stop):
+        _check_wanted(model, wanted)
+        known = {}
+        if method in methods.WITH_MOMENTS:
+            known = _moments_for(model, chosen, moments, settings.seed, _named(progress, "second moment"), stop)
+        solution = methods.solve(model, wanted, method, chosen, known, settings, _named(progress, "value"))
         record = Edit(
             method=method,
-            facts=(fact,),
-            layers=(layer,),
-            updates=(update,),
+            facts=wanted,
+            layers=chosen,
+            updates=solution.updates,
             hparams=asdict(settings),
-            moment=f"{moment.identity}, expected error {moment.expected_error:.0%}",
+            moment="; ".join(moment.described for moment in known.values()),
             model=model.name,
             fingerprint=model.fingerprint,
-            report=report,
+            report=solution.report,
+            keys=solution.keys,
         )
         if apply:
             model.apply(record)
     return record
 
 
-def _check_target(model: Model, fact: Fact) -> None:
-    if fact.target is None:
-        raise FactError("The fact has no target: say what the model shall answer, Fact(..., target='Paris').")
-    prompt, target = model.encode_option(fact.prompt, fact.target)
+def _check_layers(model: Model, method: str, layers: int | Sequence[int]) -> tuple[int, ...]:
+    chosen = tuple(sorted({model.check_layer(layer) for layer in ([layers] if isinstance(layers, int) else layers)}))
+    if not chosen:
+        raise FactError("layers is empty: name the layer to edit, or leave it out.")
+    if len(chosen) > 1 and method in methods.ONE_LAYER:
+        raise FactError(f"{method} edits one layer, not {len(chosen)}: {', '.join(map(str, chosen))}.")
+    return chosen
+
+
+def _check_facts(facts: Sequence[Fact], method: str) -> None:
+    if not facts:
+        raise FactError("There is no fact to edit.")
+    for fact in facts:
+        if not isinstance(fact, Fact):
+            raise FactError(f"facts must be factlens.Fact objects, not {type(fact).__name__}.")
+        if fact.target is None:
+            raise FactError(
+                f"The fact {fact.prompt!r} has no target: say what the model shall answer, Fact(..., target='Paris')."
+            )
+    if len(facts) > 1 and method in methods.ONE_FACT:
+        raise FactError(
+            f"{method} stores one fact at a time, not {len(facts)}. Edit them one after the other, or at once with "
+            "method='emmet', 'memit' or 'alphaedit'."
+        )
+    first: dict[str, Fact] = {}
+    for fact in facts:
+        other = first.get(fact.prompt)
+        first[fact.prompt] = fact
+        if other is not None:
+            what = "twice" if other.target == fact.target else f"to be both {other.target!r} and {fact.target!r}"
+            raise FactError(f"{fact.prompt!r} is wanted {what}; give it once.")
+
+
+def _check_wanted(model: Model, facts: Sequence[Fact]) -> None:
+    """Refuse what the tokenizer spoils, a model that answers NaN, and a single fact that it answers already.
+
+    Among many, such a fact is held in place with the others.
+    """
+    for fact in facts:
+        encoding = model.encode(fact)
+        if encoding.ends_inside:
+            raise FactError(
+                f"The subject {fact.subject!r} ends in the middle of a token in {fact.prompt!r}: the tokenizer reads "
+                f"{encoding.pieces[encoding.last_subject]!r} as one token, so its key would not be the subject's. "
+                "Let the subject end where a word ends."
+            )
+    options = [model.encode_option(fact.prompt, str(fact.target)) for fact in facts]
+    prompt, target = options[0]
     ids = torch.tensor([[*prompt, *target[:-1]]], device=model.device)
     with torch.no_grad():
         logits = model.model(input_ids=ids, logits_to_keep=len(target)).logits[0]
-    if check_finite(logits, model.name).argmax(-1).tolist() == list(target):
+    if check_finite(logits, model.name).argmax(-1).tolist() == list(target) and len(facts) == 1:
         raise FactError(
-            f"The model already answers {fact.prompt!r} with {fact.target!r}. Choose another new object to edit it."
+            f"The model already answers {facts[0].prompt!r} with {facts[0].target!r}. "
+            "Choose another new object to edit it."
         )
+
+
+def _moments_for(
+    model: Model,
+    layers: Sequence[int],
+    moments: SecondMoment | Mapping[int, SecondMoment] | None,
+    seed: int,
+    progress: Callable[[float], None] | None,
+    stop: Event | None,
+) -> dict[int, SecondMoment]:
+    if moments is None:
+        return default_moments(model, layers, seed=seed, progress=progress, stop=stop)
+    given = {moments.layer: moments} if isinstance(moments, SecondMoment) else dict(moments)
+    for layer in layers:
+        if layer not in given:
+            has = ", ".join(str(moment.layer) for moment in given.values())
+            raise WrongModel(f"There is no second moment for layer {layer} among those given (layer {has}).")
+        if (given[layer].fingerprint, given[layer].layer) != (model.fingerprint, layer):
+            raise WrongModel(
+                f"The second moment is of {given[layer].identity}, not of layer {layer} of {model.fingerprint}."
+            )
+    return {layer: given[layer] for layer in layers}
 
 
 def _named(progress: Progress | None, name: str) -> Callable[[float], None] | None:

@@ -1,30 +1,74 @@
-"""The contexts in which ROME looks at a prompt: bare, and behind seeded prefixes written by the model."""
+"""The contexts in which a method looks at a prompt: bare, and behind seeded prefixes written by the model."""
 
 from __future__ import annotations
 
+from string import punctuation
+
+from factlens.editing.hparams import ValueHparams
+from factlens.editing.prompts import Context
+from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.sampling import sample_texts
 
+OPENING_TOKENS = 10
+ANSWER_TOKENS = 4
 
-def sample_contexts(model: Model, lengths: tuple[tuple[int, int], ...], seed: int) -> tuple[str, ...]:
-    """Return text to put in front of the prompt: first nothing, then samples of the model's own writing.
+
+def contexts_for(model: Model, hparams: ValueHparams) -> tuple[Context, ...]:
+    """Return what to put in front of a prompt: first nothing, then samples of the model's own writing.
 
     The published code samples its prefixes once per process without a seed, so that two runs differ; here the
     same model and seed give the same prefixes. Each ends in ``". "``, as there.
 
-    Parameters
-    ----------
-    model
-        The model.
-    lengths
-        How many prefixes of how many new tokens: ``((10, 4), (10, 9))`` is what the published code does (its
-        "length 5 and 10" count the first token).
-    seed
-        Seed of the sampling.
+    Shares in the mean key are as published, too: ROME counts every context alike. MEMIT first averages the prefixes,
+    and then those with the bare prompt, which gets half of the weight.
     """
-    prefixes = [""]
+    free = _sampled(model, hparams.contexts, hparams.seed)
+    opened = _opened(model, hparams.openings, hparams.seed)
+    prefixes = [*free, *opened]
+    if not prefixes:
+        return (Context("", 1.0),)
+    bare = hparams.bare_share
+    if bare is None:
+        bare = 0.5 if opened else 1 / (1 + len(prefixes))
+    return (Context("", bare), *(Context(text, (1 - bare) / len(prefixes)) for text in prefixes))
+
+
+def continuations(model: Model, fact: Fact, hparams: ValueHparams) -> tuple[str, ...]:
+    """Return what the model writes about the subject: text to follow it, whose prediction an edit shall leave alone.
+
+    Text that mentions the old object (the fact's, or the beginning of what the model answers) or the new one would
+    hold the model to what is being changed, and is left out.
+    """
+    if hparams.keep_samples == 0:
+        return ()
+    old = fact.object
+    if old is None:
+        (old,) = sample_texts(model, 1, ANSWER_TOKENS, 0, top_k=1, after=fact.prompt)
+    banned = {_first_word(old), _first_word(str(fact.target))} - {""}
+    texts = sample_texts(model, hparams.keep_samples, hparams.keep_tokens, hparams.seed, top_k=40, after=fact.subject)
+    return tuple(text for text in texts if text and not any(word in text.casefold() for word in banned))
+
+
+def _first_word(text: str) -> str:
+    words = text.split()
+    return words[0].strip(punctuation).casefold() if words else ""
+
+
+def _sampled(model: Model, lengths: tuple[tuple[int, int], ...], seed: int) -> list[str]:
+    prefixes = []
     for i, (count, new_tokens) in enumerate(lengths):
-        # Nothing that reads as the slot of a template may slip in.
-        texts = sample_texts(model, count, new_tokens, seed + i, top_k=5)
-        prefixes += [text.replace("{}", "") + ". " for text in texts]
-    return tuple(prefixes)
+        prefixes += sample_texts(model, count, new_tokens, seed + i, top_k=5)
+    return [_as_prefix(text) for text in prefixes]
+
+
+def _opened(model: Model, openings: tuple[str, ...], seed: int) -> list[str]:
+    return [
+        _as_prefix(opening + sample_texts(model, 1, OPENING_TOKENS, seed + i, top_k=5, after=opening)[0])
+        for i, opening in enumerate(openings)
+    ]
+
+
+def _as_prefix(text: str) -> str:
+    # Nothing that reads as the slot of a template may slip in.
+    return text.replace("{}", "") + ". "

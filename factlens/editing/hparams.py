@@ -1,54 +1,29 @@
-"""The settings of ROME: published ones for the models that have them, tuned ones for atlas, a rule for the rest."""
+"""The settings of the editing methods: published where there are any, tuned for atlas, a rule for the rest."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 from factlens.errors import FactError
 from factlens.models import Model
 
+ROME_CONTEXTS = ((10, 4), (10, 9))
+"""Prefixes as ROME's code samples them: its "length 5 and 10" count the first token."""
+MEMIT_OPENINGS = ("The", "Therefore", "Because", "I", "You")
+"""The words that MEMIT's code lets the model continue by ten tokens."""
+
 
 @dataclass(frozen=True)
-class RomeHparams:
-    """Settings of one ROME edit.
+class Hparams:
+    """Settings of a method; a subclass for each."""
 
-    Attributes
-    ----------
-    steps
-        Most evaluations of the loss of v*; the last takes no step, as in the published code.
-    learning_rate
-        Of Adam.
-    weight_decay
-        Factor of ``‖δ‖ / ‖v₀‖²`` in the loss (the published code squares only the denominator).
-    kl_factor
-        Factor of the KL divergence that keeps "{subject} is a" as it was.
-    clamp
-        Largest ``‖δ‖`` in multiples of ``‖v₀‖``.
-    stop_loss
-        The optimisation ends when the loss falls below this.
-    contexts
-        Prefixes sampled from the model: how many of how many new tokens.
-    seed
-        Seed of the prefixes and of the default corpus.
-    shrinkage
-        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
-    as_published
-        Use the published code's two keys (mean over contexts in ``C⁻¹k``, bare prompt elsewhere) instead
-        of the mean everywhere. The mean is R-ROME (Gupta et al. 2024): it makes ``W_new k* = v*`` true.
-    """
+    method: ClassVar[str]
+    positive: ClassVar[tuple[str, ...]] = ("steps", "learning_rate")
 
-    steps: int = 20
-    learning_rate: float = 0.5
-    weight_decay: float = 0.5
-    kl_factor: float = 0.0625
-    clamp: float = 4.0
-    stop_loss: float = 5e-2
-    contexts: tuple[tuple[int, int], ...] = ((10, 4), (10, 9))
     seed: int = 0
-    shrinkage: float = 1e-3
-    as_published: bool = False
 
-    def with_changes(self, **changes: object) -> RomeHparams:
+    def with_changes(self, **changes: Any) -> Self:
         """Return the settings with some replaced.
 
         Raises
@@ -56,37 +31,291 @@ class RomeHparams:
         FactError
             If a name is not a setting, or a value makes no sense.
         """
-        unknown = sorted(set(changes) - set(self.__dataclass_fields__))
+        known = self.__dataclass_fields__
+        unknown = sorted(set(changes) - set(known))
         if unknown:
-            raise FactError(
-                f"ROME has no setting {', '.join(map(repr, unknown))}; it has {', '.join(self.__dataclass_fields__)}."
-            )
-        new = replace(self, **changes)  # type: ignore[arg-type]
-        for name in ("steps", "learning_rate", "clamp"):
+            raise FactError(f"{self.method} has no setting {', '.join(map(repr, unknown))}; it has {', '.join(known)}.")
+        new = replace(self, **changes)
+        for name in self.positive:
             if not getattr(new, name) > 0:
                 raise FactError(f"{name} must be positive, not {getattr(new, name)!r}.")
         return new
 
 
-# Keyed by architecture, depth and width, which a local copy under any name keeps. Published configurations of Meng et
-# al. (2022, 2023), except atlas, tuned with benchmarks/edit_layers.py.
-_PUBLISHED: dict[tuple[str, int, int], tuple[int, RomeHparams]] = {
-    ("gpt2", 24, 1024): (8, RomeHparams(clamp=3.0)),
-    ("gpt2", 36, 1280): (12, RomeHparams()),
-    ("gpt2", 48, 1600): (17, RomeHparams()),
-    ("gptj", 28, 4096): (5, RomeHparams()),
-    ("gpt_neox", 44, 6144): (15, RomeHparams()),
-}
-_ATLAS = (3, RomeHparams(steps=25, learning_rate=0.3))
+@dataclass(frozen=True)
+class ValueHparams(Hparams):
+    """Settings of every method that optimises a value v*.
 
-
-def rome_defaults(model: Model) -> tuple[int, RomeHparams]:
-    """Return the default layer and settings for a model.
-
-    A model without published settings gets those of GPT-2 XL, and the layer a third of the way up, where the
-    published ones lie.
+    Attributes
+    ----------
+    seed
+        Seed of the contexts and of the default corpus.
+    steps
+        Most evaluations of the loss of v*; the last takes no step, as in the published code.
+    learning_rate
+        Of Adam.
+    weight_decay
+        Factor of ``‖δ‖ / ‖v₀‖²`` in the loss (the published code squares only the denominator).
+    kl_factor
+        Factor of the KL divergence of what shall stay.
+    keep
+        What shall stay as it was: templates whose prediction at the subject's last token is held.
+    clamp
+        Largest ``‖δ‖`` in multiples of ``‖v₀‖``.
+    stop_loss
+        The optimisation of a fact ends when its loss falls below this.
+    contexts
+        Prefixes sampled from the model: how many of how many new tokens.
+    openings
+        Words that the model continues by ten tokens, for more prefixes.
+    bare_share
+        Share of the bare prompt in the mean key. None: as published, see `factlens.editing.contexts.contexts_for`. A
+        subject that begins the text has keys of its own there, which a mean over many contexts misses.
+    keep_samples, keep_tokens
+        What the model itself writes about the subject shall stay, too: so many continuations of it of so many tokens,
+        but for those that mention the old or the new object. The prediction is held at each of their tokens. Not part
+        of the published methods (0 there); on atlas it keeps half of the subject's other facts that ROME loses.
     """
-    if model.name == "atlas":
-        return _ATLAS
+
+    positive: ClassVar[tuple[str, ...]] = ("steps", "learning_rate", "clamp")
+
+    steps: int = 20
+    learning_rate: float = 0.5
+    weight_decay: float = 0.5
+    kl_factor: float = 0.0625
+    keep: tuple[str, ...] = ("{} is a",)
+    clamp: float = 4.0
+    stop_loss: float = 5e-2
+    contexts: tuple[tuple[int, int], ...] = ROME_CONTEXTS
+    openings: tuple[str, ...] = ()
+    bare_share: float | None = None
+    keep_samples: int = 0
+    keep_tokens: int = 10
+
+
+@dataclass(frozen=True)
+class RomeHparams(ValueHparams):
+    """Settings of ROME (Meng et al. 2022); those of v* are `ValueHparams`.
+
+    Attributes
+    ----------
+    shrinkage
+        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+    as_published
+        Use the published code's two keys (mean over contexts in ``C⁻¹k``, bare prompt elsewhere) instead
+        of the mean everywhere. The mean is R-ROME (Gupta et al. 2024): it makes ``W_new k* = v*`` true.
+    """
+
+    method: ClassVar[str] = "rome"
+
+    shrinkage: float = 1e-3
+    as_published: bool = False
+
+
+@dataclass(frozen=True)
+class MemitHparams(ValueHparams):
+    """Settings of MEMIT (Meng et al. 2023); those of z are `ValueHparams`.
+
+    Attributes
+    ----------
+    moment_weight
+        λ in ``(λ C + K Kᵀ)⁻¹``: how many keys of ordinary text the new ones have to hold out against.
+    shrinkage
+        As for ROME.
+    """
+
+    method: ClassVar[str] = "memit"
+    positive: ClassVar[tuple[str, ...]] = (*ValueHparams.positive, "moment_weight")
+
+    clamp: float = 0.75
+    contexts: tuple[tuple[int, int], ...] = ()
+    openings: tuple[str, ...] = MEMIT_OPENINGS
+    moment_weight: float = 15_000.0
+    shrinkage: float = 0.0
+
+
+@dataclass(frozen=True)
+class EmmetHparams(ValueHparams):
+    """Settings of EMMET (Gupta et al. 2024), which stores many facts in one layer as exactly as ROME stores one.
+
+    Attributes
+    ----------
+    ridge
+        Ridge on ``Kᵀ C⁻¹ K``, for more than one fact. With one fact there is none, and the method is R-ROME.
+    shrinkage
+        As for ROME.
+    """
+
+    method: ClassVar[str] = "emmet"
+
+    ridge: float = 0.1
+    shrinkage: float = 1e-3
+
+
+@dataclass(frozen=True)
+class AlphaEditHparams(ValueHparams):
+    """Settings of AlphaEdit (Fang et al. 2025): MEMIT confined to what the keys of ordinary text do not use.
+
+    Attributes
+    ----------
+    nullspace
+        Directions in which C has less than this (as a share of its mean diagonal where `relative`) count as unused.
+    relative
+        Whether `nullspace` is a share. The published 0.02 is absolute, and means something else for every model.
+    ridge
+        L2 in ``(P (K Kᵀ + Kₚ Kₚᵀ) + L2 I)⁻¹``.
+    """
+
+    method: ClassVar[str] = "alphaedit"
+    positive: ClassVar[tuple[str, ...]] = (*ValueHparams.positive, "nullspace", "ridge")
+
+    clamp: float = 0.75
+    contexts: tuple[tuple[int, int], ...] = ()
+    openings: tuple[str, ...] = MEMIT_OPENINGS
+    nullspace: float = 2e-2
+    relative: bool = False
+    ridge: float = 10.0
+
+
+@dataclass(frozen=True)
+class FineTuneHparams(Hparams):
+    """Settings of fine-tuning the down projection on the facts themselves (the FT and FT+L of Meng et al. 2022).
+
+    Attributes
+    ----------
+    steps, learning_rate
+        Of Adam, on all facts at once.
+    stop_loss
+        It ends when the mean negative log-likelihood of the targets falls below this.
+    limit
+        No weight moves further than this (the L∞ constraint of FT+L); None for no limit.
+    """
+
+    method: ClassVar[str] = "ft"
+
+    steps: int = 25
+    learning_rate: float = 5e-4
+    stop_loss: float = 1e-2
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class ConstrainedFineTuneHparams(FineTuneHparams):
+    """As `FineTuneHparams`, with a limit."""
+
+    method: ClassVar[str] = "ft_l"
+    positive: ClassVar[tuple[str, ...]] = (*Hparams.positive, "limit")
+
+    limit: float | None = 5e-4
+
+
+@dataclass(frozen=True)
+class LoraHparams(FineTuneHparams):
+    """Settings of fine-tuning a low-rank addition to the down projections (Hu et al. 2022), through peft.
+
+    Attributes
+    ----------
+    rank, alpha
+        Rank of the addition, and its scale times the rank.
+    """
+
+    method: ClassVar[str] = "lora"
+    positive: ClassVar[tuple[str, ...]] = (*Hparams.positive, "rank", "alpha")
+
+    steps: int = 70
+    learning_rate: float = 5e-3
+    rank: int = 8
+    alpha: int = 32
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Where a method edits a model, and with which settings."""
+
+    layers: tuple[int, ...]
+    hparams: Hparams
+    source: str = field(default="")
+
+
+# Keyed by architecture, depth and width, which a local copy under any name keeps.
+_GPT2_MEDIUM, _GPT2_LARGE, _GPT2_XL = ("gpt2", 24, 1024), ("gpt2", 36, 1280), ("gpt2", 48, 1600)
+_GPTJ, _NEOX = ("gptj", 28, 4096), ("gpt_neox", 44, 6144)
+_LLAMA3, _QWEN25 = ("llama", 32, 4096), ("qwen2", 28, 3584)
+_Key = tuple[str, int, int]
+
+_MENG22, _MENG23 = "Meng et al. 2022, published code", "Meng et al. 2023, published code"
+_FANG25, _WANG24 = "Fang et al. 2025, published code", "Wang et al. 2024 (EasyEdit), published settings"
+_PUBLISHED: dict[str, dict[_Key, Defaults]] = {
+    "rome": {
+        _GPT2_MEDIUM: Defaults((8,), RomeHparams(clamp=3.0), _MENG22),
+        _GPT2_LARGE: Defaults((12,), RomeHparams(), _MENG22),
+        _GPT2_XL: Defaults((17,), RomeHparams(), _MENG22),
+        _GPTJ: Defaults((5,), RomeHparams(), _MENG22),
+        _NEOX: Defaults((15,), RomeHparams(), _MENG23),
+        _LLAMA3: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), _FANG25),
+        _QWEN25: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), _WANG24),
+    },
+    "memit": {
+        _GPT2_XL: Defaults((13, 14, 15, 16, 17), MemitHparams(moment_weight=20_000), _MENG23),
+        _GPTJ: Defaults((3, 4, 5, 6, 7, 8), MemitHparams(steps=25), _MENG23),
+        _LLAMA3: Defaults((4, 5, 6, 7, 8), MemitHparams(steps=25, learning_rate=0.1), _FANG25),
+    },
+    "alphaedit": {
+        _GPT2_XL: Defaults((13, 14, 15, 16, 17), AlphaEditHparams(), _FANG25),
+        _GPTJ: Defaults((3, 4, 5, 6, 7, 8), AlphaEditHparams(steps=25), _FANG25),
+        _LLAMA3: Defaults((4, 5, 6, 7, 8), AlphaEditHparams(steps=25, learning_rate=0.1), _FANG25),
+    },
+    "ft_l": {_GPT2_XL: Defaults((0,), ConstrainedFineTuneHparams(), _MENG22)},
+    "ft": {_GPTJ: Defaults((21,), FineTuneHparams(), _MENG23), _LLAMA3: Defaults((21,), FineTuneHparams(), _FANG25)},
+}
+
+_RULE = "a rule: the layers where published settings of other models lie"
+_TUNED = "tuned with benchmarks/edit_quality.py"
+_ATLAS: dict[str, Defaults] = {
+    "rome": Defaults(
+        (3,),
+        RomeHparams(steps=40, learning_rate=0.3, clamp=6.0, kl_factor=1.0, bare_share=0.2, keep_samples=16),
+        _TUNED,
+    ),
+}
+_SETTINGS: dict[str, type[Hparams]] = {
+    kind.method: kind
+    for kind in (
+        RomeHparams,
+        MemitHparams,
+        EmmetHparams,
+        AlphaEditHparams,
+        FineTuneHparams,
+        ConstrainedFineTuneHparams,
+        LoraHparams,
+    )
+}
+METHODS = tuple(_SETTINGS)
+"""What `factlens.edit` takes as a method."""
+
+
+def defaults(model: Model, method: str) -> Defaults:
+    """Return the default layers and settings of a method for a model, and where they are from.
+
+    A model without published settings gets those that the published ones share. Its layer is the one a third of the
+    way up, where ROME's layers of the GPT-2 family lie (0.33 to 0.35; 0.18 to 0.34 in other families); the methods
+    that spread an edit over layers take up to five that end there.
+
+    Raises
+    ------
+    FactError
+        If there is no such method.
+    """
+    if method not in _SETTINGS:
+        raise FactError(f"There is no editing method {method!r}; there is {', '.join(METHODS)}.")
+    if model.name == "atlas" and method in _ATLAS:
+        return _ATLAS[method]
     key = (str(model.model.config.model_type), model.n_layers, model.width)
-    return _PUBLISHED.get(key, (model.n_layers // 3, RomeHparams()))
+    if (known := _PUBLISHED.get(method, {}).get(key)) is not None:
+        return known
+    last = model.n_layers // 3
+    spread = min(5, 1 + model.n_layers // 8) if method in ("memit", "alphaedit") else 1
+    hparams = _SETTINGS[method]()
+    if isinstance(hparams, AlphaEditHparams):
+        hparams = replace(hparams, relative=True)
+    return Defaults(tuple(range(max(0, last - spread + 1), last + 1)), hparams, _RULE)

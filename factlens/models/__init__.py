@@ -3,6 +3,6 @@
 from factlens.models.families import FAMILIES, Family
 from factlens.models.loading import load, wrap
 from factlens.models.model import Answer, Model
-from factlens.models.weights import LowRank
+from factlens.models.weights import Dense, LowRank
 
-__all__ = ["FAMILIES", "Answer", "Family", "LowRank", "Model", "load", "wrap"]
+__all__ = ["FAMILIES", "Answer", "Dense", "Family", "LowRank", "Model", "load", "wrap"]

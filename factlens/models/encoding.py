@@ -28,11 +28,14 @@ class Encoding:
         The text of each token, for display: white space belongs to the token that follows it.
     subject_range
         First subject token, and the one after the last: ``[start, stop)``.
+    ends_inside
+        Whether the subject's last token goes on behind the subject.
     """
 
     ids: tuple[int, ...]
     pieces: tuple[str, ...]
     subject_range: tuple[int, int]
+    ends_inside: bool = False
 
     @property
     def last_subject(self) -> int:
@@ -62,7 +65,8 @@ def encode(tokenizer: Any, fact: Fact) -> Encoding:
     inside = [i for i, (u, v) in enumerate(offsets) if u < v and v > start and u < stop]
     if not inside:
         raise FactError(f"The tokenizer has no token for the subject {fact.subject!r} in {text!r}.")
-    return Encoding(tuple(ids), _pieces(tokenizer, text, ids, offsets), (inside[0], inside[-1] + 1))
+    pieces = _pieces(tokenizer, text, ids, offsets)
+    return Encoding(tuple(ids), pieces, (inside[0], inside[-1] + 1), ends_inside=offsets[inside[-1]][1] > stop)
 
 
 def encode_option(tokenizer: Any, prompt: str, option: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -80,15 +84,17 @@ def encode_option(tokenizer: Any, prompt: str, option: str) -> tuple[tuple[int, 
     Raises
     ------
     FactError
-        If the option is empty, or the tokenizer merges it with the end of the prompt.
+        If the option is empty, the tokenizer has no token for it, or merges it with the end of the prompt.
     """
     if not option.strip():
         raise FactError("The object is empty.")
-    option = option if option[0].isspace() else " " + option
+    given, option = option, option if option[0].isspace() else " " + option
     ids, offsets = _tokenise(tokenizer, prompt + option)
     seam = len(prompt)
     first = next((i for i, (u, v) in enumerate(offsets) if u < v and v > seam), len(ids))
-    if first == len(ids) or offsets[first][0] < seam:
+    if not any((prompt + option)[u:v].strip() for u, v in offsets[first:]):
+        raise FactError(f"The tokenizer has no token for the object {given!r}. Write it in other characters.")
+    if offsets[first][0] < seam:
         raise FactError(
             f"The tokenizer merges the end of the prompt {prompt!r} with {option!r}; end the prompt earlier."
         )

@@ -120,8 +120,22 @@ def stopping_before(module: nn.Module) -> Iterator[None]:
         handle.remove()
 
 
+@contextmanager
+def stopping_after(module: nn.Module) -> Iterator[None]:
+    """End the forward passes in this block once `module` has run, hooks registered before this one included."""
+
+    def hook(_module: nn.Module, _args: Any, _output: Any) -> None:
+        raise _Stop
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def run_until_stopped(run: Callable[[], Any]) -> None:
-    """Call `run`, a forward pass inside `stopping_before`, and swallow its early end."""
+    """Call `run`, a forward pass inside `stopping_before` or `stopping_after`, and swallow its early end."""
     try:
         run()
     except _Stop:

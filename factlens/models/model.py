@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +29,8 @@ from factlens.facts import Fact
 from factlens.models.encoding import Encoding, encode, encode_option
 from factlens.models.families import Family
 from factlens.models.hooks import evaluating
-from factlens.models.weights import EditStack, LowRank, WeightEdit
+from factlens.models.saving import save_pretrained
+from factlens.models.weights import Dense, EditStack, LowRank, WeightEdit
 
 
 class Answer(NamedTuple):
@@ -66,10 +68,26 @@ class Projection:
         """Length of a key."""
         return int(self.weight.shape[0 if self.transposed else 1])
 
-    def rank_one(self, value: Tensor, key: Tensor) -> LowRank:
-        """Return the term that adds ``value keyᵀ`` to the projection, in the weight's own layout."""
-        column, row = (key, value) if self.transposed else (value, key)
-        return LowRank(self.parameter, column.detach().cpu()[:, None], row.detach().cpu()[None, :])
+    def low_rank(self, values: Tensor, keys: Tensor) -> LowRank:
+        """Return the term that adds ``values @ keys`` to the projection, in the weight's own layout.
+
+        Both factors are scaled to one size, so that neither over- nor underflows when it is kept in float32.
+
+        Parameters
+        ----------
+        values, keys
+            ``(values, rank)`` and ``(rank, keys)``.
+        """
+        size, other = values.norm(dim=0), keys.norm(dim=1)
+        scale = (size / other.clamp_min(1e-300)).clamp_min(1e-300).sqrt()
+        values, keys = (values / scale).float(), (keys * scale[:, None]).float()
+        left, right = (keys.T, values.T) if self.transposed else (values, keys)
+        left, right = (factor.detach().cpu().contiguous() for factor in (left, right))
+        return LowRank(self.parameter, left, right, transposed=self.transposed)
+
+    def dense(self, change: Tensor) -> Dense:
+        """Return the term that adds a whole matrix, ``(values, keys)``, to the projection."""
+        return Dense(self.parameter, (change.T if self.transposed else change).detach().cpu().contiguous())
 
 
 class Model:
@@ -185,6 +203,18 @@ class Model:
         name = f"{self.family.blocks}.{layer}.{self.family.down}.weight"
         return Projection(module, name, weight, isinstance(module, Conv1D))
 
+    def check_editable(self, layer: int) -> None:
+        """Raise an error if the down projection of a layer cannot be changed, before anything is computed.
+
+        Raises
+        ------
+        QuantizedModel
+            If its numbers are quantised, not in memory, or in memory that may only be read.
+        LayerError, UnknownArchitecture
+            As `down_projection`.
+        """
+        self._stack.check_writable(self.down_projection(layer).parameter)
+
     def check_layer(self, layer: object) -> int:
         """Return `layer` if the model has it.
 
@@ -265,23 +295,33 @@ class Model:
         """The edits that the weights carry, oldest first: equal edits, equal weights."""
         return self._stack.edits
 
+    @property
+    def undone(self) -> tuple[WeightEdit, ...]:
+        """The edits that `redo` would put back, the next one first."""
+        return self._stack.undone
+
     def apply(self, edit: WeightEdit) -> None:
         """Put an edit on top of the stack: the weights carry it from now on.
+
+        What was undone before cannot be redone after it, as in any editor.
 
         Raises
         ------
         WrongModel
-            If the edit was made for another model.
+            If the edit was made for another model; the message names both.
+        QuantizedModel
+            If a weight that it changes is quantised, not in memory, or may only be read.
+        NumericalError
+            If the sum does not fit into the weights' number format, or is not a number.
+        WeightsChanged
+            If somebody else changed a weight that an edit in force has changed.
+        ValueError
+            If the edit is applied already.
+
+        After any error, weights and stack are as they were.
         """
-        made_for = getattr(edit, "fingerprint", None)
-        if made_for is not None and made_for != self.fingerprint:
-            raise WrongModel(
-                f"This edit was made for {getattr(edit, 'model', 'another model')!r} (fingerprint {made_for}), "
-                f"not for {self.name!r} (fingerprint {self.fingerprint})."
-            )
-        if any(edit is other for other in self.edits):
-            raise ValueError("This edit is already applied. Undo it first, or make another one.")
         with self.exclusive():
+            self._check_applicable(edit)
             self._stack.push(edit)
 
     def undo(self, edit: WeightEdit | None = None) -> WeightEdit:
@@ -289,10 +329,17 @@ class Model:
 
         Without any edit left, every weight has its original bits again.
 
+        Returns
+        -------
+        WeightEdit
+            The edit that was taken back; `redo` puts it where it stood.
+
         Raises
         ------
         ValueError
             If there is nothing to undo, or `edit` is not applied.
+        NumericalError, WeightsChanged
+            As `apply`: also what is left is a sum that has to be written. Nothing has changed then.
         """
         with self.exclusive():
             if not self.edits:
@@ -302,15 +349,66 @@ class Model:
                 raise ValueError("This edit is not applied to the model.")
             return self._stack.remove(places[-1])
 
+    def drop(self, edit: WeightEdit) -> WeightEdit:
+        """Take one edit out of the stack, wherever it stands: ``undo(edit)`` by the name that says so."""
+        return self.undo(edit)
+
+    def redo(self) -> WeightEdit:
+        """Put back the edit that was undone last, at the place in the stack where it stood.
+
+        Returns
+        -------
+        WeightEdit
+            The edit.
+
+        Raises
+        ------
+        ValueError
+            If nothing was undone since the last `apply` or `reorder`.
+        QuantizedModel, NumericalError, WeightsChanged
+            As `apply`; nothing has changed then.
+        """
+        with self.exclusive():
+            if not self.undone:
+                raise ValueError("There is nothing to redo: no edit was undone since the last one was applied.")
+            return self._stack.restore()
+
+    def reorder(self, edits: Sequence[WeightEdit]) -> None:
+        """Put the edits in force into another order.
+
+        The sum is the same but for rounding; which edit is the newest is not. What was undone cannot be redone after.
+
+        Parameters
+        ----------
+        edits
+            Those of `edits`, every one once, the one to be oldest first.
+
+        Raises
+        ------
+        ValueError
+            If these are not the edits in force.
+        NumericalError, WeightsChanged
+            As `apply`; nothing has changed then.
+        """
+        with self.exclusive():
+            self._stack.reorder(edits)
+
     @contextmanager
     def edited(self, edit: WeightEdit) -> Iterator[Model]:
-        """Apply an edit for the block only; nobody else uses the model meanwhile."""
+        """Apply an edit for the block only; nobody else uses the model meanwhile.
+
+        Whatever is applied, undone or redone in the block lasts as long as the block, as with `unedited` and
+        `without`: stack and weights are then as before.
+
+        Raises
+        ------
+        WrongModel, QuantizedModel, NumericalError, WeightsChanged, ValueError
+            As `apply`.
+        """
         with self.exclusive():
-            self.apply(edit)
-            try:
+            self._check_applicable(edit)
+            with self._stack.temporarily([*self.edits, edit]):
                 yield self
-            finally:
-                self.undo(edit)
 
     @contextmanager
     def unedited(self) -> Iterator[Model]:
@@ -323,6 +421,27 @@ class Model:
         """Take one edit out for the block, if it is applied; the others stay."""
         with self.exclusive(), self._stack.temporarily([other for other in self.edits if other is not edit]):
             yield self
+
+    def _check_applicable(self, edit: WeightEdit) -> None:
+        made_for, name = getattr(edit, "fingerprint", None), getattr(edit, "model", "another model")
+        if made_for is not None and made_for != self.fingerprint:
+            alike = " The names are alike: mind the revision, and the number format." if name == self.name else ""
+            raise WrongModel(
+                f"This edit was made for {name!r} (fingerprint {made_for}), "
+                f"not for {self.name!r} (fingerprint {self.fingerprint}).{alike}"
+            )
+        if any(edit is other for other in self.edits):
+            raise ValueError("This edit is already applied. Undo it first, or make another one.")
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the model as it is now, edits and all, as an ordinary Hugging Face model with its tokenizer.
+
+        ``transformers.AutoModelForCausalLM.from_pretrained(folder)`` loads it, and so does `factlens.load`. There
+        the edits are part of the weights and can no longer be undone; ``factlens.json`` beside them says which they
+        are. See `factlens.models.saving.save_pretrained`, also for the errors.
+        """
+        with self.exclusive():
+            return save_pretrained(self, folder)
 
     @contextmanager
     def exclusive(self, *stops: threading.Event | None) -> Iterator[Model]:

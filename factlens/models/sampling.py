@@ -9,8 +9,10 @@ from factlens.models.model import Model
 
 
 @torch.no_grad()
-def sample_ids(model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5) -> list[list[int]]:
-    """Continue the beginning-of-sequence token `count` times by top-k sampling.
+def sample_ids(
+    model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = ""
+) -> list[list[int]]:
+    """Continue a text, or the beginning-of-sequence token, `count` times by top-k sampling.
 
     Parameters
     ----------
@@ -22,6 +24,8 @@ def sample_ids(model: Model, count: int, new_tokens: int, seed: int, top_k: int 
         Seed of a generator of its own: the global random state is neither used nor changed.
     top_k
         Draw among this many most probable tokens, in proportion to their probability.
+    after
+        The text to continue. Default: none.
 
     Returns
     -------
@@ -31,7 +35,8 @@ def sample_ids(model: Model, count: int, new_tokens: int, seed: int, top_k: int 
     generator = torch.Generator().manual_seed(seed)
     start = model.tokenizer.bos_token_id
     start = model.tokenizer.eos_token_id if start is None else start
-    token = torch.full((count, 1), int(start or 0), device=model.device)
+    ids = list(model.tokenizer(after)["input_ids"]) if after else [int(start or 0)]
+    token = torch.tensor([ids] * count, device=model.device)
     cache = DynamicCache(config=model.model.config)
     rows = []
     with model.exclusive():
@@ -45,7 +50,7 @@ def sample_ids(model: Model, count: int, new_tokens: int, seed: int, top_k: int 
     return result
 
 
-def sample_texts(model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5) -> list[str]:
+def sample_texts(model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = "") -> list[str]:
     """Return `sample_ids` as text, special tokens left out."""
-    rows = sample_ids(model, count, new_tokens, seed, top_k)
+    rows = sample_ids(model, count, new_tokens, seed, top_k, after)
     return [str(model.tokenizer.decode(row, skip_special_tokens=True)) for row in rows]

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor
 
-from factlens.errors import FactlensError, FileFormatError, Interrupted
+from factlens.errors import FactlensError, Interrupted, NumericalError
 from factlens.models import Model
-from factlens.models.hooks import all_of, on_input, run_until_stopped, stopping_before
-from factlens.models.sampling import sample_texts
+from factlens.models.hooks import all_of, fused_activations, on_input, run_until_stopped, stopping_before
+from factlens.models.interrupts import interruption_point, interrupts_held
+from factlens.moments.checkpoint import Checkpoint, Position
+from factlens.moments.corpora import Source, open_corpus
+from factlens.moments.rows import TokenRows, row_length
 from factlens.moments.second import SecondMoment
+from factlens.moments.sums import GROUP, Sums
 
 SEQUENCE = 64
-BATCH = 32
+# Groups in one forward pass: on the CPU as many as its caches like, elsewhere enough to keep a device busy.
+_ON_CPU, _ELSEWHERE = 4, 16
 
 
 @torch.no_grad()
 def collect(
     model: Model,
     layers: Iterable[int],
-    texts: Iterable[str],
+    texts: Source,
     *,
     tokens: int,
-    corpus: str,
+    corpus: str | None = None,
+    sequence: int | None = None,
+    checkpoint: str | Path | None = None,
+    every: float = 30.0,
     progress: Callable[[float], None] | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
     """Collect the second moments of the keys at some layers, on the unedited weights.
 
-    Texts are joined by the end-of-sequence token and cut into rows of at most `SEQUENCE` tokens. The sums are
-    kept in float64 where the device has it.
+    Texts are joined by the end-of-sequence token and cut into rows, which the model reads apart from each other.
+    Products are formed in float32 and added up in float64.
 
     Parameters
     ----------
@@ -45,15 +50,22 @@ def collect(
     layers
         The layers whose down projection's input is wanted.
     texts
-        Ordinary text; only as much of it is read as is needed.
+        Ordinary text: strings, or what `factlens.moments.open_corpus` takes. Only as much of it is read as is needed.
     tokens
-        How many tokens to use (rounded up to whole batches, or less if the text ends before).
+        How many tokens to use, rounded up to whole rows, or less if the text ends before.
     corpus
-        What the text is, in words that identify it; kept with the result.
+        What the text is, in words that identify it; kept with the result. Default: what `open_corpus` says.
+    sequence
+        How many tokens the model reads together, at most: a longer context costs memory. Default: 64.
+    checkpoint
+        Write here how far the pass has come, and begin from what is written there if it is of the same pass. So
+        the same call goes on after a kill, and gives the same result. The file is deleted at the end.
+    every
+        Seconds between two writes of the checkpoint.
     progress
-        Called with the share done, after every batch.
+        Called with the share done, at the start and after every batch.
     stop
-        Set it from another thread to end the pass.
+        Set it from another thread to end the pass; as with Ctrl-C, the checkpoint is written before it ends.
 
     Returns
     -------
@@ -63,115 +75,94 @@ def collect(
     Raises
     ------
     FactlensError
-        If the text has not a single row of tokens.
+        If the text has not a single row of tokens, or cannot be read.
+    LayerError
+        If the model has no such layer.
+    NumericalError
+        If the model gives NaN or infinity.
     Interrupted
         If `stop` was set.
     """
     layers = sorted({model.check_layer(layer) for layer in layers})
-    wide = torch.float32 if model.device.type == "mps" else torch.float64
-    sums = {layer: torch.zeros(0) for layer in layers}
-    seen = 0
-    with model.unedited():
-        for ids in _batches(model, texts):
-            keys: dict[int, Tensor] = {}
-            hooks = [on_input(model.down_projection(layer).module, _keep(keys, layer)) for layer in layers]
-            # Registered last, so that it runs after the deepest layer's own hook.
-            hooks.append(stopping_before(model.down_projection(layers[-1]).module))
-            with all_of(hooks):
-                run_until_stopped(lambda ids=ids: model.model(input_ids=ids, use_cache=False))  # type: ignore[misc]
-            for layer, rows in keys.items():
-                flat = rows.flatten(0, -2).to(wide)
-                gram = flat.T @ flat
-                sums[layer] = gram if len(sums[layer]) == 0 else sums[layer].add_(gram)
-            seen += ids.numel()
-            if progress is not None:
-                progress(min(1.0, seen / tokens))
+    if not layers:
+        raise FactlensError("layers is empty: name the layers whose second moments are wanted.")
+    if tokens < 1:
+        raise FactlensError(f"tokens is how many tokens to use: a positive number, not {tokens!r}.")
+    source = open_corpus(texts, name=corpus)
+    length = row_length(model, sequence, SEQUENCE)
+    dtype = str(model.dtype).removeprefix("torch.")
+    in_group = max(1, GROUP // length)
+    batch = in_group * (_ON_CPU if model.device.type == "cpu" else _ELSEWHERE)
+    wanted = -(-tokens // length)
+    kept = None
+    if checkpoint is not None:
+        key: dict[str, object] = {"fingerprint": model.fingerprint, "layers": layers, "corpus": source.identity}
+        key |= {"tokens": tokens, "dtype": dtype, "sequence": length, "batch": batch}
+        kept = Checkpoint(Path(checkpoint), key, every)
+    at = kept.load(layers, in_group * length) if kept is not None else None
+    at = at or Position(0, 0, [], {layer: Sums(in_group * length) for layer in layers})
+    rows = TokenRows(model, source.read(at.read), length, read=at.read, left=at.left)
+    report = progress or (lambda _share: None)
+    report(min(1.0, at.seen / tokens))
+    with interrupts_held() as interrupted, model.exclusive(interrupted, stop), model.unedited():
+        while at.seen < tokens and (ids := rows.take(min(batch, wanted - at.seen // length))) is not None:
+            for layer, keys in _keys(model, layers, ids.to(model.device)).items():
+                at.sums[layer].add(keys.flatten(0, -2))
+                if not at.sums[layer].finite:
+                    raise NumericalError(
+                        f"The keys of layer {layer} of {model.name} are NaN or infinite. float16 often overflows: load "
+                        "the model with dtype='bfloat16' or 'float32'."
+                    )
+            at.seen += ids.numel()
+            report(min(1.0, at.seen / tokens))
+            stopped = interrupted.is_set() or (stop is not None and stop.is_set())
+            if kept is not None and at.seen < tokens and (stopped or kept.due):
+                at.read, at.left = rows.read, rows.left
+                kept.save(at)
             if stop is not None and stop.is_set():
                 raise Interrupted("Collecting second moments was stopped.")
-            if seen >= tokens:
-                break
-    if seen == 0:
-        raise FactlensError(f"The corpus {corpus!r} is too short: it has fewer than {_sequence(model)} tokens.")
-    return {layer: SecondMoment(total.cpu(), seen, layer, model.fingerprint, corpus) for layer, total in sums.items()}
+            interruption_point()
+    if at.seen == 0:
+        raise FactlensError(f"The corpus {source.identity!r} is too short: it has fewer than {length} tokens.")
+    if at.seen < tokens:
+        report(1.0)
+    if kept is not None:
+        kept.remove()
+    return {
+        layer: SecondMoment(
+            total=sums.matrix(),
+            count=at.seen,
+            layer=layer,
+            fingerprint=model.fingerprint,
+            corpus=source.identity,
+            dtype=dtype,
+            sequence=length,
+            asked=tokens,
+            group=sums.group,
+            groups=sums.groups,
+            spread=sums.spread,
+        )
+        for layer, sums in at.sums.items()
+    }
 
 
-def default_moment(
-    model: Model,
-    layer: int,
-    *,
-    tokens: int = 50_000,
-    seed: int = 0,
-    progress: Callable[[float], None] | None = None,
-    stop: Event | None = None,
-) -> SecondMoment:
-    """Return the second moment at a layer from the model's own text, collected once and then read from disk.
-
-    atlas brings the text it was trained on. For any other model, text is sampled from the model itself,
-    which needs no download and says what the model's keys look like when it writes; statistics over a
-    real corpus (`collect`) are better, and can be passed to `factlens.edit` as ``moment=``.
-
-    Parameters
-    ----------
-    model, layer
-        Whose keys.
-    tokens
-        At least this many tokens, and at least eight per dimension of the keys.
-    seed
-        Seed of the text.
-    progress, stop
-        As for `collect`.
-    """
-    tokens = max(tokens, 8 * model.down_projection(layer).key_width)
-    source = f"the {model.name} corpus" if model.corpus else "text sampled from the model itself"
-    corpus = f"{source}, seed {seed}"
-    path = _cache_file(model, layer, corpus, tokens)
-    if path.exists():
-        try:
-            moment = SecondMoment.load(path)
-            if (moment.fingerprint, moment.layer, moment.corpus) == (model.fingerprint, layer, corpus):
-                return moment
-        except FileFormatError:
-            pass  # written by another version: collected anew below
-    texts = model.corpus(seed) if model.corpus else _own_words(model, seed)
-    moment = collect(model, [layer], texts, tokens=tokens, corpus=corpus, progress=progress, stop=stop)[layer]
-    moment.save(path)
-    return moment
-
-
-def cache_folder() -> Path:
-    """Where statistics are kept: ``$FACTLENS_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("FACTLENS_CACHE") or user_cache_path("factlens", appauthor=False))
-
-
-def _cache_file(model: Model, layer: int, corpus: str, tokens: int) -> Path:
-    key = hashlib.sha256(f"{corpus}|{tokens}|{model.dtype}".encode()).hexdigest()[:12]
-    return cache_folder() / "moments" / f"{model.fingerprint}-layer{layer}-{key}.safetensors"
-
-
-def _own_words(model: Model, seed: int) -> Iterator[str]:
-    while True:
-        with model.unedited():
-            texts = sample_texts(model, count=BATCH, new_tokens=_sequence(model) - 1, seed=seed, top_k=50)
-        yield from texts
-        seed += 1
-
-
-def _batches(model: Model, texts: Iterable[str]) -> Iterator[Tensor]:
-    """Cut texts, joined by the end-of-sequence token, into batches of equal rows."""
-    length = _sequence(model)
-    separator: Sequence[int] = [] if model.tokenizer.eos_token_id is None else [int(model.tokenizer.eos_token_id)]
-    ids: list[int] = []
-    for text in texts:
-        ids += [*model.tokenizer(text)["input_ids"], *separator]
-        while len(ids) >= BATCH * length:
-            yield torch.tensor(ids[: BATCH * length], device=model.device).view(BATCH, length)
-            ids = ids[BATCH * length :]
-    if rows := len(ids) // length:
-        yield torch.tensor(ids[: rows * length], device=model.device).view(rows, length)
-
-
-def _sequence(model: Model) -> int:
-    return min(SEQUENCE, model.max_tokens or SEQUENCE)
+def _keys(model: Model, layers: list[int], ids: Tensor) -> dict[int, Tensor]:
+    """Return what enters the layers' down projections, by one pass that ends there, or by two halves if it must."""
+    keys: dict[int, Tensor] = {}
+    hooks = [on_input(model.down_projection(layer).module, _keep(keys, layer)) for layer in layers]
+    # Registered last, so that it runs after the deepest layer's own hook.
+    hooks.append(stopping_before(model.down_projection(layers[-1]).module))
+    hooks.append(fused_activations(model.model))
+    try:
+        with all_of(hooks):
+            run_until_stopped(lambda: model.model(input_ids=ids, use_cache=False))
+        return keys
+    except torch.OutOfMemoryError:
+        if len(ids) == 1:
+            raise
+    keys.clear()
+    first, second = (_keys(model, layers, half) for half in ids.tensor_split(2))
+    return {layer: torch.cat([first[layer].flatten(0, -2), second[layer].flatten(0, -2)]) for layer in layers}
 
 
 def _keep(into: dict[int, Tensor], layer: int) -> Callable[[Tensor], None]:

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from factlens.errors import FileFormatError, NumericalError
 from factlens.files import read_record, write_record
+from factlens.models import Model
+from factlens.moments.scatter import effective_size
 
-_FORMAT, _SCHEMA = "factlens.moment", 1
+_FORMAT, _SCHEMA = "factlens.moment", 2
+IDENTITY = "the identity matrix, by request"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class SecondMoment:
     """What the keys at one layer look like on ordinary text.
 
@@ -24,13 +27,22 @@ class SecondMoment:
     total
         ``Σ k kᵀ`` over the tokens seen, ``(keys, keys)``, float32 or float64, on the CPU.
     count
-        Number of tokens.
+        Number of tokens; 0 only for the identity matrix, see `identity_matrix`.
     layer
         The layer whose down projection the keys enter.
     fingerprint
         Of the (unedited) model.
     corpus
         Which text, in words that identify it.
+    dtype
+        Number format in which the model computed the keys; None where it is not known.
+    sequence
+        How many tokens the model read together; None where it is not known.
+    asked
+        How many tokens were asked for: `count` is that many, rounded up to whole rows, or all that the text had.
+    group, groups, spread
+        How much the keys scatter: tokens in a group, number of groups, and the sums over tokens and groups from
+        which `effective` follows, ``(3, keys)``; see `factlens.moments.sums`. None where it was not measured.
     """
 
     total: Tensor
@@ -38,32 +50,129 @@ class SecondMoment:
     layer: int
     fingerprint: str
     corpus: str
+    dtype: str | None = None
+    sequence: int | None = None
+    asked: int | None = None
+    group: int = 0
+    groups: int = 0
+    spread: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        width = len(self.total)
+        if self.total.shape != (width, width):
+            raise ValueError(f"its matrix has shape {tuple(self.total.shape)}")
+        if self.count < 0 or (self.count == 0) != (self.corpus == IDENTITY):
+            raise ValueError(f"it is of {self.count} tokens of {self.corpus}")
+        if self.is_identity and not torch.equal(self.total, torch.eye(width, dtype=self.total.dtype)):
+            raise ValueError("it claims to be the identity matrix, and is not")
+        if self.spread is not None and self.spread.shape != (3, width):
+            raise ValueError(f"its scatter has shape {tuple(self.spread.shape)}")
+
+    @classmethod
+    def identity_matrix(cls, model: Model, layer: int) -> SecondMoment:
+        """Return ``C = I`` for a layer: every direction of the keys counts as equally common.
+
+        It needs no text and protects nothing in particular, so edits made with it change other facts more. It is
+        never used unasked, and an edit made with it says so.
+
+        Raises
+        ------
+        LayerError
+            If the model has no such layer.
+        """
+        width = model.down_projection(model.check_layer(layer)).key_width
+        dtype = str(model.dtype).removeprefix("torch.")
+        return cls(torch.eye(width), 0, layer, model.fingerprint, IDENTITY, dtype)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether this is the identity matrix and no statistic."""
+        return self.count == 0
 
     @property
     def matrix(self) -> Tensor:
         """``C``, the mean of ``k kᵀ``."""
-        return self.total / self.count
+        return self.total if self.is_identity else self.total / self.count
+
+    @cached_property
+    def effective(self) -> float | None:
+        """How many independent tokens would say as much as these; None if that was not measured.
+
+        Tokens of one text resemble each other, so they say less than as many drawn apart: see
+        `factlens.moments.scatter.effective_size`.
+        """
+        if self.spread is None or self.is_identity:
+            return None
+        return effective_size(self.spread, self.total.diagonal().double(), self.count, self.group, self.groups)
 
     @property
     def expected_error(self) -> float:
-        """Roughly the relative error of ``C`` at this number of tokens: ``√(keys / count)``."""
-        return float((len(self.total) / self.count) ** 0.5)
+        """Roughly the relative error of ``C`` in a direction, on average over directions: ``√(keys / effective)``.
+
+        Measured in ``C``'s own metric, ``‖C^-½ Ĉ C^-½ − I‖ / ‖I‖`` (Frobenius), which is what solving with it feels;
+        exact for independent normal keys. Where `effective` was not measured, `count` takes its place, and the error
+        is larger than said. Nought for the identity matrix, which estimates nothing.
+        """
+        if self.is_identity:
+            return 0.0
+        return float((len(self.total) / (self.effective or self.count)) ** 0.5)
 
     @property
     def identity(self) -> str:
         """One line that says which statistic this is; edits carry it."""
-        return f"layer {self.layer}, {self.count} tokens of {self.corpus}, model {self.fingerprint}"
+        what = self.corpus if self.is_identity else f"{self.count} tokens of {self.corpus}"
+        known = [f"rows of {self.sequence} tokens"] if self.sequence else []
+        known += [self.dtype] if self.dtype else []
+        return ", ".join([f"layer {self.layer}", what, *known, f"model {self.fingerprint}"])
+
+    @property
+    def described(self) -> str:
+        """`identity` with how far to trust it, and what shrinkage means."""
+        if self.is_identity:
+            return f"{self.identity}, no statistic of any text"
+        if self.effective is None:
+            trust = f"effective sample size not measured, expected error at least {self.expected_error:.0%}"
+        else:
+            trust = f"effective sample size about {self.effective:,.0f}, expected error {self.expected_error:.0%}"
+        return f"{self.identity}, {trust}, shrinkage in shares of the mean of C's diagonal"
+
+    def __repr__(self) -> str:
+        return f"<factlens.SecondMoment {len(self.total)} × {len(self.total)}, {self.described}>"
 
     def __add__(self, other: SecondMoment) -> SecondMoment:
-        """Merge two statistics of the same keys, collected apart."""
-        if (self.layer, self.fingerprint, self.corpus) != (other.layer, other.fingerprint, other.corpus):
+        """Merge two statistics of the same keys, collected apart, over different texts or parts of one.
+
+        Raises
+        ------
+        ValueError
+            If they are of different models or layers, or were not computed alike, or are one and the same.
+        """
+        if not isinstance(other, SecondMoment):
+            return NotImplemented
+        alike = ("layer", "fingerprint", "dtype", "sequence", "is_identity")
+        if self.is_identity or any(getattr(self, name) != getattr(other, name) for name in alike):
             raise ValueError(f"These are statistics of different keys: {self.identity}, and {other.identity}.")
+        if self.identity == other.identity and torch.equal(self.total, other.total):
+            raise ValueError(f"This is the same statistic twice, which says no more than once: {self.identity}.")
+        measured = self.spread is not None and other.spread is not None and self.group == other.group
         return SecondMoment(
-            self.total + other.total, self.count + other.count, self.layer, self.fingerprint, self.corpus
+            total=self.total + other.total,
+            count=self.count + other.count,
+            layer=self.layer,
+            fingerprint=self.fingerprint,
+            corpus=self.corpus if self.corpus == other.corpus else f"{self.corpus} + {other.corpus}",
+            dtype=self.dtype,
+            sequence=self.sequence,
+            asked=None if self.asked is None or other.asked is None else self.asked + other.asked,
+            group=self.group if measured else 0,
+            groups=self.groups + other.groups if measured else 0,
+            spread=self.spread + other.spread if measured else None,  # type: ignore[operator]
         )
 
-    def solve(self, key: Tensor, shrinkage: float) -> Tensor:
-        """Return ``(C + shrinkage · mean(diag C) · I)⁻¹ key`` by Cholesky, in float64.
+    def solve(self, keys: Tensor, shrinkage: float) -> Tensor:
+        """Return ``(C + shrinkage · mean(diag C) · I)⁻¹ keys`` by Cholesky, in float64.
+
+        `keys` is one key or, ``(keys, facts)``, several side by side.
 
         The shrinkage keeps directions that the corpus never showed from being treated as free: they count as
         having that share of the average variance.
@@ -73,8 +182,35 @@ class SecondMoment:
         NumericalError
             If ``C`` is not positive definite.
         """
-        column = key.detach().to("cpu", torch.float64)[:, None]
-        return torch.cholesky_solve(column, self._factor(shrinkage))[:, 0]
+        columns = keys.detach().to("cpu", torch.float64)
+        if self.is_identity:
+            # The diagonal's mean is 1; a factor of n³/3 operations would say the same.
+            return columns / (1 + shrinkage)
+        solved = torch.cholesky_solve(columns.reshape(len(columns), -1), self._factor(shrinkage))
+        return solved.reshape(columns.shape)
+
+    def used_directions(self, threshold: float, *, relative: bool) -> Tensor:
+        """Return the directions in which ``C`` has at least `threshold`, orthonormal, ``(keys, directions)``, float64.
+
+        Of the identity matrix these are all, up to a threshold of 1.
+
+        Parameters
+        ----------
+        threshold
+            Smallest eigenvalue that counts.
+        relative
+            Count in shares of the mean diagonal of ``C``, which is the mean eigenvalue.
+        """
+        values, vectors = self._eigen
+        least = threshold * float(values.mean()) if relative else threshold
+        return vectors[:, values >= least]
+
+    @cached_property
+    def _eigen(self) -> tuple[Tensor, Tensor]:
+        if self.is_identity:
+            return torch.ones(len(self.total), dtype=torch.float64), self.total.double()
+        found = torch.linalg.eigh(self.matrix.double())
+        return found.eigenvalues, found.eigenvectors
 
     def _factor(self, shrinkage: float) -> Tensor:
         if shrinkage not in self._factors:
@@ -97,7 +233,10 @@ class SecondMoment:
         """Write the statistic to one safetensors file, and make its folder if there is none."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         record = {name: getattr(self, name) for name in _PLAIN}
-        return write_record(path, _FORMAT, _SCHEMA, record, {"total": self.total.numpy()})
+        arrays = {"total": self.total.numpy()}
+        if self.spread is not None:
+            arrays["spread"] = self.spread.numpy()
+        return write_record(path, _FORMAT, _SCHEMA, record, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> SecondMoment:
@@ -110,12 +249,10 @@ class SecondMoment:
         """
         record, arrays = read_record(path, _FORMAT, _SCHEMA)
         try:
-            total = arrays["total"]
-            if total.ndim != 2 or total.shape[0] != total.shape[1]:
-                raise ValueError(f"its matrix has shape {total.shape}")
-            return cls(torch.from_numpy(total), **{name: record[name] for name in _PLAIN})
-        except (KeyError, ValueError) as error:
+            spread = torch.from_numpy(arrays["spread"]) if "spread" in arrays else None
+            return cls(torch.from_numpy(arrays["total"]), spread=spread, **{name: record[name] for name in _PLAIN})
+        except (KeyError, ValueError, TypeError) as error:
             raise FileFormatError(f"{path} is not a complete factlens second moment: {error}.") from error
 
 
-_PLAIN = ("count", "layer", "fingerprint", "corpus")
+_PLAIN = ("count", "layer", "fingerprint", "corpus", "dtype", "sequence", "asked", "group", "groups")

@@ -140,7 +140,7 @@ def test_integer_weights_are_refused() -> None:
 def test_a_layer_that_does_not_exist(layer: object) -> None:
     model = small_model("gpt2")
     with pytest.raises(LayerError, match="0 to 4"):
-        fl.edit(model, FACT, layer=layer)
+        fl.edit(model, FACT, layers=layer)
     assert model.edits == ()
 
 
@@ -169,7 +169,7 @@ def test_a_prompt_longer_than_the_context() -> None:
 def test_repr_says_what_is_applied() -> None:
     model = small_model("gpt2")
     assert "unedited" in repr(model)
-    edit = fl.edit(model, FACT, layer=1, contexts=())
+    edit = fl.edit(model, FACT, layers=1, contexts=())
     assert "Eiffel Tower → Seattle" in repr(model)
     model.undo(edit)
     assert "unedited" in repr(model)

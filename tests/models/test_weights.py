@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
 from itertools import permutations
 from random import Random
 
@@ -9,8 +11,8 @@ import pytest
 import torch
 
 import factlens as fl
-from factlens.errors import NumericalError, WeightsChanged, WrongModel
-from factlens.models import LowRank
+from factlens.errors import NumericalError, QuantizedModel, WeightsChanged, WrongModel
+from factlens.models import Dense, LowRank
 from factlens.models.weights import EditStack
 from tests.support import small_model
 
@@ -18,7 +20,7 @@ from tests.support import small_model
 class Update:
     """The least an edit can be."""
 
-    def __init__(self, *updates: LowRank) -> None:
+    def __init__(self, *updates: LowRank | Dense) -> None:
         self.updates = updates
 
 
@@ -28,7 +30,7 @@ def some_edit(model: fl.Model, seed: int, layers: tuple[int, ...] = (1,)) -> Upd
     for layer in layers:
         projection = model.down_projection(layer)
         value, key = (torch.randn(n, generator=generator) for n in (model.width, projection.key_width))
-        updates.append(projection.rank_one(value, key))
+        updates.append(projection.low_rank(value[:, None], key[None]))
     return Update(*updates)
 
 
@@ -66,18 +68,151 @@ def test_what_is_left_after_an_undo_is_what_the_rest_alone_would_be() -> None:
     assert same_bits(bits(model), bits(other))
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_two_hundred_random_applies_and_undos(kind: str) -> None:
-    model, random = small_model(kind, dtype=torch.bfloat16), Random(0)
-    before = bits(model)
-    for seed in range(200):
-        if model.edits and random.random() < 0.5:
-            model.undo(random.choice(model.edits))
+class Tracked:
+    """The stack as a list of lists: what `Model` should do, said in the simplest way."""
+
+    def __init__(self, model: fl.Model) -> None:
+        self.model = model
+        self.before = bits(model)
+        self.stack: list[Update] = []
+        #: For every undo that can be taken back, the whole stack before it.
+        self.history: list[list[Update]] = []
+
+    def check(self) -> None:
+        assert self.model.edits == tuple(self.stack)
+        later = [*self.history, self.stack]
+        undone = [next(e for e in later[i] if e not in later[i + 1]) for i in range(len(self.history))]
+        assert self.model.undone == tuple(reversed(undone))
+        assert same_bits(bits(self.model), {name: self.expected(name, self.stack) for name in self.before})
+
+    def expected(self, name: str, stack: list[Update]) -> torch.Tensor:
+        """W0 + Σ by numpy in float32, in the order of the stack, and the bits of W0 where nothing is added."""
+        terms = [term for edit in stack for term in edit.updates if term.parameter == name]
+        if not terms:
+            return self.before[name]
+        total = self.before[name].float().numpy().copy()
+        for term in terms:
+            total = total + (term.change.numpy() if isinstance(term, Dense) else term.left.numpy() @ term.right.numpy())
+        return torch.from_numpy(total).to(self.before[name].dtype)
+
+
+def random_edit(model: fl.Model, random: Random) -> Update:
+    """Terms of any kind, on one or more weights, now and then two on the same; the embedding may be the head too."""
+    generator = torch.Generator().manual_seed(random.randrange(2**32))
+    names = [model.down_projection(layer).parameter for layer in range(model.n_layers)]
+    embedding = f"{model.family.embedding}.weight"
+    chosen = random.choices([*names, embedding], k=random.choice([1, 1, 2, 3]))
+    terms: list[LowRank | Dense] = []
+    for name in chosen:
+        rows, columns = model.model.get_parameter(name).shape
+        rank = random.choice([0, 1, 1, 2, 5])
+        if rank == 0:
+            terms.append(Dense(name, torch.randn(rows, columns, generator=generator)))
         else:
-            model.apply(some_edit(model, seed, layers=(random.randrange(model.n_layers),)))
+            # Multiples of 1/8: their products' sums are exact in float32 in whatever order a matrix product takes.
+            left, right = (torch.randint(-8, 9, n, generator=generator) / 8 for n in ((rows, rank), (rank, columns)))
+            terms.append(LowRank(name, left, right))
+    return Update(*terms)
+
+
+def too_large(model: fl.Model, good: Update) -> Update:
+    """An edit whose first terms are in order and whose last one is not."""
+    projection = model.down_projection(0)
+    change = torch.full(projection.weight.shape, 3e38)
+    return Update(*good.updates, Dense(projection.parameter, change), Dense(projection.parameter, change))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_two_hundred_random_changes_of_the_stack(kind: str, tied: bool, dtype: torch.dtype) -> None:
+    model = small_model(kind, dtype=dtype, tie_word_embeddings=tied)
+    random, tracked, done = Random(f"{kind} {tied} {dtype}"), Tracked(model), set()
+    for _ in range(200):
+        what = random.choice(["apply", "apply", "undo", "drop", "redo", "redo", "reorder", "refused", "block"])
+        stack = tracked.stack
+        if what == "apply":
+            edit = random_edit(model, random)
+            model.apply(edit)
+            tracked.stack, tracked.history = [*stack, edit], []
+        elif what in ("undo", "drop") and stack:
+            edit = stack[-1] if what == "undo" else random.choice(stack)
+            assert (model.undo() if what == "undo" else model.drop(edit)) is edit
+            tracked.history.append(stack)
+            tracked.stack = [other for other in stack if other is not edit]
+        elif what == "redo" and tracked.history:
+            tracked.stack = tracked.history.pop()
+            assert model.redo() in tracked.stack
+        elif what == "reorder" and len(stack) > 1:
+            tracked.stack, tracked.history = random.sample(stack, len(stack)), []
+            model.reorder(tracked.stack)
+        elif what == "refused":
+            with pytest.raises(NumericalError):
+                model.apply(too_large(model, random_edit(model, random)))
+        elif what == "block":
+            edit = random_edit(model, random)
+            with model.edited(edit):
+                inside = {name: tracked.expected(name, [*stack, edit]) for name in tracked.before}
+                assert same_bits(bits(model), inside)
+        else:
+            continue
+        done.add(what)
+        tracked.check()
+    assert done == {"apply", "undo", "drop", "redo", "reorder", "refused", "block"}
     while model.edits:
         model.undo()
-    assert same_bits(bits(model), before)
+    assert same_bits(bits(model), tracked.before)
+    assert (model.head.weight is model.embedding.weight) == tied
+    assert model._stack._originals == {}
+
+
+def test_undo_and_redo_are_an_editors() -> None:
+    model = small_model("gpt2")
+    a, b, c, d = (some_edit(model, seed) for seed in range(4))
+    with pytest.raises(ValueError, match="nothing to redo"):
+        model.redo()
+    for edit in (a, b, c):
+        model.apply(edit)
+    three = bits(model)
+    assert (model.drop(a), model.undo()) == (a, c)
+    assert (model.edits, model.undone) == ((b,), (c, a))
+    assert (model.redo(), model.redo()) == (c, a)
+    assert (model.edits, model.undone) == ((a, b, c), ())
+    assert same_bits(bits(model), three), "each is back where it stood"
+    model.undo()
+    model.apply(d)
+    assert (model.edits, model.undone) == ((a, b, d), ())
+    with pytest.raises(ValueError, match="nothing to redo"):
+        model.redo()
+
+
+def test_the_sum_is_taken_in_the_order_of_the_stack() -> None:
+    model = small_model("gpt2")
+    name = model.down_projection(1).parameter
+    before = model.down_projection(1).weight.detach().clone()
+    large, back, small = (Update(Dense(name, torch.full_like(before, x))) for x in (2.0**40, -(2.0**40), 1.0))
+    for edit in (large, back, small):
+        model.apply(edit)
+    # The large number swallows the weight; what comes after both is kept.
+    assert torch.equal(model.down_projection(1).weight.detach(), torch.ones_like(before))
+    model.reorder([large, small, back])
+    assert model.edits == (large, small, back)
+    assert torch.equal(model.down_projection(1).weight.detach(), torch.zeros_like(before))
+
+
+def test_only_the_edits_in_force_can_be_reordered() -> None:
+    model = small_model("gpt2")
+    a, b, other = (some_edit(model, seed) for seed in range(3))
+    model.apply(a)
+    model.apply(b)
+    model.apply(other)
+    model.undo()
+    before = bits(model)
+    for wrong in ([a], [a, a], [a, b, b], [a, other], []):
+        with pytest.raises(ValueError, match="every one once"):
+            model.reorder(wrong)
+        assert (model.edits, model.undone) == ((a, b), (other,))
+        assert same_bits(bits(model), before)
 
 
 def test_the_sum_is_the_matrix_product_in_either_layout() -> None:
@@ -86,7 +221,7 @@ def test_the_sum_is_the_matrix_product_in_either_layout() -> None:
         projection = model.down_projection(1)
         before = projection.weight.detach().clone()
         value, key = torch.randn(model.width), torch.randn(projection.key_width)
-        model.apply(Update(projection.rank_one(value, key)))
+        model.apply(Update(projection.low_rank(value[:, None], key[None])))
         added = projection.weight.detach() - before
         added = added.T if projection.transposed else added
         torch.testing.assert_close(added @ key, value * (key @ key), rtol=1e-4, atol=1e-4)
@@ -116,7 +251,7 @@ def test_a_refused_edit_changes_nothing() -> None:
     model.apply(good)
     before = bits(model)
     projection = model.down_projection(2)
-    fitting = projection.rank_one(torch.ones(model.width), torch.ones(projection.key_width))
+    fitting = projection.low_rank(torch.ones(model.width, 1), torch.ones(1, projection.key_width))
     for bad, error in [
         (LowRank("no.such.weight", fitting.left, fitting.right), WrongModel),
         (LowRank(projection.parameter, fitting.left[:5], fitting.right), WrongModel),
@@ -148,6 +283,193 @@ def test_weights_changed_behind_our_back_are_not_overwritten() -> None:
     with pytest.raises(WeightsChanged, match="changed outside"):
         model.undo()
     assert same_bits(bits(model), changed)
+
+
+def test_a_parameter_that_was_replaced_is_not_written() -> None:
+    model = small_model("gpt2")
+    model.apply(some_edit(model, 1))
+    module = model.down_projection(1).module
+    module.weight = torch.nn.Parameter(module.weight.detach().clone())
+    changed = bits(model)
+    for change in (model.undo, lambda: model.apply(some_edit(model, 2))):
+        with pytest.raises(WeightsChanged, match=r"replaced by another parameter.*Wrap the model again"):
+            change()
+    assert same_bits(bits(model), changed)
+    assert len(model.edits) == 1
+
+
+Change = Callable[[fl.Model, Update, Update, Update], object]
+CHANGES: dict[str, Change] = {
+    "apply": lambda model, a, b, c: model.apply(c),
+    "undo": lambda model, a, b, c: model.undo(),
+    "drop": lambda model, a, b, c: model.drop(a),
+    "redo": lambda model, a, b, c: model.redo(),
+    "reorder": lambda model, a, b, c: model.reorder([b, a]),
+    "edited": lambda model, a, b, c: model.edited(c).__enter__(),
+    "unedited": lambda model, a, b, c: model.unedited().__enter__(),
+}
+
+
+def stacked(model: fl.Model) -> tuple[Update, Update, Update]:
+    """Two edits in force, one undone, each on two layers."""
+    a, b, c = (some_edit(model, seed, layers=(1, 2)) for seed in range(3))
+    for edit in (a, b, c):
+        model.apply(edit)
+    model.undo()
+    return a, b, c
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_that_fails_half_way_changes_nothing(
+    change: Change, broken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_model("gpt2", dtype=torch.bfloat16)
+    a, b, c = stacked(model)
+    before, written = bits(model), []
+    copy = torch.Tensor.copy_
+
+    def fails(tensor: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        written.append(tensor)
+        done = copy(tensor, *args, **kwargs)
+        if len(written) == broken:
+            raise RuntimeError("out of memory")
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "copy_", fails)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            change(model, a, b, c)
+    assert same_bits(bits(model), before)
+    assert (model.edits, model.undone) == ((a, b), (c,))
+    # And all of it works as if nothing had been tried.
+    model.redo()
+    model.drop(a)
+    model.undo()
+    model.undo()
+    assert same_bits(bits(model), bits(small_model("gpt2", dtype=torch.bfloat16)))
+
+
+def test_an_interrupt_between_two_weights_waits_for_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, other = small_model("gpt2"), small_model("gpt2")
+    edit = some_edit(model, 1, layers=(1, 2))
+    copy, asked = torch.Tensor.copy_, []
+
+    def interrupted(tensor: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        done = copy(tensor, *args, **kwargs)
+        if not asked:
+            asked.append(True)
+            signal.raise_signal(signal.SIGINT)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "copy_", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.apply(edit)
+    other.apply(edit)
+    assert model.edits == (edit,)
+    assert same_bits(bits(model), bits(other))
+    model.undo()
+    assert same_bits(bits(model), bits(small_model("gpt2")))
+
+
+def test_what_is_done_in_a_block_ends_with_it() -> None:
+    model = small_model("gpt2")
+    a, b, c = stacked(model)
+    before = bits(model)
+    d = some_edit(model, 9)
+    for block in (model.edited(d), model.unedited(), model.without(a)):
+        with block:
+            assert model.undone == ()
+            model.apply(some_edit(model, 10))
+            model.undo(model.edits[0])
+            assert len(model.undone) == 1
+        assert (model.edits, model.undone) == ((a, b), (c,))
+        assert same_bits(bits(model), before)
+    with pytest.raises(ValueError, match="already applied"), model.edited(a):
+        pass
+    assert model.undone == (c,)
+
+
+def test_why_a_sum_is_not_finite_is_said() -> None:
+    model = small_model("gpt2", dtype=torch.float16)
+    projection = model.down_projection(1)
+
+    def by(value: float) -> Update:
+        return Update(Dense(projection.parameter, torch.full(projection.weight.shape, value)))
+
+    with pytest.raises(NumericalError, match=r"as large as 7e\+04, but float16 ends at 6.55e\+04.*'bfloat16'"):
+        model.apply(by(7e4))
+    with pytest.raises(NumericalError, match="would write NaN or infinity"):
+        model.apply(by(float("nan")))
+    # Two edits that each fit, and their sum does not; without the one that makes up for it, the rest does not either.
+    model.apply(by(-4e4))
+    model.apply(by(4e4))
+    model.apply(by(4e4))
+    full = bits(model)
+    with pytest.raises(NumericalError, match="float16 ends"):
+        model.drop(model.edits[0])
+    assert same_bits(bits(model), full)
+    assert (len(model.edits), model.undone) == (3, ())
+    while model.edits:
+        model.undo()
+    with torch.no_grad():
+        projection.weight[0, 0] = float("inf")
+    with pytest.raises(NumericalError, match="holds NaN or infinity without any edit"):
+        model.apply(by(1.0))
+
+
+class Packed(torch.Tensor):
+    """As torchao does it: a tensor of a class of its own, which shows the number format it stands for."""
+
+
+def test_weights_that_cannot_be_changed_are_refused() -> None:
+    model = small_model("llama")
+    edit = some_edit(model, 1)
+    weight = model.down_projection(1).weight.detach()
+    with torch.inference_mode():
+        made_there = weight.clone()
+    odd = {
+        "not in memory": weight.to("meta"),
+        "quantised": weight.to(torch.int8),
+        "float8_e4m3fn": weight.to(torch.float8_e4m3fn),
+        "in a Packed": weight.clone().as_subclass(Packed),
+        "inference_mode": made_there,
+    }
+    for message, tensor in odd.items():
+        other = small_model("llama")
+        other.down_projection(1).module.weight = torch.nn.Parameter(tensor, requires_grad=False)
+        stack = EditStack(other.model)
+        with pytest.raises(QuantizedModel, match=message):
+            stack.push(edit)
+        assert stack.edits == ()
+        # Another layer's weight is as good as ever.
+        stack.push(some_edit(model, 1, layers=(2,)))
+
+
+@pytest.mark.parametrize("where", [torch.no_grad, torch.inference_mode])
+def test_edits_in_a_block_without_gradients(where: type) -> None:
+    model = small_model("gpt2")
+    before, edits = bits(model), [some_edit(model, seed) for seed in range(2)]
+    with where():
+        model.apply(edits[0])
+    model.apply(edits[1])
+    with where():
+        model.drop(edits[0])
+    model.undo()
+    assert same_bits(bits(model), before)
+    assert all(p.requires_grad and p.grad_fn is None for p in model.model.parameters())
+
+
+def test_an_edit_for_another_number_format_says_so() -> None:
+    model, other = small_model("gpt2"), small_model("gpt2", dtype=torch.bfloat16)
+    edit = some_edit(model, 1)
+    edit.model, edit.fingerprint = model.name, model.fingerprint
+    with pytest.raises(WrongModel, match=rf"{model.fingerprint}.*{other.fingerprint}.*mind the revision"):
+        other.apply(edit)
+    with pytest.raises(WrongModel, match="made for 'small gpt2'"), other.edited(edit):
+        pass
+    model.apply(edit)
 
 
 def test_the_fingerprint_names_the_unedited_weights() -> None:

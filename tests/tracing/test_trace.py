@@ -185,7 +185,7 @@ def test_an_edit_in_the_middle_of_a_trace_is_noticed() -> None:
     fact = FACT.with_target("Seattle")
     updates = fl.stream(model, fact, samples=2, corruption=NOISE)
     next(updates)
-    fl.edit(model, fact, layer=1, contexts=())
+    fl.edit(model, fact, layers=1, contexts=())
     with pytest.raises(WeightsChanged, match="Trace again"):
         next(updates)
     model.undo()
@@ -195,7 +195,7 @@ def test_a_trace_names_the_edits_that_the_runs_saw(monkeypatch: pytest.MonkeyPat
     from factlens.tracing import engine
 
     model, real = small_model("gpt2"), engine._start
-    edit = fl.edit(model, FACT.with_target("Seattle"), layer=1, contexts=())
+    edit = fl.edit(model, FACT.with_target("Seattle"), layers=1, contexts=())
 
     def undone_meanwhile(*args: Any, **settings: Any) -> Trace:
         model.undo()

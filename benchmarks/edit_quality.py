@@ -1,0 +1,193 @@
+"""How good the edits of atlas are: every method, every layer; one at a time, one after the other, all at once.
+
+    python benchmarks/edit_quality.py                                      # all of it: hours
+    python benchmarks/edit_quality.py --methods rome --layers default --ways single --facts 200
+    python benchmarks/edit_quality.py --set clamp=2 --set kl_factor=0.5    # other settings than the default ones
+    python benchmarks/edit_quality.py --plot docs/edit-quality.svg         # draw what --csv has collected
+
+Facts are drawn from atlas's own with a seed, one relation after the other; each is edited to another object of its
+relation and judged with its ready-made checks: held-out paraphrases, neighbours with the same object, other facts of
+the subject. *Beats* is the published comparison of two objects, *leads* the stricter "is the model's answer". The ways:
+
+single      each fact is edited alone, judged, and undone
+sequential  facts are edited one after the other on top of each other; all are judged at the end
+at once     all facts in one call, where the method can; judged at the end
+
+Rows are appended to a CSV file as they are found, and those already there are not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pandas as pd
+
+import factlens as fl
+from factlens.editing import METHODS, defaults
+from factlens.editing.methods import ONE_FACT, ONE_LAYER, WITH_MOMENTS
+from factlens.evaluation import ROLES
+from factlens.models.atlas.knowledge import load_knowledge
+from factlens.moments import default_moments
+
+WAYS = ("single", "sequential", "at once")
+
+
+def draw_facts(model: fl.Model, count: int, seed: int) -> list[fl.Fact]:
+    """Draw facts that the model knows, relations in turn, each with another object of its relation as target."""
+    random, knowledge = Random(seed), load_knowledge()
+    by_relation: dict[str, list] = {}
+    for statement in knowledge.statements:
+        by_relation.setdefault(statement.relation.name, []).append(statement)
+    relations = [name for name, found in by_relation.items() if name != "kind" and len({s.object for s in found}) > 3]
+    facts: list[fl.Fact] = []
+    seen = set()
+    while len(facts) < count:
+        found = by_relation[relations[len(facts) % len(relations)]]
+        statement = random.choice(found)
+        template, subject = statement.parts(random.choice(statement.relation.trained))
+        target = random.choice([s.object for s in found if s.object != statement.object])
+        fact = fl.Fact(template, subject=subject, target=target)
+        if statement in seen or model.answers(fact.prompt, k=1)[0].text.strip() != statement.object:
+            continue
+        seen.add(statement)
+        facts.append(fact)
+    return facts
+
+
+def judged(model: fl.Model, facts: list[fl.Fact], way: str, **options: Any) -> tuple[pd.DataFrame, float]:
+    """Edit in one of the ways; return the checks of every fact, and the seconds spent on editing."""
+    spent, frames, made = 0.0, [], []
+    if way == "at once":
+        began = time.perf_counter()
+        made = [fl.edit(model, facts, **options)]
+        spent = time.perf_counter() - began
+    else:
+        for fact in facts:
+            began = time.perf_counter()
+            try:
+                edit = fl.edit(model, fact, apply=way == "sequential", **options)
+            except fl.FactlensError as error:
+                # An earlier edit has brought the object in already, or has broken the model.
+                print(f"  {fact.prompt!r}: {error}", file=sys.stderr)
+                continue
+            finally:
+                spent += time.perf_counter() - began
+            if way == "single":
+                frames.append(fl.evaluate(model, edit).to_dataframe())
+            else:
+                made.append(edit)
+    if way != "single":
+        frames = [after(model, fact) for fact in facts]
+        for edit in reversed(made):
+            model.undo(edit)
+    return pd.concat(frames, keys=range(len(frames)), names=["fact"]).reset_index(), spent
+
+
+def after(model: fl.Model, fact: fl.Fact) -> pd.DataFrame:
+    """Judge one fact on the weights as they are."""
+    from factlens.evaluation.checks import atlas_checks
+    from factlens.evaluation.scoring import read
+
+    probes = atlas_checks(fact).probes
+    rows = []
+    readings = read(model, [p.prompt for p in probes], [(p.old, p.new) for p in probes])
+    for probe, reading in zip(probes, readings, strict=True):
+        wanted = (probe.old, probe.new).index(probe.wanted)
+        rows.append(
+            {
+                "role": probe.role,
+                "success_after": reading.probabilities[wanted] > reading.probabilities[1 - wanted],
+                "leads_after": reading.leads[wanted],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def shares(table: pd.DataFrame) -> dict[str, float]:
+    """The mean over facts of the share of a fact's probes, so that subjects with many neighbours weigh no more."""
+    found = {}
+    for name, measure in (("beats", "success_after"), ("leads", "leads_after")):
+        means = table.groupby(["fact", "role"])[measure].mean().groupby("role").mean()
+        found |= {f"{role} {name}": float(means.get(role, float("nan"))) for role in ROLES}
+    return found
+
+
+def plot(csv: Path, path: Path) -> None:
+    """Draw shares against layers, one panel per role, one line per method."""
+    from matplotlib.figure import Figure
+
+    table = pd.read_csv(csv)
+    table = table[table.way == "single"].assign(layer=lambda t: t.layers.astype(str).str.split(" ").str[-1].astype(int))
+    figure = Figure(figsize=(11, 3), layout="constrained")
+    for axes, role in zip(figure.subplots(1, len(ROLES), sharey=True), ROLES, strict=True):
+        for method, rows in table.sort_values("layer").groupby("method"):
+            axes.plot(rows.layer, rows[f"{role} leads"], "o-", ms=3, label=method)
+        axes.set(title=role, xlabel="layer", ylim=(-0.03, 1.03))
+    figure.axes[0].set_ylabel("wanted object leads")
+    figure.axes[-1].legend(frameon=False, fontsize=8)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--layers", default="all", help="comma-separated, 'default', or 'all': each as the last layer")
+    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--facts", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method")
+    parser.add_argument("--csv", type=Path, default=Path("edit-quality.csv"))
+    parser.add_argument("--plot", type=Path, help="draw the CSV file instead")
+    options = parser.parse_args()
+    if options.plot:
+        plot(options.csv, options.plot)
+        return
+    model = fl.load("atlas", device="cpu")
+    facts = draw_facts(model, options.facts, options.seed)
+    settings = {name: ast.literal_eval(value) for name, value in (text.split("=") for text in options.set)}
+    for method in options.methods.split(","):
+        known = defaults(model, method)
+        span = len(known.layers)
+        if options.layers == "default":
+            chosen = [known.layers]
+        else:
+            ends = range(model.n_layers) if options.layers == "all" else map(int, options.layers.split(","))
+            chosen = [tuple(range(max(0, end - span + 1), end + 1)) for end in ends]
+        for way in options.ways.split(","):
+            if way == "at once" and method in ONE_FACT:
+                continue
+            for layers in chosen:
+                name = {
+                    "method": method,
+                    "way": way,
+                    "layers": " ".join(map(str, layers)),
+                    "facts": len(facts) if way != "sequential" else min(100, len(facts)),
+                    "set": " ".join(options.set),
+                }
+                if options.csv.exists():
+                    there = pd.read_csv(options.csv, keep_default_na=False, dtype=str)
+                    if (there[list(name)] == pd.Series({k: str(v) for k, v in name.items()})).all(axis=1).any():
+                        continue
+                extra: dict[str, Any] = {**settings, "method": method}
+                if method in WITH_MOMENTS:
+                    extra["moments"] = default_moments(model, layers)
+                extra["layers"] = layers[0] if method in ONE_LAYER else layers
+                table, spent = judged(model, facts[: name["facts"]], way, **extra)
+                row = {**name, **shares(table), "seconds": spent}
+                pd.DataFrame([row]).to_csv(options.csv, mode="a", header=not options.csv.exists(), index=False)
+                print(
+                    f"{method:9} {way:10} layers {name['layers']:9} "
+                    + "  ".join(f"{role} {row[f'{role} beats']:6.1%}/{row[f'{role} leads']:6.1%}" for role in ROLES)
+                    + f"  {spent / name['facts']:.2f} s per edit",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""The upper end of a model, from one layer on and from each subject's last token on, ready to be run many times.
+
+While v* is optimised, nothing changes below the edited layer and left of the subject's last token. One full pass
+keeps what is there: the layer's input, and the keys and values of all layers from it on. Every later pass starts from
+these, and reads logits only where they are wanted. The numbers are those of the full pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from factlens.editing.prompts import Prompts
+from factlens.models import Model
+from factlens.models.hooks import all_of, on_input, on_output, passing_through
+from factlens.models.interrupts import interruption_point
+from factlens.models.masks import LayerMask, watching_mask, with_argument
+from factlens.models.prefix import PrefixLayer, takes_positions
+
+Site = Literal["mlp", "block"]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What one full pass left of some rows.
+
+    Attributes
+    ----------
+    model, layer
+        The model, and the first layer to run.
+    lookup
+        Position of the subject's last token in each row, where the tail begins, ``(rows,)``.
+    residual
+        The layer's input from there on, ``(rows, tokens, width)``; shorter rows end in padding.
+    positions
+        Positions of these tokens, ``(rows, tokens)``.
+    keys, values, states
+        At the subject's last token: the down projection's input, the MLP's output, the block's output, ``(rows, ·)``,
+        float32 or wider.
+    cached
+        For each layer from `layer` on: keys and values left of the tail.
+    masks, alibi
+        For each of these layers: what its attention adds to its scores, and BLOOM's position biases.
+    """
+
+    model: Model
+    layer: int
+    lookup: Tensor
+    residual: Tensor
+    positions: Tensor
+    keys: Tensor
+    values: Tensor
+    states: Tensor
+    cached: list[tuple[Tensor, Tensor]]
+    masks: list[Tensor]
+    alibi: list[Tensor | None]
+
+    @classmethod
+    @torch.no_grad()
+    def read(cls, model: Model, layer: int, prompts: Prompts) -> Tail:
+        """Run the whole prompts once and keep what the tail needs; the caller holds ``model.exclusive()``."""
+        seen: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[[Tensor], None]:
+            def hook(hidden: Tensor) -> None:
+                # Some architectures flatten batch and tokens around their MLP (OPT).
+                seen[name] = hidden.reshape(*prompts.ids.shape, -1).clone()
+
+            return hook
+
+        above = range(layer, model.n_layers)
+        watched = [LayerMask(rows=len(prompts.ids)) for _ in above]
+        memory = DynamicCache()
+        hooks = [
+            on_input(model.blocks[layer], keep("residual")),
+            on_input(model.down_projection(layer).module, keep("keys")),
+            on_output(model.mlp(layer), keep("values")),
+            on_output(model.blocks[layer], keep("states")),
+            *(watching_mask(model.blocks[i], mask) for i, mask in zip(above, watched, strict=True)),
+            on_input(model.head, lambda hidden: hidden[:, :1]),
+        ]
+        with all_of(hooks):
+            model.model(input_ids=prompts.ids, attention_mask=prompts.mask, past_key_values=memory, use_cache=True)
+        places = _Places.of(prompts)
+        rows = torch.arange(len(prompts.ids), device=prompts.ids.device)
+        wide = torch.promote_types(model.dtype, torch.float32)
+        keys, values, states = (seen[name][rows, prompts.lookup].to(wide) for name in ("keys", "values", "states"))
+        return cls(
+            model=model,
+            layer=layer,
+            lookup=prompts.lookup,
+            residual=seen["residual"][rows[:, None], places.tail],
+            positions=places.tail,
+            keys=keys,
+            values=values,
+            states=states,
+            cached=[(places.before(memory.layers[i].keys), places.before(memory.layers[i].values)) for i in above],
+            masks=places.masks(watched, seen["residual"]),
+            alibi=[places.alibi(mask.alibi) for mask in watched],
+        )
+
+    def only(self, rows: Tensor) -> Tail:
+        """Return the tail of some of the rows."""
+        chosen: dict[str, Any] = {}
+        for name in (item.name for item in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, Tensor):
+                chosen[name] = value[rows]
+        heads = [1 if biases is None else len(biases) // len(self.lookup) for biases in self.alibi]
+        return replace(
+            self,
+            **chosen,
+            cached=[(keys[rows], values[rows]) for keys, values in self.cached],
+            masks=_each(self.masks, lambda mask: mask[rows]),
+            alibi=[
+                None if biases is None else biases.unflatten(0, (-1, each))[rows].flatten(0, 1)
+                for biases, each in zip(self.alibi, heads, strict=True)
+            ],
+        )
+
+    def logits(self, site: Site, moved: Tensor, reads: Tensor) -> Tensor:
+        """Run the tail with something added at each row's subject, and read some logits.
+
+        Parameters
+        ----------
+        site
+            Where to add it: to the output of the layer's MLP or of its block.
+        moved
+            What to add, ``(rows, width)``.
+        reads
+            ``(reads, 2)``: row and position in the prompt.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(reads, vocabulary)``, in the model's number format.
+        """
+        model, (count, tokens) = self.model, self.positions.shape
+        row, offset = reads[:, 0], reads[:, 1] - self.lookup[reads[:, 0]]
+
+        def add(output: Tensor) -> Tensor:
+            changed = output.reshape(count, tokens, -1).clone()
+            changed[:, 0] += moved.to(output.dtype)
+            return changed.reshape(output.shape)
+
+        cache = DynamicCache()
+        # Layers below are passed through and never ask for theirs; the model only asks how long they are.
+        cache.layers = [PrefixLayer(*self.cached[max(0, i - self.layer)]) for i in range(model.n_layers)]
+        module = model.mlp(self.layer) if site == "mlp" else model.blocks[self.layer]
+        hooks = [
+            passing_through(model.blocks[: self.layer], model.returns_tuple),
+            *(self._entering(i) for i in range(self.layer, model.n_layers)),
+            on_output(module, add),
+            on_input(model.head, lambda hidden: hidden[row, offset][None]),
+        ]
+        stand_in = self.residual.new_zeros(count, tokens, model.embedding_width)
+        extra = {"position_ids": self.positions} if takes_positions(model.model) else {}
+        with all_of(hooks):
+            found = model.model(inputs_embeds=stand_in, past_key_values=cache, use_cache=True, **extra).logits
+        return found[0]  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _entering(self, layer: int) -> Iterator[None]:
+        mask, alibi = self.masks[layer - self.layer], self.alibi[layer - self.layer]
+
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            interruption_point()
+            if layer == self.layer:
+                args, kwargs = with_argument(module, "hidden_states", args, kwargs, self.residual)
+            args, kwargs = with_argument(module, "attention_mask", args, kwargs, mask)
+            if alibi is not None:
+                args, kwargs = with_argument(module, "alibi", args, kwargs, alibi)
+            return args, kwargs
+
+        handle = self.model.blocks[layer].register_forward_pre_hook(enter, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where tokens stand in the prompt and in the tail's attention: each row's prefix, then its tail.
+
+    Prefixes end together, so that tokens that are neighbours in the prompt stay neighbours; some layers count on that
+    (GPT-Neo's local attention).
+
+    Attributes
+    ----------
+    prefix, in_prefix
+        Position in the prompt of what stands there, ``(rows, longest prefix)``, and whether there is anything.
+    tail, in_tail
+        The same of the tail, ``(rows, longest tail)``.
+    """
+
+    prefix: Tensor
+    in_prefix: Tensor
+    tail: Tensor
+    in_tail: Tensor
+
+    @classmethod
+    def of(cls, prompts: Prompts) -> _Places:
+        lookup, device = prompts.lookup[:, None], prompts.ids.device
+        prefix = torch.arange(int(lookup.max()), device=device) - (int(lookup.max()) - lookup)
+        tail = lookup + torch.arange(int((prompts.lengths - prompts.lookup).max()), device=device)
+        longest = prompts.ids.shape[1] - 1
+        return cls(prefix.clamp(min=0), prefix >= 0, tail.clamp(max=longest), tail < prompts.lengths[:, None])
+
+    def before(self, cached: Tensor) -> Tensor:
+        """Cut keys or values, ``(rows, heads, tokens, width)``, down to the prefixes."""
+        index = self.prefix[:, None, :, None].expand(-1, cached.shape[1], -1, cached.shape[3])
+        return cached.gather(2, index)
+
+    def masks(self, watched: list[LayerMask], like: Tensor) -> list[Tensor]:
+        """Cut each layer's mask down to the tail's tokens, which see the prefix of their row and each other."""
+        # Half of the lowest number: padding that sees nothing gets equal shares, where minus infinity would give NaN.
+        lowest = max(torch.finfo(like.dtype).min, torch.finfo(torch.float32).min) / 2
+        seen, there = torch.cat([self.prefix, self.tail], 1), torch.cat([self.in_prefix, self.in_tail], 1)
+
+        def cut(mask: LayerMask) -> Tensor:
+            full = mask.full(like.shape[1], like)
+            full = full.expand(len(seen), *full.shape[1:])
+            heads, total = full.shape[1], full.shape[-1]
+            of_tail = full.gather(2, self.tail[:, None, :, None].expand(-1, heads, -1, total))
+            found = of_tail.gather(3, seen[:, None, None].expand(-1, heads, of_tail.shape[2], -1))
+            return found.masked_fill(~there[:, None, None], lowest).clamp(min=lowest)
+
+        # The model gives many layers one and the same mask.
+        known: dict[int, Tensor] = {}
+        for mask in watched:
+            if id(mask.mask) not in known:
+                known[id(mask.mask)] = cut(mask)
+        return [known[id(mask.mask)] for mask in watched]
+
+    def alibi(self, biases: Tensor | None) -> Tensor | None:
+        """Cut position biases, ``(rows · heads, 1, tokens)``, down to what the tail sees."""
+        if biases is None:
+            return None
+        each = biases.unflatten(0, (len(self.tail), -1))
+        seen = torch.cat([self.prefix, self.tail], 1)
+        found: Tensor = each.gather(3, seen[:, None, None].expand(-1, *each.shape[1:3], -1)).flatten(0, 1)
+        return found
+
+
+def _each(tensors: list[Tensor], change: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """Apply `change` once to each tensor of a list in which many are the same."""
+    known = {id(tensor): tensor for tensor in tensors}
+    done = {key: change(tensor) for key, tensor in known.items()}
+    return [done[id(tensor)] for tensor in tensors]

@@ -1,0 +1,196 @@
+"""The value v*: what a layer has to put out at the subject's last token for the model to say the new object.
+
+Found by gradient descent on a vector δ that is added there (Meng et al. 2022, Equation 4; for MEMIT, Meng et al.
+2023, Equation 16). Facts do not share anything, so many are optimised in one batch; each stops when it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from factlens.editing.hparams import ValueHparams
+from factlens.editing.prompts import Prompts
+from factlens.editing.tail import Site, Tail
+from factlens.errors import NumericalError
+from factlens.models.hooks import without_gradients
+from factlens.models.interrupts import interruption_point
+
+_NOT_FINITE = "The optimisation of v* gave NaN or infinity. Lower learning_rate, or use bfloat16 or float32."
+
+
+@dataclass(frozen=True)
+class Values:
+    """What was found for some facts.
+
+    Attributes
+    ----------
+    wanted
+        What the site shall put out for the bare prompt: v* or z, ``(facts, width)``.
+    keys, outputs
+        The down projection's input and the MLP's output now, averaged over contexts, ``(facts, ·)``.
+    bare_keys, bare_outputs
+        The same of the bare prompt alone.
+    report
+        For each fact the losses of every step, and the norms of δ and of what it was added to.
+
+    All tensors are float64 on the CPU.
+    """
+
+    wanted: Tensor
+    keys: Tensor
+    outputs: Tensor
+    bare_keys: Tensor
+    bare_outputs: Tensor
+    report: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Values]) -> Values:
+        """Return the values of several batches of facts as one."""
+        names = ("wanted", "keys", "outputs", "bare_keys", "bare_outputs")
+        tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        return cls(**tensors, report=tuple(report for part in parts for report in part.report))
+
+
+@torch.enable_grad()
+def optimise_values(
+    tail: Tail,
+    prompts: Prompts,
+    site: Site,
+    hparams: ValueHparams,
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> Values:
+    """Find δ for every fact such that the model says its target.
+
+    The loss of one fact is Equation 4 as the published code computes it: the mean negative log-likelihood of the
+    target over contexts, plus ``kl_factor`` times the KL divergence of what shall stay ("{subject} is a", read at the
+    subject's last token) from its unedited prediction, plus ``weight_decay ‖δ‖ / ‖v₀‖²``; after every step
+    ``‖δ‖ ≤ clamp ‖v₀‖``.
+
+    Parameters
+    ----------
+    tail
+        The layer to be edited and all above it, on these prompts.
+    prompts
+        Facts, their contexts, and what shall stay.
+    site
+        Whose output δ is added to: ``"mlp"`` (ROME) or ``"block"`` (MEMIT).
+    hparams
+        Settings.
+    progress
+        Called with the share of steps done.
+
+    Raises
+    ------
+    NumericalError
+        If the loss is not finite.
+    Interrupted
+        If the event of `factlens.models.interrupts.stopped_by` was set.
+    """
+    start = (tail.values if site == "mlp" else tail.states)[prompts.bare]
+    facts, length = prompts.facts, start.norm(dim=1)
+    delta = torch.zeros_like(start, requires_grad=True)
+    optimiser = torch.optim.Adam([delta], lr=hparams.learning_rate)
+    limit = hparams.clamp * length
+    unedited: Tensor | None = None
+    losses: list[list[dict[str, float]]] = [[] for _ in range(facts)]
+    running = torch.ones(facts, dtype=torch.bool, device=start.device)
+    part = _Part.of(tail, prompts, running)
+    for step in range(hparams.steps):
+        interruption_point()
+        with without_gradients(part.tail.model.model):
+            logits = part.tail.logits(site, delta[part.fact], part.reads)
+        logs = logits.to(start).log_softmax(-1)
+        said, stays = logs[: len(part.tokens)], logs[len(part.tokens) :]
+        # Every context of a fact has the same number of target tokens: the mean over all is the mean of the means.
+        nll = _mean(-said.gather(1, part.tokens[:, None])[:, 0], part.said_of, facts)
+        if unedited is None:
+            unedited = stays.detach()
+        divergence = F.kl_div(unedited[part.kept], stays, log_target=True, reduction="none").sum(-1)
+        kl = _mean(divergence, part.kept_of, facts)
+        decay = hparams.weight_decay * delta.norm(dim=1) / length**2
+        loss = nll + hparams.kl_factor * kl + decay
+        terms = torch.stack([loss, nll, kl, decay]).detach().cpu()
+        for i in running.nonzero()[:, 0].tolist():
+            losses[i].append(dict(zip(("loss", "nll", "kl", "decay"), terms[:, i].tolist(), strict=True)))
+        if not bool(torch.isfinite(loss[running]).all()):
+            raise NumericalError(_NOT_FINITE)
+        if progress is not None:
+            progress((step + 1) / hparams.steps)
+        running &= (loss >= hparams.stop_loss).detach()
+        if not bool(running.any()) or step == hparams.steps - 1:
+            break
+        # Gradients for δ alone: the user's parameters keep theirs.
+        (delta.grad,) = torch.autograd.grad(loss[running].sum(), [delta])
+        before = delta.detach().clone()
+        optimiser.step()
+        with torch.no_grad():
+            delta.copy_(torch.where(running[:, None], delta, before))
+            norm = delta.norm(dim=1)
+            if not bool(torch.isfinite(norm).all()):
+                raise NumericalError(_NOT_FINITE)
+            delta.mul_(torch.where(norm > limit, limit / norm.clamp_min(1e-30), 1.0)[:, None])
+        # Facts that are done need not be run any more; leaving them out costs a copy of the rest.
+        if int(running.sum()) <= 0.75 * part.facts:
+            part = _Part.of(tail, prompts, running)
+    found = delta.detach()
+    return Values(
+        wanted=_wide(start) + _wide(found),
+        keys=_wide(prompts.mean(tail.keys)),
+        outputs=_wide(prompts.mean(tail.values)),
+        bare_keys=_wide(tail.keys[prompts.bare]),
+        bare_outputs=_wide(tail.values[prompts.bare]),
+        report=tuple(
+            {"losses": losses[i], "delta_norm": float(found[i].norm()), "value_norm": float(length[i])}
+            for i in range(facts)
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The rows of the facts that are still being optimised, and what is read from them."""
+
+    tail: Tail
+    fact: Tensor
+    reads: Tensor
+    tokens: Tensor
+    said_of: Tensor
+    kept: Tensor
+    kept_of: Tensor
+    facts: int
+
+    @classmethod
+    def of(cls, tail: Tail, prompts: Prompts, running: Tensor) -> _Part:
+        chosen = running[prompts.fact]
+        rows = chosen.nonzero()[:, 0]
+        place = chosen.cumsum(0) - 1
+        said = prompts.wanted[chosen[prompts.wanted[:, 0]]]
+        kept = chosen[prompts.kept[:, 0]].nonzero()[:, 0]
+        reads = torch.cat([said[:, :2], prompts.kept[kept]])
+        return cls(
+            tail=tail if bool(chosen.all()) else tail.only(rows),
+            fact=prompts.fact[rows],
+            reads=torch.stack([place[reads[:, 0]], reads[:, 1]], 1),
+            tokens=said[:, 2],
+            said_of=prompts.fact[said[:, 0]],
+            kept=kept,
+            kept_of=prompts.fact[prompts.kept[kept, 0]],
+            facts=int(running.sum()),
+        )
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", torch.float64)
+
+
+def _mean(values: Tensor, fact: Tensor, facts: int) -> Tensor:
+    """Average values by the fact they belong to; 0 where a fact has none."""
+    total = values.new_zeros(facts).index_add(0, fact, values)
+    return total / torch.bincount(fact, minlength=facts).clamp_min(1)

@@ -1,0 +1,81 @@
+"""A model written down with its edits in the weights, for everybody who does not have factlens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from factlens import __version__
+from factlens.errors import FactlensError, QuantizedModel
+from factlens.models.weights import WeightEdit
+
+if TYPE_CHECKING:
+    from factlens.models.model import Model
+
+NOTE = "factlens.json"
+"""The file that says which edits are in the weights beside it."""
+
+
+def save_pretrained(model: Model, folder: str | Path) -> Path:
+    """Write a model's present weights and its tokenizer into a folder, in the Hugging Face format.
+
+    The weights go into safetensors files in their own number format, tied ones once, by transformers itself. A small
+    ``factlens.json`` beside them names the model that it was and every edit that is in it.
+
+    Parameters
+    ----------
+    model
+        The model; the caller holds ``model.exclusive()``.
+    folder
+        Where to; it is made if need be. Files of an earlier export are replaced.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    QuantizedModel
+        If some weights are offloaded: what is not in memory cannot be written.
+    FactlensError
+        If adapters were loaded into the model, of which transformers would write nothing else.
+    OSError
+        If the folder cannot be made, or a file cannot be written.
+    """
+    away = [name for name, parameter in model.model.named_parameters() if parameter.device.type == "meta"]
+    if away:
+        raise QuantizedModel(
+            f"{len(away)} weights of {model.name} are not in memory (offloaded), such as {away[0]!r}, so it cannot be "
+            "saved. Load it where it fits as a whole, without device_map."
+        )
+    if getattr(model.model, "_hf_peft_config_loaded", False):
+        raise FactlensError(f"{model.name} carries adapters, and would be saved without its weights. Merge them first.")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The note is written last and an old one taken away first: where there is one, it is true.
+    (folder / NOTE).unlink(missing_ok=True)
+    model.model.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    write_note(folder, model.name, model.fingerprint, model.edits)
+    return folder
+
+
+def write_note(folder: Path, name: str, fingerprint: str, edits: Sequence[WeightEdit]) -> None:
+    """Say in a small JSON file which edits of which model lie in a folder."""
+    note = {
+        "factlens": __version__,
+        "model": name,
+        "fingerprint": fingerprint,
+        "edits": [_described(edit) for edit in edits],
+    }
+    (folder / NOTE).write_text(json.dumps(note, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _described(edit: WeightEdit) -> dict[str, Any]:
+    describe = getattr(edit, "to_dict", None)
+    if describe is not None:
+        return dict(describe())
+    return {"parameters": [update.parameter for update in edit.updates]}

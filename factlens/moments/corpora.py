@@ -1,0 +1,103 @@
+"""`Corpus`: ordinary text from a file, a folder, a Hugging Face dataset or plain strings, with a name that is its own.
+
+The name goes into the key under which statistics are kept, so it must change with the text. Local text is named by a
+hash of what is in it, a dataset by its commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from factlens.errors import FactlensError
+from factlens.moments.datasets import dataset_corpus
+from factlens.moments.textfiles import fingerprint_of, paragraphs, text_files, texts_in
+
+STANDARD_INPUT = "-"
+DATASET = "hf:"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text to read.
+
+    Attributes
+    ----------
+    identity
+        What it is, in words that no other text shares.
+    read
+        Called with a number, it yields the texts from that one on, always the same ones.
+    """
+
+    identity: str
+    read: Callable[[int], Iterator[str]]
+
+    def __iter__(self) -> Iterator[str]:
+        return self.read(0)
+
+
+Source = str | Path | Iterable[str] | Corpus
+
+
+def open_corpus(source: Source, *, name: str | None = None, column: str = "text") -> Corpus:
+    """Return the text that `source` means, ready to be read.
+
+    Parameters
+    ----------
+    source
+        A ``.txt`` or ``.jsonl`` file, also with ``.gz`` behind it; a folder of such; a dataset of the Hugging Face
+        Hub, ``"hf:name:config:split:column"``, of which all but the name may be left out (``@`` and a commit may
+        follow the name); ``"-"`` for the standard input; or strings. Of a ``.txt`` file every paragraph is one text,
+        of a ``.jsonl`` file every line, which holds a string or an object.
+    name
+        What to call it. Default: what it is, with a hash of what is in it; strings that are made while they are read
+        (a generator) must be named.
+    column
+        Where the text is in the objects of ``.jsonl`` files.
+
+    Raises
+    ------
+    FactlensError
+        If there is no such text, it is empty, it is not UTF-8, or has no such column. The message says what to do.
+    """
+    if isinstance(source, Corpus):
+        return source if name is None else Corpus(name, source.read)
+    if isinstance(source, str) and source.startswith(DATASET):
+        return _checked(Corpus(*dataset_corpus(source.removeprefix(DATASET))), name)
+    if isinstance(source, str) and source == STANDARD_INPUT:
+        source = list(paragraphs(sys.stdin.buffer, "the standard input"))
+        name = name or _named("the standard input", source)
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        files = text_files(path)
+        return _checked(Corpus(fingerprint_of(path, files), _from(lambda: texts_in(files, column))), name)
+    if isinstance(source, list | tuple):
+        texts = tuple(source)
+        return _checked(Corpus(name or _named(f"{len(texts)} strings", texts), _from(lambda: iter(texts))), name)
+    if name is None:
+        raise FactlensError("Texts that are made while they are read need a name: pass corpus='what they are'.")
+    return Corpus(name, _from(lambda: iter(source)))
+
+
+def _from(texts: Callable[[], Iterator[str]]) -> Callable[[int], Iterator[str]]:
+    return lambda skip: islice(texts(), skip, None)
+
+
+def _checked(corpus: Corpus, name: str | None) -> Corpus:
+    """Read until the first words, so that what is wrong is said before a model has computed for long."""
+    if not any(not isinstance(text, str) or text.strip() for text in corpus):
+        raise FactlensError(f"There is no text in {name or corpus.identity}.")
+    return corpus if name is None else Corpus(name, corpus.read)
+
+
+def _named(what: str, texts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        data = str(text).encode("utf-8", "surrogatepass")
+        # With its length: the same letters cut elsewhere are another corpus.
+        digest.update(b"%d:" % len(data) + data)
+    return f"{what} (sha256 {digest.hexdigest()[:16]})"

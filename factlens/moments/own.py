@@ -1,0 +1,72 @@
+"""The text that needs no download: what a model was trained on, if it brings that, or else what it writes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from threading import Event
+
+from factlens.models import Model
+from factlens.models.sampling import sample_texts
+from factlens.moments.cache import cached
+from factlens.moments.collect import SEQUENCE
+from factlens.moments.corpora import Corpus
+from factlens.moments.rows import row_length
+from factlens.moments.second import SecondMoment
+
+# Texts that a model writes side by side, and from how many of its most probable tokens each is drawn.
+_TOGETHER, _TOP = 32, 50
+
+
+def default_moments(
+    model: Model,
+    layers: Sequence[int],
+    *,
+    tokens: int | None = None,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+    stop: Event | None = None,
+) -> dict[int, SecondMoment]:
+    """Return the second moments at some layers from the model's own text, collected once and then read from disk.
+
+    atlas brings the text it was trained on. For any other model, text is sampled from the model itself,
+    which needs no download and says what the model's keys look like when it writes; statistics over a
+    real corpus (`cached`, or ``factlens stats --text``) are better, and can be passed to `factlens.edit` as
+    ``moments=``. It takes minutes on a model of a laptop's size; the statistic says how sure it is.
+
+    Parameters
+    ----------
+    model, layers
+        Whose keys.
+    tokens
+        How many tokens. Default: `default_tokens`.
+    seed
+        Seed of the text.
+    progress, stop
+        As for `collect`.
+    """
+    wanted = default_tokens(model, layers) if tokens is None else tokens
+    return cached(model, layers, own_corpus(model, seed), tokens=wanted, progress=progress, stop=stop)
+
+
+def default_tokens(model: Model, layers: Sequence[int]) -> int:
+    """Return the number of tokens for a quick start: 50,000, and at least eight per dimension of the keys."""
+    return max(50_000, *(8 * model.down_projection(layer).key_width for layer in layers))
+
+
+def own_corpus(model: Model, seed: int = 0, sequence: int | None = None) -> Corpus:
+    """Return the model's own text: the corpus it brings, or else what it writes, in rows of `sequence` tokens."""
+    brought = model.corpus
+    if brought is not None:
+        return Corpus(f"the {model.name} corpus, seed {seed}", lambda skip: islice(brought(seed), skip, None))
+    length = row_length(model, sequence, SEQUENCE)
+
+    def read(skip: int) -> Iterator[str]:
+        batch, inside = divmod(skip, _TOGETHER)
+        for number in count(batch):
+            with model.unedited():
+                # A seed for every batch, so that reading can begin at any of them.
+                texts = sample_texts(model, _TOGETHER, max(1, length - 1), seed * 1_000_003 + number, top_k=_TOP)
+            yield from texts[inside if number == batch else 0 :]
+
+    return Corpus(f"text sampled from the model itself, top {_TOP}, {length} tokens each, seed {seed}", read)

@@ -1,0 +1,106 @@
+"""`TokenRows`: a stream of texts as rows of tokens, all of one length, that can be taken up again where it was left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from factlens.errors import FactlensError
+from factlens.models import Model
+
+# A guess at the length of a token, in characters, for how much text to read ahead; a wrong one only costs time.
+_CHARACTERS = 4
+
+
+class TokenRows:
+    """Texts, joined by the end-of-sequence token and cut into rows without padding.
+
+    Parameters
+    ----------
+    model
+        Its tokenizer is used.
+    texts
+        The texts that have not been read yet.
+    sequence
+        Tokens in a row.
+    read, left
+        Where an earlier stream over the same texts was left.
+
+    Attributes
+    ----------
+    read
+        How many texts have been taken from the stream.
+    left
+        Tokens of these that have not been given out.
+    """
+
+    def __init__(
+        self, model: Model, texts: Iterator[str], sequence: int, *, read: int = 0, left: Sequence[int] = ()
+    ) -> None:
+        self.read = read
+        self.left = list(left)
+        self._tokenizer = model.tokenizer
+        self._texts = texts
+        self._sequence = sequence
+        end = model.tokenizer.eos_token_id
+        self._separator: list[int] = [] if end is None else [int(end)]
+
+    def take(self, rows: int) -> Tensor | None:
+        """Return the next rows, ``(rows, sequence)``, fewer at the end of the text, or None when it has been used up.
+
+        Raises
+        ------
+        FactlensError
+            If one of the texts is no string.
+        """
+        while (missing := rows * self._sequence - len(self.left)) > 0:
+            texts = self._read(missing * _CHARACTERS)
+            if not texts:
+                break
+            # Empty texts would leave rows full of separators. `verbose`: that a text is longer than the model's
+            # context is no news here.
+            if worded := [text for text in texts if text.strip()]:
+                for ids in self._tokenizer(worded, verbose=False)["input_ids"]:
+                    self.left += [*ids, *self._separator]
+        rows = min(rows, len(self.left) // self._sequence)
+        if not rows:
+            return None
+        count = rows * self._sequence
+        ids = torch.tensor(self.left[:count]).view(rows, self._sequence)
+        del self.left[:count]
+        return ids
+
+    def _read(self, characters: int) -> list[str]:
+        """Read texts until they have so many characters; many at once are tokenised faster than one by one."""
+        texts: list[str] = []
+        for text in islice(self._texts, max(1, characters)):
+            if not isinstance(text, str):
+                raise FactlensError(f"A corpus is made of strings; text {self.read} of it is a {type(text).__name__}.")
+            self.read += 1
+            texts.append(text)
+            characters -= len(text)
+            if characters <= 0:
+                break
+        return texts
+
+
+def row_length(model: Model, sequence: int | None, default: int) -> int:
+    """Return the wanted number of tokens per row, by default what the model takes of `default`.
+
+    Raises
+    ------
+    FactlensError
+        If the model does not take that many, or it is no positive number.
+    """
+    if sequence is None:
+        return min(default, model.max_tokens or default)
+    if isinstance(sequence, bool) or not isinstance(sequence, int) or sequence < 1:
+        raise FactlensError(f"sequence is the number of tokens read together: a positive number, not {sequence!r}.")
+    if model.max_tokens is not None and sequence > model.max_tokens:
+        raise FactlensError(
+            f"{model.name} reads at most {model.max_tokens} tokens together, not {sequence}: lower sequence."
+        )
+    return sequence
