@@ -112,7 +112,8 @@ def edit(
 
 
 def _check_layers(model: Model, method: str, layers: int | Sequence[int]) -> tuple[int, ...]:
-    chosen = tuple(sorted({model.check_layer(layer) for layer in ([layers] if isinstance(layers, int) else layers)}))
+    named = layers if isinstance(layers, Iterable) and not isinstance(layers, str) else [layers]
+    chosen = tuple(sorted({model.check_layer(layer) for layer in named}))
     if not chosen:
         raise FactError("layers is empty: name the layer to edit, or leave it out.")
     if len(chosen) > 1 and method in methods.ONE_LAYER:
