@@ -52,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     stats.add_argument("--column", default="text", help="where the text is in .jsonl files (text)")
     stats.add_argument("--layers", help="which layers: 3 or 3,4,5 (the one that an edit would change)")
-    stats.add_argument("--tokens", type=int, help="how many tokens (50000, or 8 per dimension if that is more)")
+    stats.add_argument(
+        "--tokens",
+        type=int,
+        help="how many tokens (8 per dimension of the keys, and at least 50000; 20000 of sampled text)",
+    )
     stats.add_argument("--sequence", type=int, help="how many tokens the model reads together, at most (64)")
     stats.add_argument("--out", type=Path, help="folder for the files (the cache, where edits look for them)")
     stats.add_argument("--device", help="where to run (the best there is)")
@@ -103,7 +107,7 @@ def _stats(options: argparse.Namespace) -> int:
     text = None if options.text is None else open_corpus(options.text, column=options.column)
     model = load(options.model, device=options.device, dtype=options.dtype)
     layers = _numbers(options.layers) if options.layers else list(defaults(model, "rome").layers)
-    tokens = options.tokens or default_tokens(model, layers)
+    tokens = default_tokens(model, layers) if options.tokens is None else options.tokens
     corpus = own_corpus(model, sequence=options.sequence) if text is None else text
     folder = options.out or cache_folder()
     print(f"{model}\n{tokens:,} tokens of {corpus.identity}", flush=True)

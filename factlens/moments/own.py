@@ -15,7 +15,7 @@ from factlens.moments.rows import row_length
 from factlens.moments.second import SecondMoment
 
 # Texts that a model writes side by side, and from how many of its most probable tokens each is drawn.
-_TOGETHER, _TOP = 32, 50
+_TOGETHER, _TOP = 64, 50
 
 
 def default_moments(
@@ -50,8 +50,12 @@ def default_moments(
 
 
 def default_tokens(model: Model, layers: Sequence[int]) -> int:
-    """Return the number of tokens for a quick start: 50,000, and at least eight per dimension of the keys."""
-    return max(50_000, *(8 * model.down_projection(layer).key_width for layer in layers))
+    """Return the number of tokens for a quick start: eight per dimension of the keys, and no fewer than 50,000.
+
+    Of text that the model writes itself it is no fewer than 20,000: writing takes ten times as long as reading.
+    """
+    fewest = 20_000 if model.corpus is None else 50_000
+    return max(fewest, *(8 * model.down_projection(layer).key_width for layer in layers))
 
 
 def own_corpus(model: Model, seed: int = 0, sequence: int | None = None) -> Corpus:

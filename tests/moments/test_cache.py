@@ -17,7 +17,7 @@ import torch
 import factlens as fl
 from factlens.errors import Interrupted, WrongModel
 from factlens.files import read_record, write_record
-from factlens.moments import Key, SecondMoment, cached, collect, default_moments, own_corpus
+from factlens.moments import Key, SecondMoment, cached, collect, default_moments, default_tokens, own_corpus
 from factlens.moments import own as own_module
 from tests.support import TEXT, small_model
 
@@ -240,19 +240,25 @@ def test_a_model_without_a_corpus_writes_its_own(tmp_path: Path, monkeypatch: py
     (kept,) = (tmp_path / "moments").iterdir()
     again = SecondMoment.load(kept)
     assert (again.fingerprint, again.layer) == (model.fingerprint, 2)
-    assert again.count >= max(50_000, 8 * model.down_projection(2).key_width)
+    assert again.count >= max(20_000, 8 * model.down_projection(2).key_width)
     assert edit.moment == again.described
+
+
+def test_the_quick_default_grows_with_the_keys(atlas: fl.Model) -> None:
+    assert default_tokens(atlas, [1]) == 50_000
+    assert default_tokens(small_model("gpt2"), [1, 2]) == 20_000
+    assert default_tokens(small_model("gpt2", n_inner=3000), [1]) == 24_000
 
 
 def test_own_text_can_be_read_from_any_place(atlas: fl.Model) -> None:
     small = small_model("gpt2")
     for corpus in (own_corpus(small, seed=3, sequence=5), own_corpus(atlas, seed=3)):
-        texts = [text for text, _ in zip(corpus, range(70), strict=False)]
-        for skip in (0, 1, 31, 32, 33, 64):
+        texts = [text for text, _ in zip(corpus, range(140), strict=False)]
+        for skip in (0, 1, 63, 64, 65, 128):
             later = corpus.read(skip)
             assert [next(later) for _ in range(3)] == texts[skip : skip + 3], skip
-        assert len(set(texts[:32])) > 1
-        assert texts[:32] != texts[32:64]
+        assert len(set(texts[:64])) > 1
+        assert texts[:64] != texts[64:128]
     other = own_corpus(small, seed=4, sequence=5)
     assert other.identity != own_corpus(small, seed=3, sequence=5).identity != own_corpus(small, seed=3).identity
     assert next(iter(other)) != next(iter(own_corpus(small, seed=3, sequence=5)))

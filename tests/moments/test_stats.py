@@ -97,7 +97,7 @@ def test_ctrl_c_can_be_gone_on_from(
         (["--text", "/no/such/file.txt"], "no file or folder"),
         (["--layers", "three"], "numbers with commas"),
         (["--layers", "99"], "no layer 99"),
-        (["--tokens", "-5"], "positive number"),
+        (["--tokens", "0"], "positive number"),
         (["--sequence", "100000"], "reads at most"),
     ],
 )
