@@ -60,6 +60,7 @@ __all__ = [
     "edit",
     "evaluate",
     "load",
+    "moments",
     "stream",
     "trace",
     "trace_many",
@@ -67,6 +68,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from factlens import moments
     from factlens.editing import Edit, edit
     from factlens.errors import FactlensError
     from factlens.evaluation import Checks, Report, evaluate
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "moments":
+        return import_module("factlens.moments")
     if name not in _HOME:
         raise AttributeError(f"module 'factlens' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
