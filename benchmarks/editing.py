@@ -1,6 +1,7 @@
 """Editing, ours against the plain way, side by side in one run.
 
     python benchmarks/editing.py                             # random model of GPT-2 small's shape, and atlas
+    python benchmarks/editing.py --shape atlas               # atlas only
     python benchmarks/editing.py --shape gpt2-xl --device cuda --facts 1000
 
 v*       a full forward and backward pass of every context in every step, against passes that start at the edited
@@ -135,12 +136,6 @@ def values(model: fl.Model, layer: int, rounds: int, batch: int) -> None:
         lambda: torch.cat([ours([fact]) for fact in many]),
         min(3, rounds),
     )
-    compare(
-        f"v* of {batch} facts at once against the plain way",
-        lambda: ours(many),
-        lambda: torch.cat([plain([fact]) for fact in many]),
-        1,
-    )
 
 
 def solves(width: int, edits: int, rounds: int) -> None:
@@ -163,14 +158,18 @@ def solves(width: int, edits: int, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", choices=sorted(SHAPES), default="gpt2")
+    parser.add_argument("--shape", choices=[*sorted(SHAPES), "atlas"], action="append")
     parser.add_argument("--device")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--facts", type=int, help="also time one ROME edit, and MEMIT with so many facts, as wholes")
     options = parser.parse_args()
-    for model in (random_model(SHAPES[options.shape], options.device, options.dtype), fl.load("atlas")):
+    for shape in options.shape or ("gpt2", "atlas"):
+        if shape == "atlas":
+            model = fl.load("atlas", device=options.device)
+        else:
+            model = random_model(SHAPES[shape], options.device, options.dtype)
         layer = model.n_layers // 2 - 1
         print(
             f"\n{model.name}: {model.n_layers} layers × {model.width}, layer {layer}, {model.dtype}, {model.device}, "

