@@ -271,12 +271,22 @@ _PUBLISHED: dict[str, dict[_Key, Defaults]] = {
 
 _RULE = "a rule: the layers where published settings of other models lie"
 _TUNED = "tuned with benchmarks/edit_quality.py"
+# What the model itself writes about the subject is held more strongly than published: see `ValueHparams.keep_samples`.
+_ATLAS_VALUE: dict[str, Any] = {
+    "steps": 40,
+    "learning_rate": 0.3,
+    "clamp": 6.0,
+    "kl_factor": 1.0,
+    "bare_share": 0.2,
+    "keep_samples": 16,
+    "contexts": ROME_CONTEXTS,
+    "openings": (),
+}
 _ATLAS: dict[str, Defaults] = {
-    "rome": Defaults(
-        (3,),
-        RomeHparams(steps=40, learning_rate=0.3, clamp=6.0, kl_factor=1.0, bare_share=0.2, keep_samples=16),
-        _TUNED,
-    ),
+    "rome": Defaults((3,), RomeHparams(**_ATLAS_VALUE), _TUNED),
+    "memit": Defaults((2, 3, 4), MemitHparams(**_ATLAS_VALUE, moment_weight=500.0), _TUNED),
+    "emmet": Defaults((3,), EmmetHparams(**_ATLAS_VALUE, ridge=300.0), _TUNED),
+    "alphaedit": Defaults((1, 2, 3), AlphaEditHparams(**_ATLAS_VALUE, nullspace=0.1, relative=True, ridge=1.0), _TUNED),
 }
 _SETTINGS: dict[str, type[Hparams]] = {
     kind.method: kind
