@@ -10,10 +10,13 @@ relation and judged with its ready-made checks: held-out paraphrases, neighbours
 the subject. *Beats* is the published comparison of two objects, *leads* the stricter "is the model's answer". The ways:
 
 single      each fact is edited alone, judged, and undone
-sequential  facts are edited one after the other on top of each other; all are judged at the end
+sequential  100 facts are edited one after the other on top of each other; all are judged at the end. After every ten
+            the model's answers to held-out wordings of facts about other subjects are counted: its health
 at once     all facts in one call, where the method can; judged at the end
 
-Rows are appended to a CSV file as they are found, and those already there are not computed again.
+Methods that look for the same v* of a fact on the unedited model (ROME and EMMET; MEMIT and AlphaEdit) share it here,
+so "seconds" is the time of the row that computed it. Rows are appended to a CSV file as they are found, and those
+already there are not computed again: several processes may share the work, each with a file and methods of its own.
 """
 
 from __future__ import annotations
@@ -22,20 +25,29 @@ import argparse
 import ast
 import sys
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 
 import factlens as fl
-from factlens.editing import METHODS, defaults
+from factlens.editing import METHODS, defaults, methods
+from factlens.editing.hparams import ValueHparams
 from factlens.editing.methods import ONE_FACT, ONE_LAYER, WITH_MOMENTS
+from factlens.editing.values import Values
 from factlens.evaluation import ROLES
+from factlens.evaluation.scoring import read
 from factlens.models.atlas.knowledge import load_knowledge
 from factlens.moments import default_moments
 
-WAYS = ("single", "sequential", "at once")
+WAYS = ("single", "at once", "sequential")
+SEQUENTIAL = 100
+EVERY = 10
+FALL = 0.05
 
 
 def draw_facts(model: fl.Model, count: int, seed: int) -> list[fl.Fact]:
@@ -60,39 +72,80 @@ def draw_facts(model: fl.Model, count: int, seed: int) -> list[fl.Fact]:
     return facts
 
 
-def judged(model: fl.Model, facts: list[fl.Fact], way: str, **options: Any) -> tuple[pd.DataFrame, float]:
-    """Edit in one of the ways; return the checks of every fact, and the seconds spent on editing."""
-    spent, frames, made = 0.0, [], []
+def held_out(facts: Sequence[fl.Fact], count: int, seed: int) -> list[tuple[str, str]]:
+    """Draw prompts with their answers: held-out wordings of statements about subjects that `facts` are not about."""
+    random, knowledge = Random(seed), load_knowledge()
+    edited = {knowledge.subject(fact.subject) for fact in facts}
+    others = [s for s in knowledge.statements if s.subject not in edited and s.relation.held_out]
+    return [(s.prompt(random.choice(s.relation.held_out)), s.object) for s in random.sample(others, count)]
+
+
+def accuracy(model: fl.Model, prompts: Sequence[tuple[str, str]]) -> float:
+    """The share of prompts that the model answers as it should."""
+    readings = read(model, [prompt for prompt, _ in prompts], [(answer,) for _, answer in prompts])
+    return sum(reading.leads[0] for reading in readings) / len(prompts)
+
+
+class SharedValues:
+    """v* of every fact, computed once for the methods and ways that want the same."""
+
+    def __init__(self) -> None:
+        self.compute: Callable[..., Values] = methods._values
+        self.known: dict[tuple[Any, ...], Values] = {}
+
+    def __call__(self, model: fl.Model, facts: Sequence[fl.Fact], *rest: Any) -> Values:
+        contexts, layer, site, hparams, progress = rest
+        if model.edits:
+            return self.compute(model, facts, *rest)
+        shared = tuple(getattr(hparams, field.name) for field in fields(ValueHparams))
+        keys = [(fact, layer, site, shared) for fact in facts]
+        for fact, key in zip(facts, keys, strict=True):
+            if key not in self.known:
+                self.known[key] = self.compute(model, [fact], contexts, layer, site, hparams, progress)
+        return Values.joined([self.known[key] for key in keys])
+
+
+def judged(model: fl.Model, facts: list[fl.Fact], way: str, **options: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Edit in one of the ways; return the checks of every fact, and what else there is to tell."""
+    spent, frames, made, health = 0.0, [], [], []
+    prompts = held_out(facts, 500, seed=0)
+    if way == "sequential":
+        health.append(accuracy(model, prompts))
     if way == "at once":
         began = time.perf_counter()
         made = [fl.edit(model, facts, **options)]
         spent = time.perf_counter() - began
     else:
-        for fact in facts:
+        for done, fact in enumerate(facts, 1):
             began = time.perf_counter()
             try:
                 edit = fl.edit(model, fact, apply=way == "sequential", **options)
+                if way == "single":
+                    frames.append(fl.evaluate(model, edit).to_dataframe())
+                else:
+                    made.append(edit)
             except fl.FactlensError as error:
                 # An earlier edit has brought the object in already, or has broken the model.
                 print(f"  {fact.prompt!r}: {error}", file=sys.stderr)
-                continue
-            finally:
-                spent += time.perf_counter() - began
-            if way == "single":
-                frames.append(fl.evaluate(model, edit).to_dataframe())
-            else:
-                made.append(edit)
+            spent += time.perf_counter() - began
+            if way == "sequential" and done % EVERY == 0:
+                health.append(accuracy(model, prompts))
     if way != "single":
         frames = [after(model, fact) for fact in facts]
         for edit in reversed(made):
             model.undo(edit)
-    return pd.concat(frames, keys=range(len(frames)), names=["fact"]).reset_index(), spent
+    table = pd.concat(frames, keys=range(len(frames)), names=["fact"]).reset_index()
+    fell = [EVERY * i for i, share in enumerate(health) if share < health[0] - FALL]
+    return table, {
+        "health": " ".join(f"{share:.3f}" for share in health),
+        "healthy until": (fell[0] if fell else f"over {len(facts)}") if health else "",
+        "seconds": spent,
+    }
 
 
 def after(model: fl.Model, fact: fl.Fact) -> pd.DataFrame:
     """Judge one fact on the weights as they are."""
     from factlens.evaluation.checks import atlas_checks
-    from factlens.evaluation.scoring import read
 
     probes = atlas_checks(fact).probes
     rows = []
@@ -111,7 +164,7 @@ def after(model: fl.Model, fact: fl.Fact) -> pd.DataFrame:
 
 def shares(table: pd.DataFrame) -> dict[str, float]:
     """The mean over facts of the share of a fact's probes, so that subjects with many neighbours weigh no more."""
-    found = {}
+    found: dict[str, float] = {}
     for name, measure in (("beats", "success_after"), ("leads", "leads_after")):
         means = table.groupby(["fact", "role"])[measure].mean().groupby("role").mean()
         found |= {f"{role} {name}": float(means.get(role, float("nan"))) for role in ROLES}
@@ -151,42 +204,65 @@ def main() -> None:
     model = fl.load("atlas", device="cpu")
     facts = draw_facts(model, options.facts, options.seed)
     settings = {name: ast.literal_eval(value) for name, value in (text.split("=") for text in options.set)}
+    with mock.patch.object(methods, "_values", SharedValues()):
+        for method, layers, way in planned(model, options):
+            run(model, facts, method, layers, way, settings, options)
+
+
+def planned(model: fl.Model, options: argparse.Namespace) -> list[tuple[str, tuple[int, ...], str]]:
+    """List what to do, layers outermost: methods that end in the same layer share their v*."""
+    found = []
     for method in options.methods.split(","):
-        known = defaults(model, method)
-        span = len(known.layers)
+        usual = defaults(model, method).layers
         if options.layers == "default":
-            chosen = [known.layers]
+            ends = [usual[-1]]
         else:
-            ends = range(model.n_layers) if options.layers == "all" else map(int, options.layers.split(","))
-            chosen = [tuple(range(max(0, end - span + 1), end + 1)) for end in ends]
-        for way in options.ways.split(","):
-            if way == "at once" and method in ONE_FACT:
-                continue
-            for layers in chosen:
-                name = {
-                    "method": method,
-                    "way": way,
-                    "layers": " ".join(map(str, layers)),
-                    "facts": len(facts) if way != "sequential" else min(100, len(facts)),
-                    "set": " ".join(options.set),
-                }
-                if options.csv.exists():
-                    there = pd.read_csv(options.csv, keep_default_na=False, dtype=str)
-                    if (there[list(name)] == pd.Series({k: str(v) for k, v in name.items()})).all(axis=1).any():
-                        continue
-                extra: dict[str, Any] = {**settings, "method": method}
-                if method in WITH_MOMENTS:
-                    extra["moments"] = default_moments(model, layers)
-                extra["layers"] = layers[0] if method in ONE_LAYER else layers
-                table, spent = judged(model, facts[: name["facts"]], way, **extra)
-                row = {**name, **shares(table), "seconds": spent}
-                pd.DataFrame([row]).to_csv(options.csv, mode="a", header=not options.csv.exists(), index=False)
-                print(
-                    f"{method:9} {way:10} layers {name['layers']:9} "
-                    + "  ".join(f"{role} {row[f'{role} beats']:6.1%}/{row[f'{role} leads']:6.1%}" for role in ROLES)
-                    + f"  {spent / name['facts']:.2f} s per edit",
-                    flush=True,
-                )
+            ends = list(range(model.n_layers)) if options.layers == "all" else list(map(int, options.layers.split(",")))
+        for end in ends:
+            layers = tuple(range(max(0, end - len(usual) + 1), end + 1))
+            found += [
+                (method, layers, way)
+                for way in options.ways.split(",")
+                if not (way == "at once" and method in ONE_FACT)
+            ]
+    return sorted(found, key=lambda what: (what[2] == "sequential", what[1][-1]))
+
+
+def run(
+    model: fl.Model,
+    facts: list[fl.Fact],
+    method: str,
+    layers: tuple[int, ...],
+    way: str,
+    settings: dict[str, Any],
+    options: argparse.Namespace,
+) -> None:
+    """Compute one row of the CSV file, unless it is there."""
+    name = {
+        "method": method,
+        "way": way,
+        "layers": " ".join(map(str, layers)),
+        "facts": min(SEQUENTIAL, len(facts)) if way == "sequential" else len(facts),
+        "set": " ".join(options.set),
+    }
+    if options.csv.exists():
+        there = pd.read_csv(options.csv, keep_default_na=False, dtype=str)
+        if (there[list(name)] == pd.Series({k: str(v) for k, v in name.items()})).all(axis=1).any():
+            return
+    extra: dict[str, Any] = {**settings, "method": method}
+    if method in WITH_MOMENTS:
+        extra["moments"] = default_moments(model, layers)
+    extra["layers"] = layers[0] if method in ONE_LAYER else layers
+    table, told = judged(model, facts[: name["facts"]], way, **extra)
+    row = {**name, **shares(table), **told}
+    pd.DataFrame([row]).to_csv(options.csv, mode="a", header=not options.csv.exists(), index=False)
+    print(
+        f"{method:9} {way:10} layers {name['layers']:9} "
+        + "  ".join(f"{role} {row[f'{role} beats']:6.1%}/{row[f'{role} leads']:6.1%}" for role in ROLES)
+        + f"  {row['seconds'] / name['facts']:.2f} s per edit"
+        + (f"  healthy until {row['healthy until']}" if way == "sequential" else ""),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
