@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 from factlens.errors import FactError
@@ -31,7 +31,7 @@ class Hparams:
         FactError
             If a name is not a setting, or a value makes no sense.
         """
-        known = self.__dataclass_fields__
+        known = [known.name for known in fields(self)]
         unknown = sorted(set(changes) - set(known))
         if unknown:
             raise FactError(f"{self.method} has no setting {', '.join(map(repr, unknown))}; it has {', '.join(known)}.")
