@@ -9,13 +9,15 @@ from random import Random
 from factlens.errors import FactError
 from factlens.facts import Fact
 
-ROLES = ("rewrite", "paraphrase", "neighbour", "other")
+ROLES = ("rewrite", "paraphrase", "neighbour", "other", "portability")
 ROLE_NAMES = {
     "rewrite": "the prompt",
     "paraphrase": "paraphrases",
     "neighbour": "neighbours",
     "other": "other facts of the subject",
+    "portability": "what follows from the new fact",
 }
+_CHANGED = ("rewrite", "paraphrase", "portability")
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,14 @@ class Probe:
     ----------
     role
         ``"rewrite"`` (the edited prompt), ``"paraphrase"`` (the same fact in other words), ``"neighbour"``
-        (another subject with the old object) or ``"other"`` (another fact of the subject).
+        (another subject with the old object), ``"other"`` (another fact of the subject) or ``"portability"``
+        (something that follows from the new fact).
     prompt
         The text up to the object.
     old
         The object that was right before the edit (for neighbours and other facts: and still is).
     new
-        The object that the edit brings in.
+        The object that the edit brings in; for portability, what follows from it.
     """
 
     role: str
@@ -43,14 +46,26 @@ class Probe:
     @property
     def wanted(self) -> str:
         """The object that ought to lead after the edit."""
-        return self.new if self.role in ("rewrite", "paraphrase") else self.old
+        return self.new if self.role in _CHANGED else self.old
 
 
 @dataclass(frozen=True)
 class Checks:
-    """The probes of one edit."""
+    """What to ask a model about one edit.
+
+    Attributes
+    ----------
+    probes
+        Prompts with two objects to compare.
+    generation_prompts
+        Beginnings of texts about the subject, which the model goes on with: their fluency is measured.
+    references
+        Texts about subjects that have the new object: what is generated shall be consistent with them.
+    """
 
     probes: tuple[Probe, ...]
+    generation_prompts: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -61,6 +76,9 @@ class Checks:
         paraphrases: Iterable[str] = (),
         neighbours: Iterable[tuple[str, str]] = (),
         others: Iterable[tuple[str, str]] = (),
+        portability: Iterable[tuple[str, str, str]] = (),
+        generation_prompts: Iterable[str] = (),
+        references: Iterable[str] = (),
     ) -> Checks:
         """Gather checks of a fact.
 
@@ -74,6 +92,10 @@ class Checks:
             Prompts that ask for the same, the subject spelt out or ``{}`` in its place.
         neighbours, others
             Pairs of a prompt and its (unchanged) object.
+        portability
+            Triples of a prompt, its object before the edit, and the one that follows from the new fact.
+        generation_prompts, references
+            As the attributes; ``{}`` in a generation prompt stands for the subject.
 
         Raises
         ------
@@ -87,7 +109,9 @@ class Checks:
         probes += [Probe("paraphrase", text.replace("{}", fact.subject), old, new) for text in paraphrases]
         probes += [Probe("neighbour", prompt, answer, new) for prompt, answer in neighbours]
         probes += [Probe("other", prompt, answer, new) for prompt, answer in others]
-        return cls(tuple(probes))
+        probes += [Probe("portability", prompt, before, follows) for prompt, before, follows in portability]
+        begun = tuple(text.replace("{}", fact.subject) for text in generation_prompts)
+        return cls(tuple(probes), begun, tuple(references))
 
 
 def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int = 0) -> Checks:

@@ -25,11 +25,14 @@ class Reading(NamedTuple):
         The most probable next token.
     leads
         One per option: whether greedy decoding says it.
+    token_accuracy
+        One per option: the share of its tokens that are the most probable ones, each after the right ones before it.
     """
 
     probabilities: tuple[float, ...]
     top: str
     leads: tuple[bool, ...]
+    token_accuracy: tuple[float, ...]
 
 
 @torch.no_grad()
@@ -46,7 +49,7 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[str]])
         For each prompt, the objects to score.
     """
     jobs = [(i, *model.encode_option(prompt, option)) for i, prompt in enumerate(prompts) for option in options[i]]
-    scores: list[list[tuple[float, bool]]] = [[] for _ in prompts]
+    scores: list[list[tuple[float, float]]] = [[] for _ in prompts]
     tops = [""] * len(prompts)
     with model.exclusive():
         for start in range(0, len(jobs), BATCH):
@@ -58,9 +61,9 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[str]])
                 wanted = torch.tensor(option, device=at.device)
                 logs = check_finite(at, model.name).log_softmax(-1)
                 probability = float(logs.gather(1, wanted[:, None]).mean().exp())
-                scores[i].append((probability, bool((at.argmax(-1) == wanted).all())))
+                scores[i].append((probability, float((at.argmax(-1) == wanted).float().mean())))
                 tops[i] = tops[i] or model.token(int(at[0].argmax()))
     return [
-        Reading(tuple(p for p, _ in found), top, tuple(leads for _, leads in found))
+        Reading(tuple(p for p, _ in found), top, tuple(a == 1 for _, a in found), tuple(a for _, a in found))
         for found, top in zip(scores, tops, strict=True)
     ]

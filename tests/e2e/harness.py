@@ -39,6 +39,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 import nbformat
 from jupyter_client.blocking.client import BlockingKernelClient
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, WebSocket, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from scripts import browser as chromium
 from scripts.kernels import INSTALLED, KERNELS, kernelspec
@@ -57,6 +58,18 @@ QUIET: dict[str, dict[str, Any]] = {
         "doNotDisturbMode": True,
     },
 }
+
+#: Whether the page's kernel is connected and idle, in the page's words.
+IDLE = """() => {
+    const kernel = window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel;
+    return kernel?.status === 'idle' && kernel.connectionStatus === 'connected';
+}"""
+
+#: Whether the kernel has begun with what a run has sent it.
+BEGUN = """run => {
+    const kernel = window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel;
+    return kernel?.status !== 'idle' || window.factlensRuns[run].state !== 'running';
+}"""
 
 #: What Notebook 7.6 itself writes to the console for a notebook without any widget; JupyterLab writes nothing.
 NOTEBOOK_BASELINE = frozenset(
@@ -344,6 +357,8 @@ class Lab:
         #: addresses that failed or were answered with an error, with the reason
         self.failed: list[tuple[str, str]] = []
         self.notebook: Path | None = None
+        #: how often the kernel had to be woken, see `_until`
+        self.woken = 0
         self._link: KernelLink | None = None
         self._theme: Theme = "light"
         self.context = browser.new_context(viewport={"width": viewport[0], "height": viewport[1]})
@@ -394,8 +409,27 @@ class Lab:
         self.page.wait_for_function("() => !!window.jupyterapp")
         self.page.evaluate("async () => { await window.jupyterapp.restored; }")
         self.page.locator(".jp-Notebook").first.wait_for()
-        self.wait_idle()
+        self._until(IDLE)
         return self.notebook
+
+    def _until(self, condition: str, arg: object = None, patience: float = 10) -> None:
+        """Wait for something that the kernel does first of all; wake the kernel if it seems to have missed a request.
+
+        ipykernel 7.0 to 7.3 can overlook a request that arrives while it answers another, until someone else connects
+        (ipython/ipykernel#1554; mended in 7.4). It happens about once in thirty starts, on a notebook without anything
+        of ours: the server and the kernel then say idle, and the page waits.
+        """
+        for _ in range(3):
+            try:
+                self.page.wait_for_function(condition, arg=arg, timeout=patience * 1000)
+            except PlaywrightTimeout:
+                link = KernelLink(self.server.connection_file(self._kernel_id()))
+                link.execute("")
+                link.close()
+                self.woken += 1
+            else:
+                return
+        self.page.wait_for_function(condition, arg=arg)
 
     def cell_count(self) -> int:
         """How many cells the notebook has."""
@@ -487,14 +521,7 @@ class Lab:
 
     def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until the kernel is connected and idle."""
-        self.page.wait_for_function(
-            """() => {
-                const context = window.jupyterapp.shell.currentWidget?.context?.sessionContext;
-                const kernel = context?.session?.kernel;
-                return kernel?.status === 'idle' && kernel.connectionStatus === 'connected';
-            }""",
-            timeout=(timeout or self.timeout) * 1000,
-        )
+        self.page.wait_for_function(IDLE, timeout=(timeout or self.timeout) * 1000)
 
     def kernel_eval(self, expression: str, *, busy: bool = False, timeout: float = 60) -> Any:
         """The value of an expression in the notebook's kernel; it must be one that JSON can carry.
@@ -593,7 +620,7 @@ class Lab:
 
     def _command(self, command: str, active: int | None = None) -> int:
         """Start a command and keep its promise where `wait_run` finds it."""
-        return cast(
+        run = cast(
             int,
             self.page.evaluate(
                 """([command, active]) => {
@@ -614,6 +641,8 @@ class Lab:
                 [command, active],
             ),
         )
+        self._until(BEGUN, run)
+        return run
 
     def _kernel_id(self) -> str:
         return cast(
