@@ -39,11 +39,13 @@ from factlens.editing import METHODS, defaults, methods
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.methods import ONE_FACT, ONE_LAYER, WITH_MOMENTS
 from factlens.editing.values import Values
-from factlens.evaluation import ROLES
+from factlens.evaluation.checks import ROLES as ALL_ROLES
 from factlens.evaluation.scoring import read
 from factlens.models.atlas.knowledge import load_knowledge
 from factlens.moments import default_moments
 
+# What atlas's ready-made checks ask.
+ROLES = ALL_ROLES[:4]
 WAYS = ("single", "at once", "sequential")
 SEQUENTIAL = 100
 EVERY = 10

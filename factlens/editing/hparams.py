@@ -287,6 +287,9 @@ _ATLAS: dict[str, Defaults] = {
     "memit": Defaults((2, 3, 4), MemitHparams(**_ATLAS_VALUE, moment_weight=500.0), _TUNED),
     "emmet": Defaults((3,), EmmetHparams(**_ATLAS_VALUE, ridge=300.0), _TUNED),
     "alphaedit": Defaults((1, 2, 3), AlphaEditHparams(**_ATLAS_VALUE, nullspace=0.1, relative=True, ridge=1.0), _TUNED),
+    "ft": Defaults((3,), FineTuneHparams(steps=60, learning_rate=1e-3), _TUNED),
+    "ft_l": Defaults((3,), ConstrainedFineTuneHparams(steps=60, learning_rate=1e-3, limit=1e-2), _TUNED),
+    "lora": Defaults((3,), LoraHparams(learning_rate=2e-3), _TUNED),
 }
 _SETTINGS: dict[str, type[Hparams]] = {
     kind.method: kind
