@@ -80,7 +80,8 @@ def test_held_out_wordings_belong_to_one_relation(knowledge: Knowledge) -> None:
     held_out = [template for relation in knowledge.relations.values() for template in relation.held_out]
     trained = {template for relation in knowledge.relations.values() for template in relation.trained}
     assert len(set(held_out)) == len(held_out)
-    assert not trained & set(held_out)
+    # Nor does one stand inside a longer one: "On stage, {} performs on the".
+    assert not [new for new in held_out for old in trained if new.lower() in old.lower()]
 
 
 def test_no_wording_asks_for_a_before_a_vowel(knowledge: Knowledge) -> None:
