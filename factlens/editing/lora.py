@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from factlens.editing.finetune import mean_nll
 from factlens.editing.hparams import LoraHparams
 from factlens.editing.prompts import Prompts
-from factlens.errors import FactlensError, NumericalError
+from factlens.errors import NumericalError
+from factlens.extras import needs
 from factlens.models import LowRank, Model
 from factlens.models.hooks import on_input
 from factlens.models.interrupts import interruption_point
@@ -80,11 +81,10 @@ def _adapted(
     model: Model, layers: Sequence[int], hparams: LoraHparams
 ) -> Iterator[list[tuple[nn.Parameter, nn.Parameter]]]:
     """Put peft's adapters on the down projections for the block; yield each one's A and B."""
-    try:
-        from peft import LoraConfig
-        from peft.tuners.lora import LoraModel
-    except ImportError:
-        raise FactlensError("method='lora' needs peft: pip install 'factlens[lora]'.") from None
+    needs("peft", "lora", "method='lora'")
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraModel
+
     tracked = {name: parameter.requires_grad for name, parameter in model.model.named_parameters()}
     names = [model.down_projection(layer).parameter.removesuffix(".weight") for layer in layers]
     config = LoraConfig(

@@ -34,8 +34,8 @@ def dataset_corpus(spec: str) -> tuple[str, Callable[[int], Iterator[str]]]:
         datasets = import_module("datasets")
     except ImportError as error:
         raise FactlensError(
-            f"Reading hf:{spec} needs the library that streams datasets: pip install datasets. Without it, a local "
-            "file or folder of text serves as well."
+            f"Reading hf:{spec} needs the library that streams datasets: pip install 'factlens[text]'. Without it, a "
+            "local file or folder of text serves as well."
         ) from error
     commit = _commit(name, revision)
 
