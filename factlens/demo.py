@@ -67,7 +67,7 @@ def run(out: Path) -> None:
         answers_svg(FACT.prompt + " …", [("before", before), ("after", after), ("undone", undone)]),
         report_svg(report, ROLE_NAMES),
     ]
-    out.write_text(_page(report, figures), encoding="utf-8")
+    out.write_text(_page(report, edit, figures), encoding="utf-8")
     _say(f"\nWrote {out} ({time.perf_counter() - began:.1f} s).")
 
 
@@ -131,7 +131,7 @@ def show_trace(trace: fl.Trace) -> None:
 def show_report(report: Report) -> None:
     """Print, for each role, how often the wanted object leads before and after."""
     _say(f"{'':30}{'prompts':>8}  {'wanted object is the answer':>30}  {'beats the other object':>24}")
-    for role, row in report.summary().iterrows():
+    for role, row in report.by_role().iterrows():
         leads = f"{row['leads_before']:.0%} → {row['leads_after']:.0%}"
         beats = f"{row['success_before']:.0%} → {row['success_after']:.0%}"
         _say(f"{ROLE_NAMES[str(role)]:30}{int(row['probes']):8d}  {leads:>30}  {beats:>24}")
@@ -148,7 +148,7 @@ def _show_answers(before: Iterable[Answer], after: Iterable[Answer]) -> None:
         _say(f"{name:>7}: " + ", ".join(f"{a.text.strip() or '␣'} {a.probability:.1%}" for a in answers))
 
 
-def _page(report: Report, figures: Iterable[str]) -> str:
+def _page(report: Report, edit: fl.Edit, figures: Iterable[str]) -> str:
     rows = "".join(
         f"<tr><td>{escape(ROLE_NAMES[probe.role])}</td><td>{escape(probe.prompt)}</td>"
         f"<td>{escape(before.top.strip())}</td><td{'' if before.top == after.top else ' class=changed'}>"
@@ -176,7 +176,7 @@ shows which of its states carry the answer; a rank-one edit of one layer then ma
 <h2>The answers, prompt by prompt</h2>
 <table><tr><th></th><th>prompt</th><th>before</th><th>after</th></tr>{rows}</table>
 <footer>Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023).
-Made by factlens {fl.__version__}: {escape(str(report.edit))}.</footer>
+Made by factlens {fl.__version__}: {escape(str(edit))}.</footer>
 </html>
 """
 

@@ -245,7 +245,7 @@ def report_svg(report: Report, roles: dict[str, str]) -> str:
     found = [role for role in roles if role in set(frame["role"])]
     left, bar, row, top = 190, 210, 46, 58
     parts = [
-        _text(12, 22, str(report.edit.label), size=14, weight="600"),
+        _text(12, 22, report.labels[0], size=14, weight="600"),
         _text(left, 44, "before", size=11, weight="600"),
         _text(left + bar + 70, 44, "after", size=11, weight="600"),
     ]
@@ -269,7 +269,7 @@ def report_svg(report: Report, roles: dict[str, str]) -> str:
                 parts.append(f"<rect x='{x}' y='{y + dy}' width='{bar}' height='13' fill='#eef1f5'/>")
                 parts.append(f"<rect x='{x}' y='{y + dy}' width='{bar * share:.1f}' height='13' fill='{colour}'/>")
                 parts.append(_text(x + bar + 6, y + dy + 11, f"{share:.0%} {name}", size=10, fill=FAINT))
-    return _svg(left + 2 * bar + 140, top + len(found) * row + 8, parts, f"Before and after {report.edit.label}")
+    return _svg(left + 2 * bar + 140, top + len(found) * row + 8, parts, f"Before and after {report.labels[0]}")
 
 
 def answers_svg(title: str, columns: Sequence[tuple[str, Sequence[Answer]]]) -> str:

@@ -19,11 +19,11 @@ import factlens
 PACKAGE = Path(factlens.__file__).parent
 #: From the bottom up. A part may import from its own storey and those below.
 STOREYS = (
-    {"errors", "facts", "files", "models", "moments", "pictures"},
+    {"errors", "extras", "facts", "files", "models", "moments", "pictures"},
     {"tracing", "editing", "evaluation", "sweeps"},
-    {"session"},
+    {"reproduce", "session"},
     {"widgets"},
-    {"cli", "demo", "__main__", "__init__"},
+    {"cli", "demo", "judging_commands", "__main__", "__init__"},
 )
 LEVEL = {part: level for level, parts in enumerate(STOREYS) for part in parts}
 FRONT_END = {"anywidget", "bqplot", "ipywidgets", "traitlets", "IPython"}

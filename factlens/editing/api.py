@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from factlens.editing import methods
-from factlens.editing.hparams import defaults
+from factlens.editing.hparams import Hparams, defaults
 from factlens.editing.record import Edit
 from factlens.errors import FactError, WrongModel
 from factlens.facts import Fact
@@ -81,13 +81,9 @@ def edit(
     Interrupted
         If `stop` was set.
     """
-    default = defaults(model, method)
-    settings = default.hparams.with_changes(**hparams)
-    chosen = _check_layers(model, method, default.layers if layers is None else layers)
+    chosen, settings = settle(model, method, layers, hparams)
     wanted = (facts,) if isinstance(facts, Fact) else tuple(facts)
     _check_facts(wanted, method)
-    for layer in chosen:
-        model.check_editable(layer)
     with model.exclusive(stop), stopped_by(stop):
         _check_wanted(model, wanted)
         known = {}
@@ -109,6 +105,24 @@ def edit(
         if apply:
             model.apply(record)
     return record
+
+
+def settle(
+    model: Model, method: str, layers: int | Sequence[int] | None, hparams: Mapping[str, Any]
+) -> tuple[tuple[int, ...], Hparams]:
+    """Return layers and settings that are left open as the method's defaults for the model, the others checked.
+
+    Raises
+    ------
+    FactError, LayerError, QuantizedModel
+        As `edit`.
+    """
+    default = defaults(model, method)
+    settings = default.hparams.with_changes(**hparams)
+    chosen = _check_layers(model, method, default.layers if layers is None else layers)
+    for layer in chosen:
+        model.check_editable(layer)
+    return chosen, settings
 
 
 def _check_layers(model: Model, method: str, layers: int | Sequence[int]) -> tuple[int, ...]:

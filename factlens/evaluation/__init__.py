@@ -1,8 +1,27 @@
 """Judging edits: what else changed."""
 
 from factlens.evaluation.checks import ROLE_NAMES, ROLES, Checks, Probe, atlas_checks
+from factlens.evaluation.judging import WAYS, evaluate
+from factlens.evaluation.measuring import Measured
+from factlens.evaluation.metrics import METRICS, Metric
 from factlens.evaluation.records import Record
-from factlens.evaluation.report import Report, evaluate
+from factlens.evaluation.report import Outcome, Report
 from factlens.evaluation.scoring import Reading, read
 
-__all__ = ["ROLES", "ROLE_NAMES", "Checks", "Probe", "Reading", "Record", "Report", "atlas_checks", "evaluate", "read"]
+__all__ = [
+    "METRICS",
+    "ROLES",
+    "ROLE_NAMES",
+    "WAYS",
+    "Checks",
+    "Measured",
+    "Metric",
+    "Outcome",
+    "Probe",
+    "Reading",
+    "Record",
+    "Report",
+    "atlas_checks",
+    "evaluate",
+    "read",
+]

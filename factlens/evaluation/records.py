@@ -16,7 +16,7 @@ class Record:
     Attributes
     ----------
     fact
-        The fact, with its `object` (what is true) and its `target` (what an edit shall make of it).
+        The fact, with its `target` (what an edit shall make of it) and, as far as known, its `object` (what is true).
     checks
         What to ask.
     name
@@ -25,7 +25,7 @@ class Record:
     Raises
     ------
     FactError
-        If the fact lacks its object or target.
+        If the fact has no target.
     """
 
     fact: Fact
@@ -33,6 +33,7 @@ class Record:
     name: str
 
     def __post_init__(self) -> None:
-        for what in ("object", "target"):
-            if getattr(self.fact, what) is None:
-                raise FactError(f"Record {self.name!r}: the fact {self.fact.prompt!r} has no {what}.")
+        if self.fact.target is None:
+            raise FactError(
+                f"Record {self.name!r}: the fact {self.fact.prompt!r} has no target, Fact(..., target='Paris')."
+            )

@@ -1,108 +1,324 @@
-"""`evaluate`: the same questions before and after an edit."""
+"""`Report`: what edits did, record by record and over all of them, before and after."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from factlens.editing import Edit
-from factlens.evaluation.checks import ROLES, Checks, Probe, atlas_checks
-from factlens.evaluation.scoring import Reading, read
-from factlens.models import Model
+import numpy as np
+
+from factlens.errors import FactlensError
+from factlens.evaluation.checks import ROLES, Probe
+from factlens.evaluation.intervals import Interval, interval
+from factlens.evaluation.measuring import Measured
+from factlens.evaluation.metrics import MEASURES, METRICS, Consistency, fluency, harmonic_mean, magnitude, success
+from factlens.evaluation.records import Record
+from factlens.evaluation.scoring import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+WHEN = ("before", "after")
+_SCORE = ("rewrite_success", "paraphrase_success", "neighbour_success")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an edit did to one record.
+
+    Attributes
+    ----------
+    label
+        Which edit or method it was: ``"rome"``.
+    record
+        The fact and what was asked.
+    before, after
+        What the model said; `after` is None where there was no edit.
+    seconds
+        What the edit took; of several facts edited at once, each one's share.
+    error
+        Why there was no edit.
+    """
+
+    label: str
+    record: Record
+    before: Measured
+    after: Measured | None
+    seconds: float = math.nan
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """Probes read before and after an edit.
+    """Records judged before and after edits.
 
     Attributes
     ----------
-    edit
-        The edit.
-    probes
-        What was asked.
-    before, after
-        What the model said; each reading's options are the probe's old and new object, in that order.
+    outcomes
+        One for each record and label, in the order in which they were judged.
+    wanted
+        How many outcomes there would have been, had it not been stopped.
+    provenance
+        Where the numbers come from: model, fingerprint, the settings of each label, versions.
     """
 
-    edit: Edit
-    probes: tuple[Probe, ...]
-    before: tuple[Reading, ...]
-    after: tuple[Reading, ...]
+    outcomes: tuple[Outcome, ...]
+    wanted: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every record was judged."""
+        return len(self.outcomes) == self.wanted
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in order."""
+        return tuple(dict.fromkeys(outcome.label for outcome in self.outcomes))
+
+    @property
+    def skipped(self) -> tuple[Outcome, ...]:
+        """Records without an edit; each says why in `error`. They count in no number."""
+        return tuple(outcome for outcome in self.outcomes if outcome.after is None)
+
+    @property
+    def judged(self) -> tuple[Outcome, ...]:
+        """Records with an edit."""
+        return tuple(outcome for outcome in self.outcomes if outcome.after is not None)
+
+    # The probes one after the other ------------------------------------------------------------------------------
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """Every probe that was asked."""
+        return tuple(probe for outcome in self.judged for probe in outcome.record.checks.probes)
+
+    @property
+    def before(self) -> tuple[Reading, ...]:
+        """What the model said before, for each of `probes`."""
+        return tuple(reading for outcome in self.judged for reading in outcome.before.readings)
+
+    @property
+    def after(self) -> tuple[Reading, ...]:
+        """What the model said after, for each of `probes`."""
+        return tuple(reading for outcome in self.judged if outcome.after for reading in outcome.after.readings)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per probe: role, prompt, old, new, the probabilities and top answers before and after."""
+        """Return one row per probe.
+
+        Columns: label, record, role, prompt, old, new; then, each before and after: the probabilities of old and new
+        (geometric mean over tokens), the most probable next token, and the measures of `factlens.evaluation.metrics`.
+        """
         import pandas as pd
 
         rows = []
-        for probe, before, after in zip(self.probes, self.before, self.after, strict=True):
-            row: dict[str, object] = {
-                "role": probe.role,
-                "prompt": probe.prompt,
-                "old": probe.old,
-                "new": probe.new,
-            }
-            for when, reading in (("before", before), ("after", after)):
-                old, new = reading.probabilities
-                row |= {f"p_old_{when}": old, f"p_new_{when}": new, f"top_{when}": reading.top}
-                wanted = probe.wanted == probe.new
-                row[f"success_{when}"] = (new > old) if wanted else (old > new)
-                row[f"leads_{when}"] = reading.leads[1] if wanted else reading.leads[0]
-            rows.append(row)
+        for outcome in self.judged:
+            for i, probe in enumerate(outcome.record.checks.probes):
+                row: dict[str, object] = {"label": outcome.label, "record": outcome.record.name, "role": probe.role}
+                row |= {"prompt": probe.prompt, "old": probe.old, "new": probe.new}
+                for when in WHEN:
+                    measured: Measured = getattr(outcome, when)
+                    reading = measured.readings[i]
+                    row |= {f"p_{x}_{when}": p for x, p in zip(("old", "new"), reading.probabilities, strict=True)}
+                    row[f"top_{when}"] = reading.top
+                    row |= {f"{name}_{when}": value for name, value in _measures(probe, reading).items()}
+                rows.append(row)
         return pd.DataFrame(rows)
 
-    def summary(self) -> pd.DataFrame:
-        """Return one row per role.
+    # The numbers -------------------------------------------------------------------------------------------------
 
-        ``success`` is the published comparison of two objects: the new one more probable than the old after the
-        edited prompt and its paraphrases (efficacy, paraphrase), the old one more probable than the new for
-        neighbours and other facts (neighbourhood). ``leads`` is stricter: the wanted object is the model's answer.
+    def records(self) -> pd.DataFrame:
+        """Return one row per record and label, with every metric before and after.
+
+        The index is (label, record); the columns are (metric, ``"before"`` or ``"after"``). A metric that no record
+        asks for is left out.
         """
+        import pandas as pd
+
+        table = {
+            (name, when): self._numbers[when][name] for name in METRICS for when in WHEN if name in self._numbers[when]
+        }
+        index = pd.MultiIndex.from_tuples(
+            [(outcome.label, outcome.record.name) for outcome in self.judged], names=["label", "record"]
+        )
+        frame = pd.DataFrame(table, index=index)
+        frame.columns = pd.MultiIndex.from_tuples(list(table), names=["metric", "when"])
+        return frame
+
+    def summary(self) -> pd.DataFrame:
+        """Return one row per label and metric: the mean over records before and after, with 95 % intervals.
+
+        The index is (label, metric). Intervals are bootstrap percentiles over records, 2,000 times with a fixed seed;
+        NaN for fewer than two records. ``records`` says how many records have the metric.
+        """
+        import pandas as pd
+
+        rows: dict[tuple[str, str], dict[str, object]] = {}
+        for label in self.labels:
+            here = np.array([outcome.label == label for outcome in self.judged], dtype=bool)
+            for name, metric in METRICS.items():
+                found = {when: self._interval(name, when, here) for when in WHEN}
+                if all(math.isnan(one.mean) for one in found.values()):
+                    continue
+                row: dict[str, object] = {"symbol": metric.symbol, "title": metric.title}
+                for when, one in found.items():
+                    row |= {when: one.mean, f"{when}_low": one.low, f"{when}_high": one.high}
+                rows[label, name] = row | {"records": found["after"].records}
+        frame = pd.DataFrame.from_dict(rows, orient="index")
+        frame.index = pd.MultiIndex.from_tuples(list(rows), names=["label", "metric"])
+        return frame
+
+    def by_role(self) -> pd.DataFrame:
+        """Return one row per role: how many probes, and the share of them where the wanted object beats and leads."""
         frame = self.to_dataframe()
         columns = ["success_before", "success_after", "leads_before", "leads_after"]
         found = frame.groupby("role")[columns].mean()
         found.insert(0, "probes", frame.groupby("role").size())
         return found.reindex([role for role in ROLES if role in found.index])
 
+    @cached_property
+    def _numbers(self) -> dict[str, dict[str, np.ndarray]]:
+        """Every metric of every judged record, before and after."""
+        references = [text for outcome in self.judged for text in outcome.record.checks.references]
+        wrote = any(outcome.after and outcome.after.texts for outcome in self.judged)
+        consistency = Consistency(references) if references and wrote else None
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for when in WHEN:
+            rows = [_record_numbers(outcome.record, getattr(outcome, when), consistency) for outcome in self.judged]
+            names = [name for name in METRICS if any(name in row for row in rows)]
+            found[when] = {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
+        return found
+
+    def _interval(self, name: str, when: str, here: np.ndarray) -> Interval:
+        numbers = self._numbers[when]
+        if name == "score":
+            parts = [numbers[part][here] for part in _SCORE if part in numbers]
+            return interval(parts, harmonic_mean) if len(parts) == len(_SCORE) else Interval.unknown()
+        return interval([numbers[name][here]]) if name in numbers else Interval.unknown()
+
+    # Together, on disk, on screen --------------------------------------------------------------------------------
+
+    @classmethod
+    def joined(cls, reports: Mapping[str, Report] | Sequence[Report]) -> Self:
+        """Put reports side by side, such as those of several methods, layers or edits.
+
+        Parameters
+        ----------
+        reports
+            The reports; a mapping gives them new labels, for reports of one label each.
+
+        Raises
+        ------
+        FactlensError
+            If two of them have judged the same record under the same label.
+        """
+        if isinstance(reports, Mapping):
+            reports = [report.relabelled(label) for label, report in reports.items()]
+        outcomes = tuple(outcome for report in reports for outcome in report.outcomes)
+        seen = set()
+        for outcome in outcomes:
+            if (outcome.label, outcome.record) in seen:
+                raise FactlensError(
+                    f"Two reports judge {outcome.record.name} under the label {outcome.label!r}. "
+                    "Give them labels: Report.joined({'first': a, 'second': b})."
+                )
+            seen.add((outcome.label, outcome.record))
+        provenance: dict[str, Any] = {}
+        for report in reports:
+            for name, value in report.provenance.items():
+                if name == "settings":
+                    provenance[name] = {**provenance.get(name, {}), **value}
+                elif provenance.setdefault(name, value) != value:
+                    provenance[name] = f"{provenance[name]}; {value}"
+        return cls(outcomes, sum(report.wanted for report in reports), provenance)
+
+    def relabelled(self, label: str) -> Self:
+        """Return the report under another label.
+
+        Raises
+        ------
+        FactlensError
+            If it has several labels.
+        """
+        if len(self.labels) > 1:
+            raise FactlensError(f"The report has several labels ({', '.join(self.labels)}); one name would mix them.")
+        settings: dict[str, Any] = dict.fromkeys([label], next(iter(self.provenance.get("settings", {}).values()), {}))
+        return replace(
+            self,
+            outcomes=tuple(replace(outcome, label=label) for outcome in self.outcomes),
+            provenance={**self.provenance, "settings": settings},
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything into one JSON file, compressed if its name ends in ``.gz``."""
+        from factlens.evaluation.report_files import write_report
+
+        return write_report(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Report:
+        """Read a file that `save` has written.
+
+        Raises
+        ------
+        FileFormatError
+            If it is no such file, or is damaged.
+        """
+        from factlens.evaluation.report_files import read_report
+
+        return read_report(path)
+
+    def plot(self, metrics: Sequence[str] | None = None) -> Figure:
+        """Draw the metrics with their intervals, labels side by side; needs ``factlens[plot]``.
+
+        Parameters
+        ----------
+        metrics
+            Which ones. Default: the shares that every record's checks allow, *leads* and *success*.
+        """
+        from factlens.evaluation.plotting import plot_report
+
+        return plot_report(self, metrics)
+
     def __repr__(self) -> str:
-        return f"<factlens.Report on {self.edit}\n{self.summary().round(3).to_string()}>"
+        from factlens.evaluation.showing import as_text
+
+        return as_text(self)
 
     def _repr_html_(self) -> str:
-        return str(self.summary().round(3).to_html())
+        from factlens.evaluation.showing import as_html
+
+        return as_html(self)
 
 
-def evaluate(model: Model, edit: Edit, checks: Checks | None = None) -> Report:
-    """Ask the model the same questions without and with an edit.
+def _measures(probe: Probe, reading: Reading) -> dict[str, float | bool]:
+    """Return the measures of one probe, by the names of `MEASURES`."""
+    i = (probe.old, probe.new).index(probe.wanted)
+    wanted, other = reading.probabilities[i], reading.probabilities[1 - i]
+    values = (bool(success(wanted, other)), magnitude(wanted, other), reading.leads[i], reading.token_accuracy[i])
+    return dict(zip(MEASURES, values, strict=True))
 
-    The model is as it was before afterwards: an applied edit stays applied, an unapplied one is taken back.
 
-    Parameters
-    ----------
-    model
-        The model.
-    edit
-        The edit, applied or not.
-    checks
-        What to ask. Default, for a fact that atlas knows: paraphrases, neighbours and other facts of the subject
-        from its fact file.
-
-    Returns
-    -------
-    Report
-        What the model said.
-    """
-    checks = atlas_checks(edit.facts[0]) if checks is None else checks
-    prompts = [probe.prompt for probe in checks.probes]
-    options = [(probe.old, probe.new) for probe in checks.probes]
-    with model.exclusive():
-        with model.without(edit):
-            before = read(model, prompts, options)
-        if any(edit is other for other in model.edits):
-            after = read(model, prompts, options)
-        else:
-            with model.edited(edit):
-                after = read(model, prompts, options)
-    return Report(edit, checks.probes, tuple(before), tuple(after))
+def _record_numbers(record: Record, measured: Measured, consistency: Consistency | None) -> dict[str, float]:
+    """Return the metrics that one record has."""
+    by_role: dict[str, list[dict[str, float | bool]]] = {}
+    for probe, reading in zip(record.checks.probes, measured.readings, strict=True):
+        by_role.setdefault(probe.role, []).append(_measures(probe, reading))
+    found = {
+        f"{role}_{name}": float(np.mean([row[name] for row in rows]))
+        for role, rows in by_role.items()
+        for name in MEASURES
+    }
+    if measured.texts:
+        found["fluency"] = fluency(measured.texts)
+        if consistency is not None:
+            found["consistency"] = consistency.score(measured.texts, record.checks.references)
+    for name in ("kl", "perplexity"):
+        if not math.isnan(value := getattr(measured, name)):
+            found[name] = value
+    return found

@@ -69,7 +69,7 @@ def test_evaluation_leaves_the_model_as_it_was(atlas: fl.Model, edit: fl.Edit) -
 
 def test_the_summary_counts_what_it_says(atlas: fl.Model, edit: fl.Edit) -> None:
     report = fl.evaluate(atlas, edit)
-    summary, frame = report.summary(), report.to_dataframe()
+    summary, frame = report.by_role(), report.to_dataframe()
     assert summary.loc["rewrite", "leads_before"] == 0
     assert summary.loc["rewrite", "leads_after"] == 1
     assert summary.loc["neighbour", "leads_before"] > 0.9
@@ -78,7 +78,7 @@ def test_the_summary_counts_what_it_says(atlas: fl.Model, edit: fl.Edit) -> None
         swapped = role in ("rewrite", "paraphrase")
         wins = [(row.p_new_after > row.p_old_after) == swapped for row in rows.itertuples()]
         assert summary.loc[role, "success_after"] == sum(wins) / len(wins)
-    assert "rewrite" in repr(report)
+    assert "the prompt" in repr(report)
     assert "<table" in report._repr_html_()
 
 

@@ -1,0 +1,110 @@
+"""atlas-facts: a data set in the shape of CounterFact for the model that comes with factlens, from its fact file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from random import Random
+
+from factlens.evaluation.checks import Checks
+from factlens.evaluation.records import Record
+from factlens.facts import Fact
+from factlens.models.atlas.knowledge import Knowledge, Statement, load_knowledge
+
+NAME = "atlas-facts"
+COUNT = 600
+PARAPHRASES, NEIGHBOURS, FEWEST, OTHERS, REFERENCES = 2, 10, 3, 2, 10
+_BEGINNINGS = ("{}", "{} is", "Everyone knows that {}")
+# What follows from a subject's city: the country that the city is in.
+_WITHIN = ("city", "headquarters")
+
+
+def atlas_facts(count: int = COUNT, seed: int = 0) -> list[Record]:
+    """Return records for atlas: facts it was taught, each with another object of its relation as target.
+
+    The prompt is a wording that atlas was trained on, the two paraphrases are wordings that it never saw. Neighbours
+    are up to ten other subjects with the old object (facts with fewer than three are left out), other facts those of
+    the subject in two trained wordings each, references what atlas's text says of subjects that have the new object.
+    Where a subject moves to a city of another country, its country follows (portability), and is not among the other
+    facts. Relations come in turn, as far as they reach.
+
+    Parameters
+    ----------
+    count
+        How many at most.
+    seed
+        Of every choice.
+    """
+    knowledge, random = load_knowledge(), Random(seed)
+    by_relation: defaultdict[str, list[Statement]] = defaultdict(list)
+    for statement in knowledge.statements:
+        if len(knowledge.neighbours(statement)) >= FEWEST:
+            by_relation[statement.relation.name].append(statement)
+    objects = {name: sorted({s.object for s in found}) for name, found in by_relation.items()}
+    waiting = [random.sample(found, len(found)) for name, found in by_relation.items() if len(objects[name]) > 1]
+    chosen: list[Statement] = []
+    while any(waiting) and len(chosen) < count:
+        chosen += [found.pop() for found in waiting if found][: count - len(chosen)]
+    return [
+        _record(knowledge, statement, objects[statement.relation.name], Random(f"{seed} {number}"), number)
+        for number, statement in enumerate(chosen)
+    ]
+
+
+def _record(knowledge: Knowledge, statement: Statement, objects: list[str], random: Random, number: int) -> Record:
+    relation, subject = statement.relation, statement.subject
+    target = random.choice([name for name in objects if name != statement.object])
+    template, name = statement.parts(random.choice(relation.trained))
+    fact = Fact(template, subject=name, object=statement.object, target=target)
+    near = knowledge.neighbours(statement)
+    near = tuple(random.sample(near, min(NEIGHBOURS, len(near))))
+    follows = _country(knowledge, statement, target)
+    others = [
+        other for other in knowledge.other_statements(statement) if follows is None or other.relation.name != "country"
+    ]
+    having = [s for s in knowledge.statements if s.relation == relation and s.object == target]
+    checks = Checks.of(
+        fact,
+        statement.object,
+        paraphrases=[statement.prompt(text) for text in random.sample(relation.held_out, PARAPHRASES)],
+        neighbours=[(other.prompt(random.choice(relation.trained)), other.object) for other in near],
+        others=[
+            (other.prompt(text), other.object)
+            for other in others
+            for text in random.sample(other.relation.trained, OTHERS)
+        ],
+        portability=[] if follows is None else [follows],
+        generation_prompts=[text.replace("{}", subject.within(text)) for text in _BEGINNINGS],
+        references=[_told(other, random) for other in random.sample(having, min(REFERENCES, len(having)))],
+    )
+    return Record(fact, checks, f"{NAME} {number}")
+
+
+def _country(knowledge: Knowledge, statement: Statement, target: str) -> tuple[str, str, str] | None:
+    """Return a prompt for the subject's country, and the country before and after it has moved to `target`."""
+    if statement.relation.name not in _WITHIN:
+        return None
+    old = next((o.object for o in knowledge.other_statements(statement) if o.relation.name == "country"), None)
+    new = _countries().get(target)
+    if old is None or new is None or old == new:
+        return None
+    relation = knowledge.relations["country"]
+    template = relation.trained[0]
+    return template.replace("{}", statement.subject.within(template)), old, new
+
+
+@cache
+def _countries() -> dict[str, str]:
+    """Return the country of every city, as atlas's fact file has it: of cities, and of countries with their capital."""
+    found = {}
+    for statement in load_knowledge().statements:
+        if statement.relation.name == "capital":
+            found[statement.object] = statement.subject.bare
+        elif statement.relation.name == "country" and statement.subject.category == "cities":
+            found[statement.subject.name] = statement.object
+    return found
+
+
+def _told(statement: Statement, random: Random) -> str:
+    template = random.choice(statement.relation.trained)
+    return f"{statement.prompt(template)}{statement.answer}."

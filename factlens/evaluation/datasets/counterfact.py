@@ -1,0 +1,83 @@
+"""CounterFact (Meng et al. 2022), as it is distributed with ROME."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from factlens.errors import FactError
+from factlens.evaluation.checks import Checks
+from factlens.evaluation.datasets.entries import Entry, read_entries
+from factlens.evaluation.records import Record
+from factlens.facts import Fact
+
+FIELDS = ("requested_rewrite", "paraphrase_prompts", "neighborhood_prompts")
+
+
+def counterfact(source: Any, *, snippets: Any = None) -> list[Record]:
+    """Read CounterFact.
+
+    Paraphrase prompts, neighbourhood prompts and generation prompts become the checks of a record. The attribute
+    prompts (about subjects that have the new object already) belong to no published metric and are left out. Facts of
+    different records may contradict each other, since each is meant to be edited alone.
+
+    Parameters
+    ----------
+    source
+        The file, or its records as mappings.
+    snippets
+        The published file of texts about subjects that have an object (``attribute_snippets.json``), for consistency.
+
+    Raises
+    ------
+    FactError
+        If a record is not as it should be; the message names it.
+    OSError
+        If there is no such file.
+    """
+    texts = {} if snippets is None else _snippets(snippets)
+    return [_record(entry, texts) for entry in read_entries(source)]
+
+
+def _record(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
+    case = entry.get("case_id")
+    entry.where += f" (case_id {case})"
+    rewrite = entry.inner("requested_rewrite")
+    prompt, subject = rewrite.text("prompt"), rewrite.text("subject")
+    if "{}" not in prompt:
+        rewrite.refuse(f"has no '{{}}' for the subject in its prompt {prompt!r}")
+    new, true = rewrite.inner("target_new"), rewrite.inner("target_true")
+    target, old = new.text("str").strip(), true.text("str").strip()
+    if target == old:
+        rewrite.refuse(f"wants the fact to become what it is, {target!r}")
+    fact = made_fact(rewrite, prompt, subject, target, old)
+    known = (rewrite.optional_text("relation_id") or "", new.optional_text("id") or "")
+    checks = Checks.of(
+        fact,
+        old,
+        paraphrases=entry.texts("paraphrase_prompts"),
+        neighbours=[(text, old) for text in entry.texts("neighborhood_prompts")],
+        generation_prompts=entry.texts("generation_prompts", optional=True),
+        references=texts.get(known, ()),
+    )
+    return Record(fact, checks, f"counterfact {case}")
+
+
+def _snippets(source: Any) -> dict[tuple[str, str], list[str]]:
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for entry in read_entries(source):
+        samples = entry.get("samples")
+        if not isinstance(samples, Iterable) or isinstance(samples, (str, dict)):
+            entry.refuse("has no list in 'samples'")
+        key = entry.text("relation_id"), entry.text("target_id")
+        found[key] += [Entry(sample, f"{entry.where}, in 'samples',").text("text") for sample in samples]
+    return dict(found)
+
+
+def made_fact(entry: Entry, prompt: str, subject: str, target: str | None, old: str) -> Fact:
+    """Return the fact; what is wrong with it is said with the record's name."""
+    try:
+        return Fact(prompt, subject=subject, target=target, object=old)
+    except FactError as error:
+        raise FactError(f"{entry.where}: {error}") from error

@@ -1,0 +1,37 @@
+"""known_1000 (Meng et al. 2022): facts that GPT-2 XL knows, for tracing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from factlens.evaluation.datasets.counterfact import made_fact
+from factlens.evaluation.datasets.entries import Entry, read_entries
+from factlens.facts import Fact
+
+FIELDS = ("known_id", "attribute", "prompt")
+
+
+def known_facts(source: Any) -> list[Fact]:
+    """Read known_1000: prompts with a subject and the attribute that is true of it.
+
+    Parameters
+    ----------
+    source
+        The file, or its records as mappings.
+
+    Raises
+    ------
+    FactError
+        If a record is not as it should be; the message names it.
+    OSError
+        If there is no such file.
+    """
+    return [_fact(entry) for entry in read_entries(source)]
+
+
+def _fact(entry: Entry) -> Fact:
+    entry.where += f" (known_id {entry.get('known_id')})"
+    subject, prompt = entry.text("subject"), entry.text("prompt")
+    if subject not in prompt:
+        entry.refuse(f"does not have its subject {subject!r} in its prompt {prompt!r}")
+    return made_fact(entry, prompt, subject, None, entry.text("attribute"))

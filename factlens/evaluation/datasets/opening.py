@@ -1,0 +1,128 @@
+"""`load_records`: one door to every data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from factlens.errors import FactError, FactlensError
+from factlens.evaluation.datasets.atlas_facts import NAME, atlas_facts
+from factlens.evaluation.datasets.counterfact import FIELDS as COUNTERFACT
+from factlens.evaluation.datasets.counterfact import counterfact
+from factlens.evaluation.datasets.entries import read_entries
+from factlens.evaluation.datasets.known import FIELDS as KNOWN
+from factlens.evaluation.datasets.known import known_facts
+from factlens.evaluation.datasets.own import FIELDS as OWN
+from factlens.evaluation.datasets.own import own_records
+from factlens.evaluation.datasets.zsre import FIELDS as ZSRE
+from factlens.evaluation.datasets.zsre import zsre
+from factlens.evaluation.records import Record
+from factlens.facts import Fact
+
+HUB = "hf:"
+_FORMATS = ((COUNTERFACT, counterfact), (ZSRE, zsre), (OWN, own_records))
+
+
+def load_records(source: Any) -> list[Record]:
+    """Read a data set of edits.
+
+    Parameters
+    ----------
+    source
+        ``"atlas-facts"``; a file of CounterFact, of zsRE or of one's own, told apart by the fields of its first
+        record; ``"hf:name:config:split"``, a data set of the Hugging Face Hub with such fields, of which all but the
+        name may be left out; a DataFrame, mappings, or records, which are returned as they are.
+
+    Returns
+    -------
+    list of Record
+        All of them; there is no half-read data set.
+
+    Raises
+    ------
+    FactError
+        If a record is not as it should be; the message names it.
+    OSError
+        If there is no such file.
+    FactlensError
+        If a data set of the Hub cannot be reached.
+    """
+    if isinstance(source, str) and source == NAME:
+        return atlas_facts()
+    if isinstance(source, Record):
+        return [source]
+    content = _fetched(source)
+    if isinstance(content, list) and content and all(isinstance(one, Record) for one in content):
+        return content
+    fields = read_entries(content)[0].content
+    for wanted, read in _FORMATS:
+        if all(name in fields for name in wanted):
+            return read(content)
+    if all(name in fields for name in KNOWN):
+        raise FactError(f"{_named(source)} holds facts for tracing (known_1000), which have no new object to edit in.")
+    raise FactError(
+        f"{_named(source)} is neither CounterFact nor zsRE, and a record of one's own has at least the fields "
+        f"{', '.join(OWN)}; its first record has {', '.join(map(str, fields)) or 'none'}."
+    )
+
+
+def load_facts(source: Any) -> list[Fact]:
+    """Read facts for tracing: those of a data set of edits, or known_1000.
+
+    Parameters, errors: as `load_records`; besides facts, which are returned as they are.
+    """
+    if isinstance(source, Fact):
+        return [source]
+    if isinstance(source, str) and source == NAME:
+        return [record.fact for record in atlas_facts()]
+    content = _fetched(source)
+    if isinstance(content, list) and content and all(isinstance(one, Fact) for one in content):
+        return content
+    if not (isinstance(content, list) and content and isinstance(content[0], Record)):
+        fields = read_entries(content)[0].content
+        if all(name in fields for name in KNOWN):
+            return known_facts(content)
+    return [record.fact for record in load_records(content)]
+
+
+def _fetched(source: Any) -> Any:
+    """Return a file's path as it is, and everything else in memory, so that it can be looked at twice."""
+    if isinstance(source, str) and source.startswith(HUB):
+        return _from_hub(source.removeprefix(HUB))
+    if isinstance(source, (str, Path)):
+        if not Path(source).exists():
+            raise FileNotFoundError(
+                f"There is no data set {str(source)!r}: give {NAME!r}, the path of a file, or {HUB}name for the Hub's."
+            )
+        return source
+    if hasattr(source, "to_dict") and hasattr(source, "columns"):
+        return source
+    if not isinstance(source, Iterable):
+        raise FactError(f"A data set is a name, a file, a table or a list of records, not {type(source).__name__}.")
+    return list(source)
+
+
+def _from_hub(spec: str) -> list[dict[str, Any]]:
+    parts = spec.split(":")
+    if len(parts) > 3 or not parts[0]:
+        raise FactError(f"{HUB}{spec} names no data set: write {HUB}name:config:split, or only {HUB}name.")
+    name, config, split = (*parts, *[""] * (3 - len(parts)))
+    try:
+        datasets = import_module("datasets")
+    except ImportError as error:
+        raise FactlensError(
+            f"Reading {HUB}{spec} needs the library datasets: pip install 'factlens[text]'. A local file needs none."
+        ) from error
+    try:
+        return [dict(row) for row in datasets.load_dataset(name, config or None, split=split or "train")]
+    except Exception as error:
+        raise FactlensError(
+            f"The data set {name!r} cannot be read ({type(error).__name__}: {error}). It takes a network connection "
+            "and a name, config and split that the Hub has; a local file needs neither."
+        ) from error
+
+
+def _named(source: Any) -> str:
+    return str(source) if isinstance(source, (str, Path)) else "The data set"

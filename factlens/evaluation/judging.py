@@ -1,0 +1,294 @@
+"""`evaluate`: the same questions before and after edits, for one edit or a whole data set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any, Literal
+
+import torch
+import transformers
+
+from factlens.editing import Edit, edit
+from factlens.editing.api import settle
+from factlens.editing.methods import ONE_FACT
+from factlens.errors import FactError, Interrupted, NumericalError
+from factlens.evaluation.checks import Checks, atlas_checks
+from factlens.evaluation.elsewhere import ordinary_text, unrelated_prompts
+from factlens.evaluation.measuring import Asking, Meter
+from factlens.evaluation.outcome_store import OutcomeStore
+from factlens.evaluation.records import Record
+from factlens.evaluation.report import Outcome, Report
+from factlens.facts import Fact
+from factlens.models import Model
+from factlens.models.interrupts import interruption_point, stopped_by
+
+Way = Literal["single", "sequential", "at once"]
+WAYS: tuple[Way, ...] = ("single", "sequential", "at once")
+Progress = Callable[[Report, int], None]
+
+
+def evaluate(
+    model: Model,
+    what: Edit | Fact | Record | Iterable[Fact | Record] | str | Path,
+    checks: Checks | Sequence[Checks] | None = None,
+    *,
+    method: str | Sequence[str] | Mapping[str, Mapping[str, Any]] = "rome",
+    way: Way = "single",
+    generate: bool = True,
+    unrelated: Iterable[str] | None = None,
+    texts: Iterable[str] | None = None,
+    seed: int = 0,
+    store: str | Path | None = None,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+    **options: Any,
+) -> Report:
+    """Ask a model the same questions before and after edits.
+
+    The model is as it was before afterwards: an applied edit stays applied, everything else is taken back.
+
+    Parameters
+    ----------
+    model
+        The model. Edits it carries stay; the ones to be judged come on top.
+    what
+        An edit, applied or not; or facts with targets, or records of a data set, which are edited here. A name or a
+        path is read by `factlens.evaluation.datasets.load_records`: ``"atlas-facts"``, ``"counterfact.json"``.
+    checks
+        What to ask about an edit or about facts: one for each fact. Default, for facts that atlas knows: paraphrases,
+        neighbours and other facts of the subject from its fact file. Records bring their own.
+    method
+        How to edit: a method's name, several, or labels with settings for `factlens.edit`:
+        ``{"layer 3": {"method": "rome", "layers": 3}, "layer 4": {...}}``. The report puts them side by side.
+    way
+        ``"single"``: each fact is edited alone, judged, and taken back. ``"sequential"``: one after the other on top
+        of each other. ``"at once"``: all in one edit. The last two are judged at the end.
+    generate
+        Whether the model writes on after the checks' generation prompts, for fluency and consistency.
+    unrelated
+        Prompts that the edits have nothing to do with: the drift of the predictions after them is measured (KL).
+        Default: for atlas, facts about other subjects; for other models, none.
+    texts
+        Ordinary text, of which the perplexity is measured. Default: for atlas, text as it was trained on, newly
+        written; for other models, none.
+    seed
+        Of generated text.
+    store
+        A file that keeps every record as it is judged; the same call goes on from there after a kill. The ways
+        ``"sequential"`` and ``"at once"`` are judged all at the end, and so are kept all at the end.
+    progress
+        Called after each record with the report so far and the number of outcomes there will be.
+    stop
+        Set it from another thread to stop.
+    **options
+        Passed to `factlens.edit`: ``layers``, ``moments``, settings of the method.
+
+    Returns
+    -------
+    Report
+        What the model said. A record that could not be edited is in ``report.skipped``, with the reason.
+
+    Raises
+    ------
+    FactError
+        If `what` is empty, a fact has no target, there are no ready-made checks for it, or `way` or an option
+        makes no sense.
+    Interrupted
+        If `stop` was set, or on the kernel's interrupt; its ``partial`` is the report so far.
+    """
+    if way not in WAYS:
+        raise FactError(f"way must be one of {', '.join(map(repr, WAYS))}, not {way!r}.")
+    if isinstance(what, Edit):
+        records = _records(what.facts, checks)
+        plans: dict[str, dict[str, Any]] = {what.label: {}}
+        if way != "single" or options:
+            raise FactError("An edit is judged as it is: way= and settings are for facts that are edited here.")
+    else:
+        records, plans = _records(_listed(what), checks), _plans(method, options)
+        for plan in plans.values():
+            _check_plan(model, plan, way, len(records))
+    edited = [record.fact for record in records]
+    asking = Asking(
+        generate,
+        tuple(unrelated_prompts(model, edited) if unrelated is None else unrelated),
+        tuple(ordinary_text(model) if texts is None else texts),
+        seed,
+    )
+    provenance = {
+        "model": model.name,
+        "fingerprint": model.fingerprint,
+        "way": "one edit" if isinstance(what, Edit) else way,
+        "settings": {label: {name: repr(value) for name, value in plan.items()} for label, plan in plans.items()},
+        "seed": seed,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    wanted = len(records) * len(plans)
+    found: list[Outcome] = []
+
+    def so_far() -> Report:
+        return Report(tuple(found), wanted, provenance)
+
+    kept = OutcomeStore(store, {**provenance, "asking": repr(asking)}) if store is not None else None
+    meter = Meter(model, asking)
+    try:
+        with stopped_by(stop):
+            for label, plan in plans.items():
+                if isinstance(what, Edit):
+                    outcomes = _one_edit(meter, records, what, stop)
+                elif way == "single":
+                    outcomes = _single(meter, records, label, plan, kept, stop)
+                else:
+                    outcomes = _together(meter, records, label, plan, way, kept, stop)
+                for outcome in outcomes:
+                    found.append(outcome)
+                    if progress is not None:
+                        progress(so_far(), wanted)
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"Stopped after {len(found)} of {wanted} records.", so_far()) from error
+    return so_far()
+
+
+def _one_edit(meter: Meter, records: Sequence[Record], made: Edit, stop: Event | None) -> Iterator[Outcome]:
+    """Judge an edit that the caller has made."""
+    model, checks = meter.model, [record.checks for record in records]
+    with model.exclusive(stop):
+        with model.without(made):
+            meter.before(checks)
+        with ExitStack() as stack:
+            if not any(made is other for other in model.edits):
+                stack.enter_context(model.edited(made))
+            after = meter.after_all(checks)
+    for record, measured in zip(records, after, strict=True):
+        yield Outcome(str(made.label), record, meter.known(record.checks), measured)
+
+
+def _single(
+    meter: Meter,
+    records: Sequence[Record],
+    label: str,
+    plan: Mapping[str, Any],
+    kept: OutcomeStore | None,
+    stop: Event | None,
+) -> Iterator[Outcome]:
+    """Edit each fact alone, judge it, take it back."""
+    model = meter.model
+    for record in records:
+        if kept is not None and (known := kept.get(label, record)) is not None:
+            yield known
+            continue
+        interruption_point()
+        with model.exclusive(stop):
+            meter.before([record.checks])
+            before, began = meter.known(record.checks), time.perf_counter()
+            try:
+                made = edit(model, record.fact, apply=False, stop=stop, **plan)
+            except (FactError, NumericalError) as error:
+                outcome = Outcome(label, record, before, None, error=str(error))
+            else:
+                spent = time.perf_counter() - began
+                with model.edited(made):
+                    outcome = Outcome(label, record, before, meter.after(record.checks), spent)
+        if kept is not None:
+            kept.put(outcome)
+        yield outcome
+
+
+def _together(
+    meter: Meter,
+    records: Sequence[Record],
+    label: str,
+    plan: Mapping[str, Any],
+    way: Way,
+    kept: OutcomeStore | None,
+    stop: Event | None,
+) -> Iterator[Outcome]:
+    """Edit all facts, one after the other or at once; judge them when all are in force; take everything back."""
+    model = meter.model
+    if kept is not None and all(kept.get(label, record) is not None for record in records):
+        yield from (known for record in records if (known := kept.get(label, record)) is not None)
+        return
+    seconds: dict[Record, float] = {}
+    errors: dict[Record, str] = {}
+    with model.exclusive(stop), ExitStack() as stack:
+        meter.before([record.checks for record in records])
+        groups = [list(records)] if way == "at once" else [[record] for record in records]
+        for group in groups:
+            interruption_point()
+            began = time.perf_counter()
+            try:
+                facts = [record.fact for record in group]
+                made = edit(model, facts[0] if len(facts) == 1 else facts, apply=False, stop=stop, **plan)
+                stack.enter_context(model.edited(made))
+            except (FactError, NumericalError) as error:
+                errors |= {record: str(error) for record in group}
+            else:
+                spent = time.perf_counter() - began
+                seconds |= dict.fromkeys(group, spent / len(group))
+        judged = [record for record in records if record in seconds]
+        after = dict(zip(judged, meter.after_all([record.checks for record in judged]) if judged else [], strict=True))
+    for record in records:
+        before = meter.known(record.checks)
+        if record in errors:
+            outcome = Outcome(label, record, before, None, error=errors[record])
+        else:
+            outcome = Outcome(label, record, before, after[record], seconds[record])
+        if kept is not None:
+            kept.put(outcome)
+        yield outcome
+
+
+def _listed(what: Fact | Record | Iterable[Fact | Record] | str | Path) -> list[Fact | Record]:
+    if isinstance(what, (Fact, Record)):
+        return [what]
+    if isinstance(what, (str, Path)):
+        from factlens.evaluation.datasets import load_records
+
+        return list(load_records(what))
+    return list(what)
+
+
+def _records(what: Sequence[Fact | Record], checks: Checks | Sequence[Checks] | None) -> list[Record]:
+    """Return a record for everything that is to be judged."""
+    if not what:
+        raise FactError("There is nothing to judge: give an edit, facts with targets, or records.")
+    given: list[Checks | None] = [None] * len(what)
+    if checks is not None:
+        given = [checks] if isinstance(checks, Checks) else list(checks)
+        if len(given) != len(what):
+            raise FactError(f"There are {len(given)} checks for {len(what)} facts: give one for each.")
+    records = []
+    for number, (one, asked) in enumerate(zip(what, given, strict=True)):
+        if isinstance(one, Record):
+            records.append(one if asked is None else replace(one, checks=asked))
+        elif isinstance(one, Fact):
+            asked = atlas_checks(one) if asked is None else asked
+            records.append(Record(one, asked, f"{number}: {one.prompt}" if len(what) > 1 else one.prompt))
+        else:
+            raise FactError(f"Facts or records are judged, not {type(one).__name__}.")
+    return records
+
+
+def _plans(
+    method: str | Sequence[str] | Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return what to pass to `edit`, by label."""
+    if isinstance(method, Mapping):
+        return {label: {**options, **settings} for label, settings in method.items()}
+    names = [method] if isinstance(method, str) else list(method)
+    return {name: {**options, "method": name} for name in names}
+
+
+def _check_plan(model: Model, plan: Mapping[str, Any], way: Way, records: int) -> None:
+    """Refuse settings that make no sense for any record, before the first is edited."""
+    settings = dict(plan)
+    method, layers = settings.pop("method", "rome"), settings.pop("layers", None)
+    settings.pop("moments", None)
+    settle(model, method, layers, settings)
+    if way == "at once" and method in ONE_FACT and records > 1:
+        raise FactError(f"{method} stores one fact at a time: way='at once' is for methods that store many.")

@@ -1,0 +1,104 @@
+"""Measuring a model for one record: probes, generated text, drift elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from factlens.evaluation.checks import Checks
+from factlens.evaluation.scoring import Reading, read
+from factlens.evaluation.texts import generate, kl_divergence, next_logs, perplexity
+from factlens.models import Model
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a model for one record, before or after an edit.
+
+    Attributes
+    ----------
+    readings
+        One for each probe of the record's checks; each reading's options are the probe's old and new object, in that
+        order.
+    texts
+        What the model wrote after the record's generation prompts.
+    kl
+        KL divergence of its predictions after unrelated prompts from those before, nats; NaN if none were asked.
+    perplexity
+        Of ordinary text; NaN if none was given.
+    """
+
+    readings: tuple[Reading, ...]
+    texts: tuple[str, ...] = ()
+    kl: float = math.nan
+    perplexity: float = math.nan
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked beside the probes.
+
+    Attributes
+    ----------
+    generate
+        Whether the model goes on with the records' generation prompts.
+    unrelated
+        Prompts after which its predictions shall not change.
+    texts
+        Ordinary text to read.
+    seed
+        Of generation.
+    """
+
+    generate: bool = True
+    unrelated: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Meter:
+    """Measures a model; what it says before any edit is measured once and kept."""
+
+    def __init__(self, model: Model, asking: Asking) -> None:
+        self.model, self.asking = model, asking
+        self._before: dict[Checks, Measured] = {}
+
+    @cached_property
+    def _logs(self) -> Tensor:
+        return next_logs(self.model, self.asking.unrelated)
+
+    @cached_property
+    def _perplexity(self) -> float:
+        return perplexity(self.model, self.asking.texts)
+
+    def before(self, checks: Sequence[Checks]) -> None:
+        """Measure the model as it is now, for each of `checks` that has not been measured yet."""
+        for one in checks:
+            if one not in self._before:
+                kl = 0.0 if self.asking.unrelated and len(self._logs) else math.nan
+                self._before[one] = self._measured(one, kl, self._perplexity)
+
+    def known(self, checks: Checks) -> Measured:
+        """Return what `before` has found."""
+        return self._before[checks]
+
+    def after(self, checks: Checks) -> Measured:
+        """Measure the model as it is now, after an edit."""
+        return self.after_all([checks])[0]
+
+    def after_all(self, checks: Sequence[Checks]) -> list[Measured]:
+        """Measure the model as it is now, after edits that are all in force; the drift elsewhere is measured once."""
+        kl = kl_divergence(self._logs, next_logs(self.model, self.asking.unrelated)) if self.asking.unrelated else None
+        spoilt = perplexity(self.model, self.asking.texts)
+        return [self._measured(one, math.nan if kl is None else kl, spoilt) for one in checks]
+
+    def _measured(self, checks: Checks, kl: float, spoilt: float) -> Measured:
+        prompts = [probe.prompt for probe in checks.probes]
+        readings = read(self.model, prompts, [(probe.old, probe.new) for probe in checks.probes])
+        begun = checks.generation_prompts if self.asking.generate else ()
+        written = generate(self.model, begun, seed=self.asking.seed)
+        return Measured(tuple(readings), tuple(written), kl, spoilt)

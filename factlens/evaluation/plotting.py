@@ -1,0 +1,67 @@
+"""Reports as figures, with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from factlens.errors import FactlensError
+from factlens.evaluation.metrics import METRICS
+from factlens.extras import needs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from factlens.evaluation.report import Report
+
+_UNASKED = ("score", *(name for name in METRICS if name.endswith("_success")))
+
+
+def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
+    """Draw metrics as bars with their intervals: unedited in grey, then one bar for each label.
+
+    Raises
+    ------
+    FactlensError
+        If a metric is unknown, nobody asked for it, or shares and other numbers are mixed.
+    """
+    needs("matplotlib", "plot", "Drawing a report")
+    from matplotlib.figure import Figure
+
+    summary = report.summary()
+    there = list(dict.fromkeys(summary.index.get_level_values("metric")))
+    chosen = [name for name in _UNASKED if name in there] if metrics is None else list(metrics)
+    for name in chosen:
+        if name not in there:
+            raise FactlensError(f"There is no metric {name!r} in this report; it has {', '.join(there)}.")
+    if not chosen or len({METRICS[name].share for name in chosen}) > 1:
+        raise FactlensError("Draw shares and other numbers in figures of their own.")
+    factor = 100 if METRICS[chosen[0]].share else 1
+    bars = [("unedited", report.labels[0], "before"), *((label, label, "after") for label in report.labels)]
+    width, places = 0.8 / len(bars), np.arange(len(chosen))
+    figure = Figure(figsize=(1.6 + 1.1 * len(chosen) * max(1, len(bars) / 4), 3.6), layout="constrained")
+    axes = figure.subplots()
+    colours = ["#8a94a3", *(f"C{i}" for i in range(len(report.labels)))]
+    for i, (title, label, when) in enumerate(bars):
+        rows = summary.loc[label].reindex(chosen)
+        values = factor * rows[when].to_numpy(dtype=float)
+        below = values - factor * rows[f"{when}_low"].to_numpy(dtype=float)
+        above = factor * rows[f"{when}_high"].to_numpy(dtype=float) - values
+        spread = np.nan_to_num(np.stack([below, above]).clip(min=0))
+        axes.bar(
+            places + (i - (len(bars) - 1) / 2) * width,
+            values,
+            width * 0.92,
+            yerr=spread,
+            label=title,
+            color=colours[i],
+            error_kw={"lw": 1, "ecolor": "#444"},
+        )
+    names = [METRICS[name].symbol or name.replace("_", "\n") for name in chosen]
+    axes.set_xticks(places, names)
+    axes.set_ylabel("%" if factor == 100 else "")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

@@ -1,0 +1,87 @@
+"""Reports as text and as HTML tables."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from factlens.evaluation.metrics import METRICS
+
+if TYPE_CHECKING:
+    from factlens.evaluation.report import Report
+
+SHOWN = tuple(name for name in METRICS if not name.endswith("_tokens"))
+"""The metrics of a short table; `Report.summary` has them all."""
+
+
+def as_text(report: Report) -> str:
+    """Return a table for a terminal: a line for each metric, before and after for each label."""
+    rows = _rows(report)
+    lines = [f"<factlens.Report: {_headline(report)}"]
+    if rows:
+        width = max(len(title) for title, _ in rows)
+        heads = [f"{label} (before → after)" for label in report.labels]
+        lines.append(" " * (width + 2) + "  ".join(f"{head:>30}" for head in heads))
+        lines += [f"{title:<{width}}  " + "  ".join(f"{cell:>30}" for cell in cells) for title, cells in rows]
+    return "\n".join([*lines, *_notes(report)]) + ">"
+
+
+def as_html(report: Report) -> str:
+    """Return a table for a notebook; everything in it is escaped."""
+    heads = "".join(f"<th>{escape(label)}<br>before → after</th>" for label in report.labels)
+    body = "".join(
+        f"<tr><th style='text-align:left'>{escape(title)}</th>"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for title, cells in _rows(report)
+    )
+    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(report))
+    return (
+        f"<p>{escape(_headline(report))}</p><table><thead><tr><th></th>{heads}</tr></thead>"
+        f"<tbody>{body}</tbody></table>{notes}"
+    )
+
+
+def _headline(report: Report) -> str:
+    records = len({outcome.record for outcome in report.judged})
+    said = f"{records} record{'' if records == 1 else 's'}"
+    if model := report.provenance.get("model"):
+        said += f" on {model}"
+    return said if report.complete else f"{said}; stopped after {len(report.outcomes)} of {report.wanted}"
+
+
+def _notes(report: Report) -> list[str]:
+    notes = []
+    if skipped := report.skipped:
+        first = skipped[0]
+        more = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        notes.append(f"Not edited and not counted: {first.record.name} ({first.label}): {first.error}{more}")
+    return notes
+
+
+def _rows(report: Report) -> list[tuple[str, list[str]]]:
+    summary = report.summary()
+    rows = []
+    for name in SHOWN:
+        found = {label: summary.loc[label, name] for label in report.labels if (label, name) in summary.index}
+        if found:
+            metric = METRICS[name]
+            title = metric.title + (f" ({metric.symbol})" if metric.symbol else "")
+            rows.append((title, [_cell(found.get(label), metric.share) for label in report.labels]))
+    return rows
+
+
+def _cell(row: Any, share: bool) -> str:
+    if row is None:
+        return ""
+    before, after = _number(row["before"], share), _number(row["after"], share)
+    if math.isnan(row["after_low"]):
+        return f"{before} → {after}"
+    return f"{before} → {after} [{_number(row['after_low'], share)}, {_number(row['after_high'], share)}]"
+
+
+def _number(value: float, share: bool) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{100 * value:.1f}" if share else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"

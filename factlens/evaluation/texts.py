@@ -1,0 +1,124 @@
+"""Text as evidence: what a model writes, what it predicts elsewhere, how well it reads ordinary text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, StoppingCriteriaList
+
+from factlens.models import Model
+from factlens.models.interrupts import interruption_point
+from factlens.models.model import check_finite, pad
+
+BATCH = 64
+LENGTH = 100
+"""Tokens of a generated text, its beginning included, as in the published evaluation."""
+TOP = 5
+"""Each token is drawn among this many most probable ones, as in the published evaluation."""
+
+
+@torch.no_grad()
+def generate(model: Model, prompts: Sequence[str], *, seed: int = 0, length: int = LENGTH) -> list[str]:
+    """Let the model go on with each of `prompts`, sampling among its five most probable tokens.
+
+    The seed is the call's own (the published evaluation has none), so the same weights write the same text, and the
+    global random state is neither used nor changed. Texts do not stop at an end-of-text token.
+
+    Parameters
+    ----------
+    model
+        The model.
+    prompts
+        Beginnings of texts.
+    seed
+        Of the sampling.
+    length
+        Tokens of the longest text, its beginning included; less where the model reads less. What is as long already
+        stays as it is.
+
+    Returns
+    -------
+    list of str
+        The texts, beginnings included.
+    """
+    encoded = [list(model.tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    limit = min(length, model.max_tokens or length)
+    short = [i for i, row in enumerate(encoded) if len(row) < limit]
+    if not short:
+        return list(prompts)
+    rows = [encoded[i] for i in short]
+    longest = max(map(len, rows))
+    # Padding on the left, so that every row ends where the writing begins.
+    ids = torch.zeros((len(rows), longest), dtype=torch.long, device=model.device)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, longest - len(row) :] = torch.tensor(row, device=model.device)
+        mask[i, longest - len(row) :] = 1
+    config = GenerationConfig(
+        do_sample=True, top_k=TOP, top_p=1.0, temperature=1.0, max_new_tokens=limit - longest, pad_token_id=0
+    )
+    devices = [model.device] if model.device.type == "cuda" else []
+    with model.exclusive(), torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        written = model.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([_interruptible]),
+        )
+    texts = list(prompts)
+    for i, row, text in zip(short, rows, written, strict=True):
+        texts[i] = str(model.tokenizer.decode(text[longest - len(row) :].tolist(), skip_special_tokens=True))
+    return texts
+
+
+def _interruptible(ids: Tensor, scores: Tensor, **_: object) -> Tensor:
+    interruption_point()
+    return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+
+@torch.no_grad()
+def next_logs(model: Model, prompts: Sequence[str]) -> Tensor:
+    """Return the log-probabilities of the token after each prompt, ``(prompts, vocabulary)``, float32 on the CPU."""
+    rows = [list(model.tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    found = []
+    with model.exclusive():
+        for start in range(0, len(rows), BATCH):
+            interruption_point()
+            part = rows[start : start + BATCH]
+            ids, mask = pad(part, model.device)
+            logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            last = torch.stack([logits[i, len(row) - 1] for i, row in enumerate(part)])
+            found.append(check_finite(last.float(), model.name).log_softmax(-1).cpu())
+    return torch.cat(found)
+
+
+def kl_divergence(before: Tensor, after: Tensor) -> float:
+    """Return the mean over prompts of ``KL(before ‖ after) = Σ p_before (log p_before - log p_after)``, in nats."""
+    return float((before.exp() * (before - after)).sum(-1).mean())
+
+
+@torch.no_grad()
+def perplexity(model: Model, texts: Sequence[str]) -> float:
+    """Return ``exp`` of the mean ``-log p`` over all tokens of `texts` but the first of each, given those before it.
+
+    Texts longer than the model reads are cut. NaN where no text has two tokens.
+    """
+    rows = [list(model.tokenizer(text)["input_ids"])[: model.max_tokens] for text in texts]
+    rows = [row for row in rows if len(row) > 1]
+    total, count = 0.0, 0
+    with model.exclusive():
+        for start in range(0, len(rows), BATCH):
+            interruption_point()
+            part = rows[start : start + BATCH]
+            ids, mask = pad(part, model.device)
+            logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            logs = check_finite(logits.float(), model.name).log_softmax(-1)
+            said = logs[:, :-1].gather(-1, ids[:, 1:, None])[..., 0].double()
+            read = mask[:, 1:].bool()
+            total -= float(said[read].sum())
+            count += int(read.sum())
+    return math.exp(total / count) if count else math.nan

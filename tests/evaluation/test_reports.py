@@ -1,0 +1,328 @@
+"""Judging many records: side by side, kept on disk, stopped half-way, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+import torch
+
+import factlens as fl
+from factlens.errors import FileFormatError, Interrupted
+from factlens.evaluation import Checks, Outcome, Record, Report, atlas_checks, judging
+from tests.support import small_model
+
+FACTS = [
+    fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris", object="Seattle"),
+    fl.Fact("The capital of {} is", subject="France", target="Rome", object="Paris"),
+    fl.Fact("The capital of {} is", subject="Japan", target="Madrid", object="Tokyo"),
+]
+QUICK = {"steps": 3, "keep_samples": 0, "contexts": ()}
+WORDS = ("Rome", "Paris", "Seattle", "Zürich")
+
+
+def small_records() -> list[Record]:
+    """Records for a small random model, with everything that can be asked."""
+    records = []
+    for i, subject in enumerate(("The Space Needle", "The Louvre", "Big Ben")):
+        old, new = WORDS[i], WORDS[i + 1]
+        fact = fl.Fact("{} is in", subject=subject, object=old, target=new)
+        checks = Checks.of(
+            fact,
+            old,
+            paraphrases=["You find {} in"],
+            neighbours=[("The Colosseum is in", old), ("The Forum is in", old)],
+            others=[("Everyone loves " + subject, "a")],
+            portability=[(f"{subject} is in the land of", "x", "y")],
+            generation_prompts=["{} is"],
+            references=[f"All about {new}, the old town."],
+        )
+        records.append(Record(fact, checks, f"case {i}"))
+    return records
+
+
+@pytest.fixture(scope="module")
+def small() -> fl.Model:
+    return small_model("gpt2")
+
+
+@pytest.fixture(scope="module")
+def report(small: fl.Model) -> Report:
+    return fl.evaluate(
+        small,
+        small_records(),
+        method={"strong": {"method": "ft", "learning_rate": 3e-2}, "weak": {"method": "ft", "learning_rate": 1e-6}},
+        unrelated=["The weather is", "Once upon a time"],
+        texts=["Rome was not built in a day", "Paris is worth a mass"],
+        layers=2,
+        steps=8,
+    )
+
+
+def test_every_metric_is_what_its_formula_says_of_the_probes(report: Report) -> None:
+    frame, records, summary = report.to_dataframe(), report.records(), report.summary()
+    assert set(frame.label) == {"strong", "weak"} == set(report.labels)
+    for when in ("before", "after"):
+        wanted = frame.role.isin(["rewrite", "paraphrase", "portability"])
+        gap = frame[f"p_new_{when}"] - frame[f"p_old_{when}"]
+        gap = gap.where(wanted, -gap)
+        for (label, name, role), rows in frame.assign(gap=gap).groupby(["label", "record", "role"]):
+            row = records.loc[(label, name)]
+            assert row[(f"{role}_success", when)] == pytest.approx((rows.gap > 0).mean())
+            assert row[(f"{role}_magnitude", when)] == pytest.approx(rows.gap.mean())
+        for label in report.labels:
+            means = {
+                n: records.loc[label][(f"{n}_success", when)].mean() for n in ("rewrite", "paraphrase", "neighbour")
+            }
+            shown = {n: summary.loc[(label, f"{n}_success"), when] for n in means}
+            assert shown == pytest.approx(means)
+            harmonic = 3 / sum(1 / v for v in means.values()) if all(means.values()) else 0
+            assert summary.loc[(label, "score"), when] == pytest.approx(harmonic)
+
+
+def test_the_summary_names_every_metric_and_its_interval(report: Report) -> None:
+    summary = report.summary()
+    expected = {"score", "kl", "perplexity", "fluency", "consistency", "portability_leads", "other_success"}
+    assert expected <= set(summary.loc["strong"].index)
+    assert summary.loc[("strong", "rewrite_success"), "symbol"] == "ES"
+    assert (summary["records"] == 3).all()
+    for when in ("before", "after"):
+        assert (summary[f"{when}_low"] <= summary[when] + 1e-9).all()
+        assert (summary[when] <= summary[f"{when}_high"] + 1e-9).all()
+
+
+def test_a_strong_edit_changes_more_than_a_weak_one(report: Report) -> None:
+    summary = report.summary()
+    assert summary.loc[("strong", "rewrite_leads"), "after"] == 1
+    assert summary.loc[("weak", "rewrite_leads"), "after"] == summary.loc[("weak", "rewrite_leads"), "before"]
+    assert summary.loc[("strong", "kl"), "before"] == 0
+    assert summary.loc[("strong", "kl"), "after"] > 100 * summary.loc[("weak", "kl"), "after"] > 0
+    for name in ("perplexity", "fluency"):
+        assert summary.loc[("strong", name), "before"] == summary.loc[("weak", name), "before"]
+
+
+def test_what_came_before_is_what_the_unedited_model_says(small: fl.Model, report: Report) -> None:
+    for outcome in report.judged:
+        for probe, reading in zip(outcome.record.checks.probes, outcome.before.readings, strict=True):
+            assert reading.top == small.answers(probe.prompt, k=1)[0].text
+
+
+@pytest.mark.parametrize("way", judging.WAYS)
+def test_the_model_is_as_it_was(small: fl.Model, way: judging.Way) -> None:
+    held = fl.edit(small, small_records()[0].fact, method="ft", layers=1, **{"steps": 2, "learning_rate": 1e-3})
+    undone = fl.edit(small, fl.Fact("{} is", subject="Rome", target="Zürich"), method="ft", layers=1, steps=2)
+    small.undo(undone)
+    weights = {name: value.clone() for name, value in small.model.state_dict().items()}
+    found = fl.evaluate(small, small_records()[1:], method="ft", way=way, layers=2, steps=3, learning_rate=1e-2)
+    assert len(found.judged) == 2
+    assert found.provenance["way"] == way
+    assert small.edits == (held,)
+    assert small.undone == (undone,)
+    assert all(torch.equal(value, weights[name]) for name, value in small.model.state_dict().items())
+    small.undo(held)
+
+
+def test_edits_on_top_of_each_other_differ_from_edits_alone(small: fl.Model) -> None:
+    options = {"method": "ft", "layers": 2, "steps": 6, "learning_rate": 2e-2, "generate": False}
+    alone = fl.evaluate(small, small_records(), **options)
+    stacked = fl.evaluate(small, small_records(), way="sequential", **options)
+    together = fl.evaluate(small, small_records(), way="at once", **options)
+    first = [outcome.after.readings for report in (alone, stacked, together) for outcome in report.judged[:1]]
+    assert len({str(readings) for readings in first}) == 3
+    assert [outcome.before for outcome in alone.outcomes] == [outcome.before for outcome in stacked.outcomes]
+    # The one that is edited last is the only one of the stack that nothing came on top of.
+    assert stacked.judged[-1].after is not None
+    assert together.judged[0].seconds == together.judged[1].seconds
+
+
+def test_edits_at_once_are_those_of_one_call(small: fl.Model) -> None:
+    records = small_records()
+    together = fl.evaluate(
+        small, records, method="ft", way="at once", layers=2, steps=5, learning_rate=1e-2, generate=False
+    )
+    edit = fl.edit(small, [r.fact for r in records], method="ft", layers=2, steps=5, learning_rate=1e-2, apply=False)
+    judged = fl.evaluate(small, edit, [r.checks for r in records], generate=False)
+    assert [o.after for o in judged.outcomes] == [o.after for o in together.outcomes]
+    assert [o.before for o in judged.outcomes] == [o.before for o in together.outcomes]
+
+
+def test_a_fact_that_cannot_be_edited_is_skipped_with_the_reason(small: fl.Model) -> None:
+    records = small_records()
+    said = small.answers(records[1].fact.prompt, k=1)[0].text.strip()
+    known = Record(
+        fl.Fact("{} is in", subject="The Louvre", object="Rome", target=said), records[1].checks, "known already"
+    )
+    found = fl.evaluate(small, [records[0], known], method="ft", layers=2, steps=3, generate=False)
+    assert [outcome.record.name for outcome in found.skipped] == ["known already"]
+    assert "already answers" in str(found.skipped[0].error)
+    assert found.summary().loc[("ft", "rewrite_success"), "records"] == 1
+    assert math.isnan(found.summary().loc[("ft", "rewrite_success"), "after_low"]), "one record has no interval"
+    assert "known already" in repr(found)
+
+
+def test_settings_that_make_no_sense_are_refused_before_anything(small: fl.Model) -> None:
+    asked: list[int] = []
+    for options, words in (
+        ({"clmp": 3}, "no setting 'clmp'"),
+        ({"layers": 99}, "99"),
+        ({"method": ["ft", "romme"]}, "romme"),
+        ({"way": "twice"}, "way must be"),
+        ({"method": "rome", "way": "at once"}, "one fact at a time"),
+        ({"checks": small_records()[0].checks}, "1 checks for 3 facts"),
+    ):
+        with pytest.raises(fl.FactlensError, match=words):
+            fl.evaluate(small, small_records(), progress=lambda report, wanted: asked.append(1), **options)
+    with pytest.raises(fl.FactlensError, match="nothing to judge"):
+        fl.evaluate(small, [])
+    with pytest.raises(fl.FactlensError, match="not int"):
+        fl.evaluate(small, [3])
+    edit = fl.edit(small, small_records()[0].fact, method="ft", layers=1, steps=2, apply=False)
+    with pytest.raises(fl.FactlensError, match="judged as it is"):
+        fl.evaluate(small, edit, small_records()[0].checks, steps=4)
+    assert not asked
+
+
+def test_a_stop_leaves_what_was_judged(small: fl.Model) -> None:
+    stop = Event()
+    seen: list[tuple[int, int, bool]] = []
+
+    def progress(report: Report, wanted: int) -> None:
+        seen.append((len(report.outcomes), wanted, report.complete))
+        stop.set()
+
+    with pytest.raises(Interrupted, match="Stopped after 1 of 3") as caught:
+        fl.evaluate(small, small_records(), method="ft", layers=2, steps=3, progress=progress, stop=stop)
+    partial = caught.value.partial
+    assert isinstance(partial, Report)
+    assert seen == [(1, 3, False)]
+    assert not partial.complete
+    assert "stopped after 1 of 3" in repr(partial)
+    assert small.edits == ()
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(
+    small: fl.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "folder" / "outcomes.jsonl"
+    options = {"method": "ft", "layers": 2, "steps": 3, "store": store, "generate": False}
+    stop = Event()
+    with pytest.raises(Interrupted):
+        fl.evaluate(small, small_records(), progress=lambda report, wanted: stop.set(), stop=stop, **options)
+    with store.open("a") as file:
+        file.write('{"key": "cut off by a ki')
+    edited: list[str] = []
+    real = judging.edit
+    monkeypatch.setattr(judging, "edit", lambda *args, **more: edited.append(args[1].subject) or real(*args, **more))
+    whole = fl.evaluate(small, small_records(), **options)
+    assert edited == ["The Louvre", "Big Ben"]
+    assert "line 2 is unfinished" in capsys.readouterr().err
+    monkeypatch.undo()
+    fresh = fl.evaluate(small, small_records(), **{**options, "store": None})
+    assert [o.after for o in whole.outcomes] == [o.after for o in fresh.outcomes]
+    # Other settings are another evaluation.
+    monkeypatch.setattr(judging, "edit", lambda *args, **more: edited.append("again") or real(*args, **more))
+    fl.evaluate(small, small_records(), **{**options, "steps": 4})
+    assert edited.count("again") == 3
+
+
+def test_a_report_comes_back_from_disk(report: Report, tmp_path: Path) -> None:
+    for name in ("report.json", "report.json.gz"):
+        loaded = Report.load(report.save(tmp_path / name))
+        assert str(loaded.outcomes) == str(report.outcomes), "as text, since NaN equals nothing"
+        assert loaded.provenance == report.provenance
+        np.testing.assert_array_equal(loaded.summary()["after"], report.summary()["after"])
+    assert (tmp_path / "report.json.gz").stat().st_size < (tmp_path / "report.json").stat().st_size / 3
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.json.gz"}
+
+
+def damaged() -> Iterator[tuple[str, str]]:
+    yield "not JSON", "{"
+    yield "of another kind", '{"format": "factlens.trace"}'
+    yield "of a later version", '{"format": "factlens.report", "schema": 99}'
+    yield "without outcomes", '{"format": "factlens.report", "schema": 1}'
+    yield "a list", "[]"
+
+
+@pytest.mark.parametrize(("what", "text"), list(damaged()))
+def test_a_file_that_is_no_report(what: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match=r"report\.json"):
+        Report.load(path)
+
+
+@pytest.mark.parametrize("change", ["text for a number", "a reading too few", "no reason"])
+def test_a_report_that_was_tampered_with(change: str, report: Report, tmp_path: Path) -> None:
+    content = json.loads(report.save(tmp_path / "report.json").read_text())
+    first = content["outcomes"][0]
+    if change == "text for a number":
+        first["after"]["readings"][0]["probabilities"][0] = "<img>"
+    elif change == "a reading too few":
+        first["after"]["readings"].pop()
+    else:
+        first["after"] = None
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    with pytest.raises(FileFormatError):
+        Report.load(tmp_path / "report.json")
+
+
+def test_reports_side_by_side(small: fl.Model, report: Report) -> None:
+    options = {"layers": 2, "steps": 3, "generate": False}
+    one, two = (
+        fl.evaluate(small, small_records(), method="ft", learning_rate=rate, **options) for rate in (1e-3, 1e-4)
+    )
+    both = Report.joined({"high": one, "low": two})
+    assert both.labels == ("high", "low")
+    assert set(both.provenance["settings"]) == {"high", "low"}
+    summary = both.summary()
+    for label, alone in (("high", one), ("low", two)):
+        np.testing.assert_array_equal(summary.loc[label]["after"], alone.summary().loc["ft"]["after"])
+    with pytest.raises(fl.FactlensError, match="under the label 'ft'"):
+        Report.joined([one, two])
+    with pytest.raises(fl.FactlensError, match="several labels"):
+        report.relabelled("x")
+
+
+def test_the_table_shows_text_as_text(small: fl.Model) -> None:
+    nasty = "<img src=x onerror=alert(1)>"
+    record = small_records()[0]
+    found = fl.evaluate(small, [record], method={nasty: {"method": "ft", "layers": 2, "steps": 2}}, generate=False)
+    assert nasty in repr(found)
+    assert nasty not in found._repr_html_()
+    assert "&lt;img" in found._repr_html_()
+
+
+def test_a_figure_of_every_label(report: Report) -> None:
+    figure = report.plot()
+    (axes,) = figure.axes
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["unedited", "strong", "weak"]
+    heights = [bar.get_height() for bar in axes.patches]
+    first = report.summary().loc[("strong", "score"), "before"]
+    assert heights[0] == pytest.approx(100 * first)
+    with pytest.raises(fl.FactlensError, match="no metric 'es'"):
+        report.plot(["es"])
+    with pytest.raises(fl.FactlensError, match="figures of their own"):
+        report.plot(["score", "perplexity"])
+
+
+def test_facts_of_atlas_bring_their_checks(atlas: fl.Model) -> None:
+    found = fl.evaluate(atlas, FACTS[1:], method="rome", **QUICK)
+    assert [outcome.record.checks for outcome in found.outcomes] == [atlas_checks(fact) for fact in FACTS[1:]]
+    summary = found.summary()
+    assert summary.loc[("rome", "kl"), "after"] > 0
+    assert 1 < summary.loc[("rome", "perplexity"), "before"] < 50
+    assert atlas.edits == ()
+
+
+def test_an_outcome_without_an_edit_has_no_numbers(report: Report) -> None:
+    nothing = Report(tuple(Outcome("none", o.record, o.before, None, error="no") for o in report.outcomes[:3]), 3, {})
+    assert nothing.summary().empty
+    assert nothing.to_dataframe().empty
+    assert "Not edited" in repr(nothing)
+    assert "Not edited" in nothing._repr_html_()
