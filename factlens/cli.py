@@ -1,4 +1,4 @@
-"""The command line: ``factlens demo``, ``trace``, ``edit``, ``stats``, ``lab``."""
+"""The command line: ``factlens demo``, ``trace``, ``edit``, ``evaluate``, ``reproduce``, ``stats``, ``lab``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factlens import __version__
+from factlens import judging_commands as judging
 from factlens.errors import FactlensError
 from factlens.tracing.protocol import KINDS, METRICS
 
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stats.add_argument("--device", help="where to run (the best there is)")
     stats.add_argument("--dtype", help="number format: float32, bfloat16, float16")
 
+    judging.add_to(commands)
+
     lab = commands.add_parser("lab", help="open JupyterLab on the teaching notebooks")
     lab.add_argument("folder", nargs="?", default="notebooks", help="folder to open (notebooks)")
 
@@ -78,6 +81,8 @@ def _run(options: argparse.Namespace) -> int:
         return _lab(options.folder)
     if options.command == "stats":
         return _stats(options)
+    if options.command in ("evaluate", "reproduce"):
+        return judging.run(options)
     # Imported here, so that --help and --version do not wait for torch.
     from factlens import demo
 

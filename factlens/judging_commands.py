@@ -1,0 +1,103 @@
+"""``factlens evaluate`` and ``factlens reproduce``: judging edits, and whole experiments, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the two commands to the parser of ``factlens``."""
+    evaluate = commands.add_parser("evaluate", help="judge a method's edits on a data set, or a saved edit")
+    evaluate.add_argument(
+        "facts", help="atlas-facts; a CounterFact, zsRE, JSONL or CSV file; hf:name; or an edit (.safetensors)"
+    )
+    evaluate.add_argument("--method", default="rome", help="the method, or several: rome,memit (rome)")
+    evaluate.add_argument("--layers", help="which layers: 3 or 3,4,5 (the method's own)")
+    evaluate.add_argument("--way", default="single", choices=("single", "sequential", "at once"), help="(single)")
+    evaluate.add_argument("--no-text", action="store_true", help="generate no text: no fluency, no consistency")
+    evaluate.add_argument("--out", type=Path, help="save the report to this file (.json or .json.gz)")
+
+    reproduce = commands.add_parser(
+        "reproduce", help="run a published experiment: fig2, table4, layer-sweep, sequential"
+    )
+    reproduce.add_argument("experiment", help="fig2, table4, layer-sweep or sequential")
+    reproduce.add_argument("--facts", default="atlas-facts", help="the data set, as for evaluate (atlas-facts)")
+    reproduce.add_argument("--out", type=Path, help="the folder for tables and figures (reproduce-EXPERIMENT)")
+    reproduce.add_argument("--methods", help="which methods, with commas between them (the experiment's own)")
+    reproduce.add_argument("--samples", type=int, help="corrupted runs per fact, where facts are traced (10)")
+    reproduce.add_argument("--batch", type=int, help="facts per edit, for sequential (1)")
+    reproduce.add_argument("--every", type=int, help="facts between two judgements, for sequential (10)")
+    for command in (evaluate, reproduce):
+        command.add_argument("--model", default="atlas", help="atlas, a Hub id, or a local folder (atlas)")
+        command.add_argument("--limit", type=int, help="the first so many records only")
+        command.add_argument("--seed", type=int, default=0, help="seed of edits and generated text (0)")
+        command.add_argument("--device", help="where to run (the best there is)")
+        command.add_argument("--dtype", help="number format: float32, bfloat16, float16")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one of the two commands; return its exit status."""
+    from factlens.models import load
+
+    if options.command == "evaluate":
+        return _evaluate(options)
+    from factlens.reproduce import reproduce
+
+    chosen = {name: value for name in ("samples", "batch", "every") if (value := getattr(options, name)) is not None}
+    out = options.out or f"reproduce-{options.experiment}"
+    model = load(options.model, device=options.device, dtype=options.dtype)
+    methods = options.methods.split(",") if options.methods else None
+    try:
+        folder = reproduce(
+            options.experiment,
+            model,
+            options.facts,
+            out,
+            limit=options.limit,
+            methods=methods,
+            seed=options.seed,
+            **chosen,
+        )
+    except KeyboardInterrupt:
+        print(f"Stopped. The same command goes on from what is in {out}.")
+        return 130
+    print("wrote " + ", ".join(path.name for path in folder.written) + f" to {folder.path}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from factlens.editing import Edit
+    from factlens.evaluation import Report, evaluate
+    from factlens.evaluation.datasets import load_records
+    from factlens.models import load
+    from factlens.moments import TimeLeft
+
+    left, shown = TimeLeft(), -1
+
+    def progress(report: Report, wanted: int) -> None:
+        nonlocal shown
+        done = len(report.outcomes)
+        if (tenth := 10 * done // wanted) > shown:
+            shown = tenth
+            print(f"{done} of {wanted}, {left(done / wanted)}", flush=True)
+
+    asked: dict[str, Any] = {"generate": not options.no_text, "seed": options.seed, "progress": progress}
+    if options.facts.endswith(".safetensors"):
+        edit = Edit.load(options.facts)
+        report = evaluate(load(options.model, device=options.device, dtype=options.dtype), edit, **asked)
+    else:
+        # What is wrong with the data set is said before a large model is loaded.
+        records = load_records(options.facts)[: options.limit]
+        model = load(options.model, device=options.device, dtype=options.dtype)
+        if options.layers:
+            asked["layers"] = [int(layer) for layer in options.layers.split(",")]
+        report = evaluate(model, records, method=options.method.split(","), way=options.way, **asked)
+    print(report)
+    if options.out:
+        print(f"saved to {report.save(options.out)}")
+    return 0

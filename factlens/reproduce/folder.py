@@ -1,0 +1,115 @@
+"""`Folder`: where an experiment writes its tables, figures and provenance, and what it has already computed."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from factlens.models import Model
+from factlens.moments import TimeLeft
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_PACKAGES = ("factlens", "torch", "transformers", "numpy", "scipy", "scikit-learn", "nltk")
+
+
+class Folder:
+    """An experiment's folder.
+
+    Parameters
+    ----------
+    path
+        The folder; it is made. What an earlier run of the same experiment has left there is used again.
+    say
+        Takes lines for the user.
+    """
+
+    def __init__(self, path: str | Path, say: Callable[[str], None] = print) -> None:
+        self.path = Path(path)
+        self.say = say
+        self.written: list[Path] = []
+        self._began = time.time()
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def store(self) -> Path:
+        """The file of judged records."""
+        return self.path / "outcomes.jsonl"
+
+    def inner(self, name: str) -> Path:
+        """Return a folder inside, made if need be."""
+        path = self.path / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def table(self, name: str, frame: pd.DataFrame, *, index: bool = True) -> None:
+        """Write a table as CSV, and show it."""
+        path = self.path / f"{name}.csv"
+        frame.to_csv(path, index=index)
+        self.written.append(path)
+        self.say(frame.round(4).to_string(index=index))
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Write a figure, as PNG and SVG."""
+        for suffix in ("png", "svg"):
+            path = self.path / f"{name}.{suffix}"
+            figure.savefig(path, dpi=150)
+            self.written.append(path)
+
+    def provenance(self, model: Model, **what: Any) -> None:
+        """Write where the numbers come from: model, settings, versions, machine, time."""
+        content = {
+            "command": sys.argv,
+            "model": model.name,
+            "fingerprint": model.fingerprint,
+            "dtype": str(model.dtype),
+            "device": str(model.device),
+            **what,
+            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+            "python": platform.python_version(),
+            "machine": platform.platform(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self._began, 1),
+            "files": [path.name for path in self.written],
+        }
+        path = self.path / "provenance.json"
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=repr) + "\n", encoding="utf-8")
+        self.written.append(path)
+
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """Return a function that is told how many of how many are done, and says so with the time left."""
+        left, shown = TimeLeft(), -1
+
+        def told(done: int, wanted: int) -> None:
+            nonlocal shown
+            line = left(done / wanted)
+            if (tenth := 20 * done // wanted) > shown or done == wanted:
+                shown = tenth
+                self.say(f"{what}: {done} of {wanted}, {line}")
+
+        return told
+
+
+def beside(rows: Mapping[str, tuple[float, ...]], columns: tuple[str, ...], source: str) -> pd.DataFrame:
+    """Return published rows as a table, their source in the index."""
+    import pandas as pd
+
+    frame = pd.DataFrame.from_dict(dict(rows), orient="index", columns=list(columns))
+    frame.index = pd.MultiIndex.from_product([[source], frame.index], names=["source", "method"])
+    return frame
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

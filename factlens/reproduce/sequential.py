@@ -1,0 +1,186 @@
+"""Edits on top of each other: how many until the model gives way.
+
+After every few edits: how many of the edits made so far hold, their paraphrases and neighbours, and what became of
+facts that nobody touched. The published table for many edits is that of Fang et al. (2025).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from random import Random
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from factlens.editing import Edit, edit
+from factlens.errors import FactError, FileFormatError, NumericalError
+from factlens.evaluation import Outcome, Record, Report
+from factlens.evaluation.elsewhere import ordinary_text, unrelated_prompts
+from factlens.evaluation.measuring import Asking, Meter
+from factlens.evaluation.scoring import read
+from factlens.models import Model
+from factlens.reproduce.folder import Folder, beside
+from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, key_of
+
+METHODS = ("rome", "memit", "alphaedit", "ft")
+FALL = 0.05
+"""The share of held-out facts whose loss ends a model's health."""
+_JUDGED = 200
+_SHOWN = (*SEQUENTIAL_COLUMNS, "rewrite_leads", "other_leads", "kl", "perplexity")
+
+
+def sequential(
+    model: Model,
+    records: Sequence[Record],
+    folder: Folder,
+    *,
+    methods: Sequence[str] = METHODS,
+    held_out: Sequence[Record] = (),
+    batch: int = 1,
+    every: int = 10,
+    generate: bool = False,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Edit records one batch after the other, and judge the model after every few; write tables and a figure.
+
+    Parameters
+    ----------
+    model, records, folder
+        As for the other experiments.
+    methods
+        Which methods.
+    held_out
+        Records that are not edited: how many of their prompts the model still answers is its health. Those that it
+        does not know to begin with do not count.
+    batch
+        Facts per edit.
+    every
+        Facts between two judgements.
+    generate
+        Whether fluency and consistency are measured as well; it takes long.
+    seed
+        Of edits, and of which edits are judged where there are more than 200.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per method and judgement.
+
+    Raises
+    ------
+    FactError
+        If `batch` or `every` is not positive.
+    """
+    if batch < 1 or every < 1:
+        raise FactError(f"batch and every must be positive, not {batch} and {every}.")
+    health = [record for record in held_out if _leads(model, [record])]
+    facts = [record.fact for record in records]
+    asking = Asking(generate, tuple(unrelated_prompts(model, facts)), tuple(ordinary_text(model)), seed)
+    rows: list[dict[str, object]] = []
+    for method in methods:
+        size = 1 if method == "rome" else batch
+        meter, progress = Meter(model, asking), folder.progress(method)
+        with model.unedited(), ExitStack() as stack:
+            meter.before([record.checks for record in records])
+            rows.append({"method": method, "edits": 0, "healthy": 1.0 if health else float("nan")})
+            chain = model.fingerprint
+            for start in range(0, len(records), size):
+                part = records[start : start + size]
+                chain = _key(chain, method, seed, part)
+                made = _made(model, part, method, seed, folder, chain)
+                if made is not None:
+                    stack.enter_context(model.edited(made))
+                done = min(start + size, len(records))
+                progress(done, len(records))
+                if done // every > start // every or done == len(records):
+                    rows.append(_judged(meter, method, records[:done], health, seed))
+    table = pd.DataFrame(rows)
+    table.to_csv(folder.path / "curve.csv", index=False)
+    folder.written.append(folder.path / "curve.csv")
+    folder.table("sequential", ends(table, model.name))
+    folder.figure("sequential", draw(table))
+    return table
+
+
+def _made(model: Model, part: Sequence[Record], method: str, seed: int, folder: Folder, key: str) -> Edit | None:
+    """Make an edit on the weights as they are, or take it from an earlier run; None if it cannot be made."""
+    path = folder.inner("edits") / f"{key}.safetensors"
+    if path.exists():
+        try:
+            return Edit.load(path)
+        except FileFormatError:
+            path.unlink()
+    try:
+        facts = [record.fact for record in part]
+        made = edit(model, facts[0] if len(facts) == 1 else facts, method=method, seed=seed, apply=False)
+    except (FactError, NumericalError) as error:
+        folder.say(f"{method}: {part[0].name}: {error}")
+        return None
+    made.save(path)
+    return made
+
+
+def _judged(
+    meter: Meter, method: str, records: Sequence[Record], health: Sequence[Record], seed: int
+) -> dict[str, object]:
+    """Judge the model as it is now."""
+    chosen = list(records) if len(records) <= _JUDGED else Random(seed).sample(list(records), _JUDGED)
+    try:
+        after = meter.after_all([record.checks for record in chosen])
+        healthy = _leads(meter.model, health) / len(health) if health else float("nan")
+    except NumericalError:
+        # The weights have overflowed: nothing is left to be judged.
+        return {"method": method, "edits": len(records), "healthy": 0.0}
+    outcomes = [
+        Outcome(method, record, meter.known(record.checks), measured)
+        for record, measured in zip(chosen, after, strict=True)
+    ]
+    summary = Report(tuple(outcomes), len(outcomes)).summary().loc[method]
+    numbers = {name: float(summary["after"][name]) for name in _SHOWN if name in summary.index}
+    return {"method": method, "edits": len(records), "healthy": healthy, **numbers}
+
+
+def _leads(model: Model, records: Sequence[Record]) -> int:
+    """Return how many of the records' prompts are answered with the object that is true."""
+    asked = [(record.fact.prompt, (str(record.fact.object),)) for record in records if record.fact.object]
+    readings = read(model, [prompt for prompt, _ in asked], [options for _, options in asked])
+    return sum(reading.leads[0] for reading in readings)
+
+
+def _key(chain: str, method: str, seed: int, part: Sequence[Record]) -> str:
+    # An edit depends on all that came before it.
+    text = repr([chain, method, seed, [record.fact for record in part]])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def ends(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return the last judgement of each method, and after how many edits it had lost five of a hundred other facts."""
+    rows = {}
+    for method, found in table.groupby("method", sort=False):
+        sick = found[found.healthy < 1 - FALL]
+        last = found.iloc[-1].drop("method").to_dict()
+        rows[method] = last | {"healthy until": int(sick.edits.iloc[0]) if len(sick) else f"over {last['edits']}"}
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_product([["here"], frame.index], names=["source", "method"])
+    if published := SEQUENTIAL.get(key_of(model)):
+        other = beside(published[1], SEQUENTIAL_COLUMNS, published[0])
+        other.loc[:, list(SEQUENTIAL_COLUMNS[:3])] /= 100
+        frame = pd.concat([frame, other])
+    return frame
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the curves: edits that hold, neighbours, facts that nobody touched."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "facts nobody touched"}
+    for axes, (name, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
+        for method, rows in table.groupby("method", sort=False):
+            if name in rows:
+                axes.plot(rows.edits, rows[name], "o-", ms=3, label=method)
+        axes.set(title=title, xlabel="edits", ylim=(-0.03, 1.03))
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("share")
+    figure.axes[-1].legend(frameon=False, fontsize=8)
+    return figure
