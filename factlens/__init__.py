@@ -32,8 +32,11 @@ _HOME = {
     "Edit": "factlens.editing",
     "edit": "factlens.editing",
     "Checks": "factlens.evaluation",
+    "Record": "factlens.evaluation",
     "Report": "factlens.evaluation",
     "evaluate": "factlens.evaluation",
+    "load_facts": "factlens.evaluation.datasets",
+    "load_records": "factlens.evaluation.datasets",
     "Heatmap": "factlens.widgets",
     "Lens": "factlens.widgets",
 }
@@ -50,6 +53,7 @@ __all__ = [
     "Lens",
     "Model",
     "Noise",
+    "Record",
     "Replacement",
     "Report",
     "Trace",
@@ -60,6 +64,8 @@ __all__ = [
     "edit",
     "evaluate",
     "load",
+    "load_facts",
+    "load_records",
     "moments",
     "stream",
     "trace",
@@ -71,7 +77,8 @@ if TYPE_CHECKING:
     from factlens import moments
     from factlens.editing import Edit, edit
     from factlens.errors import FactlensError
-    from factlens.evaluation import Checks, Report, evaluate
+    from factlens.evaluation import Checks, Record, Report, evaluate
+    from factlens.evaluation.datasets import load_facts, load_records
     from factlens.facts import Fact
     from factlens.models import Family, Model, load, wrap
     from factlens.tracing import (

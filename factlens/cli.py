@@ -111,7 +111,7 @@ def _stats(options: argparse.Namespace) -> int:
     # What is wrong with the text is said before a large model is loaded.
     text = None if options.text is None else open_corpus(options.text, column=options.column)
     model = load(options.model, device=options.device, dtype=options.dtype)
-    layers = _numbers(options.layers) if options.layers else list(defaults(model, "rome").layers)
+    layers = judging.numbers(options.layers) if options.layers else list(defaults(model, "rome").layers)
     tokens = default_tokens(model, layers) if options.tokens is None else options.tokens
     corpus = own_corpus(model, sequence=options.sequence) if text is None else text
     folder = options.out or cache_folder()
@@ -127,13 +127,6 @@ def _stats(options: argparse.Namespace) -> int:
     keys = {layer: Key.of(model, layer, corpus.identity, tokens, options.sequence) for layer in moments}
     print(table((moment, keys[layer].file(folder)) for layer, moment in moments.items()))
     return 0
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError as error:
-        raise FactlensError(f"--layers takes numbers with commas between them, such as 3,4: not {text!r}.") from error
 
 
 @contextmanager

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from factlens.errors import FactlensError
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,6 +37,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         command.add_argument("--seed", type=int, default=0, help="seed of edits and generated text (0)")
         command.add_argument("--device", help="where to run (the best there is)")
         command.add_argument("--dtype", help="number format: float32, bfloat16, float16")
+
+
+def numbers(text: str) -> list[int]:
+    """Return layers as they are written on the command line: ``3,4,5``."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise FactlensError(f"--layers takes numbers with commas between them, such as 3,4: not {text!r}.") from error
 
 
 def run(options: argparse.Namespace) -> int:
@@ -95,7 +102,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         records = load_records(options.facts)[: options.limit]
         model = load(options.model, device=options.device, dtype=options.dtype)
         if options.layers:
-            asked["layers"] = [int(layer) for layer in options.layers.split(",")]
+            asked["layers"] = numbers(options.layers)
         report = evaluate(model, records, method=options.method.split(","), way=options.way, **asked)
     print(report)
     if options.out:

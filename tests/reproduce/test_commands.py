@@ -1,0 +1,71 @@
+"""``factlens evaluate`` and ``factlens reproduce`` on atlas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import factlens as fl
+from factlens.cli import main
+from factlens.evaluation import Report
+
+
+def test_evaluate_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report.json.gz"
+    command = ["evaluate", "atlas-facts", "--method", "ft,ft_l", "--layers", "3", "--limit", "3", "--out", str(out)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    for words in ("6 of 6, 100 %", "3 records on atlas", "harmonic mean of ES, PS and NS", "ft_l", str(out)):
+        assert words in printed, words
+    report = Report.load(out)
+    assert report.labels == ("ft", "ft_l")
+    assert all(outcome.after.texts for outcome in report.judged if outcome.after)
+    assert {"fluency", "consistency", "kl", "perplexity"} <= set(report.summary().loc["ft"].index)
+
+
+def test_evaluate_a_saved_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str], atlas: fl.Model) -> None:
+    fact = fl.Fact("{} is in downtown", subject="The Louvre", target="Tokyo")
+    path = fl.edit(atlas, fact, method="ft", apply=False).save(tmp_path / "tokyo.safetensors")
+    assert main(["evaluate", str(path), "--no-text"]) == 0
+    assert "1 record on atlas" in capsys.readouterr().out
+
+
+def test_reproduce_writes_tables_figures_and_provenance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "fig2"
+    assert main(["reproduce", "fig2", "--limit", "4", "--samples", "2", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "traces: 4 of 4, 100 %" in printed
+    assert "ATE" in printed
+    assert {"effects.csv", "headline.csv", "grids.svg", "lines.png", "provenance.json", "average.safetensors"} <= {
+        path.name for path in out.iterdir()
+    }
+    assert json.loads((out / "provenance.json").read_text())["facts"] == "atlas-facts"
+    assert main(["reproduce", "sequential", "--limit", "4", "--methods", "ft", "--every", "2", "--out", str(out)]) == 0
+    assert "healthy until" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "no-such-file.json"], "no data set 'no-such-file.json'"),
+        (["evaluate", "atlas-facts", "--limit", "1", "--method", "romme"], "no editing method 'romme'"),
+        (["evaluate", "atlas-facts", "--limit", "1", "--layers", "3,x"], "--layers takes numbers"),
+        (["reproduce", "fig3"], "no experiment 'fig3'"),
+        (["reproduce", "fig2", "--batch", "3"], "fig2 has no option 'batch'"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("factlens: ")
+    assert message in printed
+    assert not list(tmp_path.iterdir())
