@@ -11,8 +11,7 @@ import pytest
 import torch
 
 import factlens as fl
-from factlens import session as module
-from factlens.session import Session
+from factlens.session import Session, editing, locating
 from tests.support import small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")
@@ -28,14 +27,14 @@ def session() -> Iterator[Session]:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Make every step of a trace wait until the event is set."""
-    go, real = threading.Event(), module.stream
+    go, real = threading.Event(), locating.stream
 
     def stream(*args, **kwargs):
         for update in real(*args, **kwargs):
             yield update
             go.wait(10)
 
-    monkeypatch.setattr(module, "stream", stream)
+    monkeypatch.setattr(locating, "stream", stream)
     return go
 
 
@@ -63,7 +62,7 @@ class Reads:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     reads = Reads()
-    monkeypatch.setattr(module, "read_details", reads)
+    monkeypatch.setattr(locating, "read_details", reads)
     return reads
 
 
@@ -210,13 +209,13 @@ def test_undo_without_an_edit(session: Session) -> None:
 
 
 def test_stopping_an_edit_changes_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = module.make_edit
+    real = editing.make_edit
 
     def stopped_edit(*args, stop, **kwargs):
         session.stop()
         return real(*args, stop=stop, **kwargs)
 
-    monkeypatch.setattr(module, "make_edit", stopped_edit)
+    monkeypatch.setattr(editing, "make_edit", stopped_edit)
     session.start_edit("Rome")
     assert session.wait(60)
     assert session.model.edits == ()

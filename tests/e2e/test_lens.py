@@ -98,13 +98,13 @@ def test_the_notebook_from_trace_to_undo(lab: Lab, kernel: str) -> None:
 # Holds every trace of the kernel after its first update until `go` is set.
 HOLD = """
 import threading
-import factlens.session
-go, stream = threading.Event(), factlens.session.stream
+import factlens.session.locating
+go, stream = threading.Event(), factlens.session.locating.stream
 def held(*arguments, **options):
     for update in stream(*arguments, **options):
         yield update
         go.wait(60)
-factlens.session.stream = held
+factlens.session.locating.stream = held
 """
 
 

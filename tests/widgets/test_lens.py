@@ -226,7 +226,7 @@ def test_a_cell_that_cannot_be_read_says_so_in_its_panel(lens: fl.Lens, monkeypa
     def fail(*_args: object, **_options: object) -> None:
         raise fl.FactlensError("It is too dark in here.")
 
-    monkeypatch.setattr("factlens.session.read_details", fail)
+    monkeypatch.setattr("factlens.session.locating.read_details", fail)
     gesture(lens, "select", kind="mlp", token=4, layer=3)
     assert lens.session.wait(30)
     assert lens.reader.state["error"] == {"title": "This cell could not be read", "text": "It is too dark in here."}

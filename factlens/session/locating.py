@@ -1,0 +1,213 @@
+"""Locating a fact: its trace, the selected cell, and what that cell knows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import traitlets as t
+
+from factlens.errors import FactError
+from factlens.facts import Fact
+from factlens.models import Model
+from factlens.session.working import Working
+from factlens.tracing import Trace, stream
+from factlens.tracing import details as read_details
+
+PUBLISH_SECONDS = 0.05
+"""Grids are published at most twenty times a second: the Jupyter server drops floods of messages."""
+
+
+class Locating(Working):
+    """A fact in hand, and where the model keeps it.
+
+    Attributes
+    ----------
+    fact
+        The fact in hand; None until one is given.
+    trace
+        Its trace, which fills up while it is computed; None before the first.
+    frame
+        Counts the steps of the traces: it changes whenever `trace` has grown.
+    run
+        Number of the trace; every new one counts up.
+    stopped
+        Whether the trace was stopped before it was complete.
+    selection
+        The selected cell as ``{"kind", "token", "layer"}``, or None.
+    details
+        What the selected cell knows, as `factlens.tracing.CellDetails.to_dict` has it; None until it has been read.
+    reading
+        Whether the selected cell is being read.
+    target
+        The new object.
+    comparison
+        Top answers as ``(text, probability before, probability now)``.
+    """
+
+    fact = t.Instance(Fact, allow_none=True)
+    trace = t.Instance(Trace, allow_none=True)
+    frame = t.Int(0)
+    run = t.Int(0)
+    stopped = t.Bool(False)
+    selection: Any = t.Dict(allow_none=True, default_value=None)
+    details: Any = t.Dict(allow_none=True, default_value=None)
+    reading = t.Bool(False)
+    target = t.Unicode("")
+    comparison = t.Tuple()
+
+    def __init__(self, model: Model, fact: Fact | None = None) -> None:
+        super().__init__(model)
+        # Set once nobody wants the newest read any more, so that it neither waits for the model nor is shown.
+        self._unwanted = threading.Event()
+        self._read = threading.Event()
+        self._read.set()
+        if fact is not None:
+            self.fact = fact
+            self.target = fact.target or ""
+
+    def start_trace(self, prompt: str | None = None, subject: str | None = None) -> None:
+        """Trace the fact in hand, or another one; what was there before stays until the new one is accepted."""
+
+        def begin() -> Callable[[], None]:
+            self._check_idle("trace")
+            fact = self.fact
+            if prompt is not None or subject is not None:
+                fact = Fact(prompt or "", subject or "", self.target.strip() or None)
+            if fact is None:
+                raise FactError("There is no fact to trace yet: write a prompt and its subject.")
+            self.model.encode(fact)  # too long, or a subject without tokens: refused before anything is lost
+            self._no_read()
+            return lambda: self._trace(fact)
+
+        self._begin(begin, "locate", "This fact cannot be traced")
+
+    def select(self, kind: object, token: object, layer: object) -> bool:
+        """Select a cell, and with it the layer to edit; return whether there is such a cell."""
+        with self.gate, self.reporting("locate", "This cell cannot be selected"):
+            if self.trace is None:
+                raise FactError("There are no cells yet: trace a fact first.")
+            if kind not in self.trace.kinds:
+                raise FactError(f"There is no kind {kind!r} in this trace; there are {', '.join(self.trace.kinds)}.")
+            layer, tokens = self.model.check_layer(layer), len(self.trace.tokens)
+            if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < tokens:
+                raise FactError(f"There is no token {token!r}: the traced prompt has {tokens}.")
+            cell = {"kind": kind, "token": token, "layer": layer}
+            if cell == self.selection and self.details is None and not self.reading:
+                self._read_selection()  # chosen once more after an error
+            self.selection = cell
+            return True
+        return False
+
+    def close(self) -> None:
+        """Stop, and end the worker thread."""
+        with self.gate:
+            self._no_read()
+        super().close()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is being computed; return whether that is so."""
+        end = None if timeout is None else time.monotonic() + timeout
+        return super().wait(timeout) and self._read.wait(None if end is None else max(0.0, end - time.monotonic()))
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the model carries other edits than it did when it was traced."""
+        return self.trace is not None and self.trace.edits != tuple(map(str, self.model.edits))
+
+    # On the worker thread ----------------------------------------------------------------------------------------
+
+    def _publish(self, progress: float, message: str) -> None:
+        with self.hold_trait_notifications():
+            super()._publish(progress, message)
+            self.frame += 1
+
+    def _ended(self) -> None:
+        self.stopped = self.trace is not None and not self.trace.complete
+        self.frame += 1
+
+    def _idling(self) -> None:
+        if self.details is None:
+            self._read_selection()
+
+    def _trace(self, fact: Fact) -> None:
+        published = 0.0
+        with self.model.exclusive(self._stop):
+            with self.gate:
+                self._set_status("tracing")
+            for update in stream(self.model, fact, stop=self._stop):
+                with self.gate, self.hold_trait_notifications():
+                    if not update.tokens:
+                        self.fact, self.selection, self.stopped = fact, None, False
+                        self.run += 1
+                        self.trace = update.trace
+                    now = time.monotonic()
+                    if now - published >= PUBLISH_SECONDS or update.progress == 1:
+                        published = now
+                        self._publish(update.progress, "tracing")
+            self._compare(fact)
+
+    def _compare(self, fact: Fact, k: int = 5) -> None:
+        """Read the top answers with the original weights and with the present ones."""
+        with self.model.unedited():
+            before = self.model.next_token(fact.prompt)
+        after = self.model.next_token(fact.prompt)
+        top = dict.fromkeys([*before.topk(k).indices.tolist(), *after.topk(k).indices.tolist()])
+        best = sorted(top, key=lambda i: -max(float(before[i]), float(after[i])))[: k + 1]
+        with self.gate:
+            self.comparison = tuple((self.model.token(i), float(before[i]), float(after[i])) for i in best)
+
+    # Reading a cell ----------------------------------------------------------------------------------------------
+
+    @t.observe("selection")
+    def _selected(self, _change: Any) -> None:
+        with self.gate:
+            self._read_selection()
+
+    def _read_selection(self) -> None:
+        """Have the selected cell read once the worker is free; whatever else was to be read no longer is.
+
+        While a trace or an edit is computed nothing is read: `_run` calls this again at its end. Nor is a cell of an
+        outdated trace, whose runs cannot be had again; its layer can be selected for the next edit all the same.
+        """
+        self._no_read()
+        self.details = None
+        trace, cell = self.trace, self.selection
+        if trace is None or cell is None or self.status != "idle" or self.outdated:
+            return
+        self._unwanted = unwanted = threading.Event()
+        self._read.clear()
+        self.reading = True
+        self._put(lambda: self._read_cell(trace, cell, unwanted))
+
+    def _no_read(self) -> None:
+        """Give up the read that is waiting or going on; an error of an earlier one has become old news."""
+        self._unwanted.set()
+        self.reading = False
+        self._read.set()
+        if self.error and self.error["place"] == "details":
+            self.error = None
+
+    def _read_cell(self, trace: Trace, cell: dict[str, Any], unwanted: threading.Event) -> None:
+        # Whoever runs through many cells queues many of these; all but the last return right here.
+        if unwanted.is_set():
+            return
+        found = None
+        with self.reporting("details", "This cell could not be read"):
+            try:
+                with self.model.exclusive(unwanted):
+                    if unwanted.is_set():  # while it waited for the model
+                        return
+                    found = read_details(self.model, trace, **cell).to_dict()
+            except Exception:
+                if unwanted.is_set():
+                    return
+                raise
+        with self.gate:
+            if not unwanted.is_set():
+                with self.hold_trait_notifications():
+                    self.details, self.reading = found, False
+                # Only now, with every view told, as in `_run`.
+                self._read.set()
