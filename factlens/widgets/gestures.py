@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from factlens.widgets.base import STATIC, Part
@@ -18,13 +18,13 @@ class Gestures(Part):
 
     _esm = STATIC / "gestures.js"
 
-    def __init__(self, handle: Callable[[str, dict[str, Any]], None], **traits: Any) -> None:
+    def __init__(self, handle: Callable[[str, dict[str, Any], Sequence[memoryview]], None], **traits: Any) -> None:
         super().__init__(**traits)
         self._handle = handle
         self.on_msg(self._received)
         _follow_the_sender(self.comm)
 
-    def _received(self, _widget: Any, content: Any, _buffers: Any) -> None:
+    def _received(self, _widget: Any, content: Any, buffers: Any) -> None:
         if not isinstance(content, dict):
             return
         if content.get("type") == "hello":
@@ -32,7 +32,7 @@ class Gestures(Part):
         elif content.get("type") == "gesture":
             self.send({"type": "ack", "id": content.get("id")})
             payload = {k: v for k, v in content.items() if k not in ("type", "id", "name")}
-            self._handle(str(content.get("name")), payload)
+            self._handle(str(content.get("name")), payload, buffers or ())
 
 
 def _follow_the_sender(comm: Any) -> None:

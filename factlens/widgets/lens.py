@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 import ipywidgets as w
 import traitlets as t
 
+from factlens.editing import METHODS
 from factlens.errors import FactlensError
 from factlens.facts import Fact
 from factlens.models import Model
@@ -32,7 +34,7 @@ class Lens(w.VBox):
 
     Attributes
     ----------
-    fact, trace, selection, details, target, edits, status, progress, error
+    fact, trace, selection, details, target, method, edits, status, progress, error
         The state of the lens, observable as traits; the meaning is that of `factlens.session.Session`.
 
     Examples
@@ -46,6 +48,7 @@ class Lens(w.VBox):
     selection: Any = t.Dict(allow_none=True, default_value=None)
     details = t.Dict(allow_none=True, default_value=None, read_only=True)
     target = t.Unicode("")
+    method = t.Enum(METHODS, default_value="rome")
     edits = t.Tuple(read_only=True)
     status = t.Unicode("idle", read_only=True)
     progress = t.Float(0.0, read_only=True)
@@ -76,6 +79,7 @@ class Lens(w.VBox):
         self._mirrored: dict[str, Any] = {}
         self.session.observe(self._changed)
         t.link((self.session, "target"), (self, "target"))
+        t.link((self.session, "method"), (self, "method"))
         self._mirror()
 
     def start(self) -> None:
@@ -91,7 +95,7 @@ class Lens(w.VBox):
                 part.close()
         super().close()
 
-    def _gesture(self, name: str, payload: dict[str, Any]) -> None:
+    def _gesture(self, name: str, payload: dict[str, Any], buffers: Sequence[memoryview] = ()) -> None:
         """Carry out a gesture of the browser; whatever is wrong with it becomes the session's error."""
         session = self.session
         with session.reporting("locate", "The page sent something that factlens does not understand"):
@@ -103,11 +107,28 @@ class Lens(w.VBox):
                 if not session.select(payload.get("kind"), payload.get("token"), payload.get("layer")):
                     self.heatmap.refused += 1
             elif name == "apply":
-                session.start_edit(_text(payload, "target"), payload.get("layer"))
+                self._apply(payload)
+            elif name == "method":
+                session.choose_method(_text(payload, "method"))
             elif name == "undo":
                 session.start_undo()
+            elif name == "redo":
+                session.start_redo()
+            elif name == "drop":
+                session.start_drop(_text(payload, "key"))
+            elif name == "save":
+                file, data = session.saved(_text(payload, "key"))
+                self.gestures.send({"type": "file", "name": file}, [data])
+            elif name == "load":
+                session.start_load(bytes(buffers[0]) if buffers else b"")
             else:
                 raise FactlensError(f"Unknown gesture {name!r}.")
+
+    def _apply(self, payload: dict[str, Any]) -> None:
+        settings = payload.get("settings", {})
+        if not isinstance(settings, dict):
+            raise FactlensError(f"settings must be named, not {type(settings).__name__}.")
+        self.session.start_edit(_text(payload, "target"), payload.get("layer"), settings)
 
     @t.observe("selection")
     def _selected_in_code(self, change: Any) -> None:

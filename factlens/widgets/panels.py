@@ -8,7 +8,18 @@ from typing import Any
 import traitlets as t
 
 from factlens.session import Session
+from factlens.session.editing import key_of
 from factlens.widgets.base import STATIC, Part
+
+METHOD_TITLES = {
+    "rome": "ROME",
+    "emmet": "EMMET",
+    "memit": "MEMIT",
+    "alphaedit": "AlphaEdit",
+    "ft": "fine-tuning",
+    "ft_l": "limited fine-tuning",
+    "lora": "LoRA",
+}
 
 
 class LocatePanel(Part):
@@ -58,13 +69,20 @@ def edit_state(session: Session) -> dict[str, Any]:
     """Return what the panel below the heatmap shows."""
     return {
         "layer": session.selection["layer"] if session.selection else None,
-        "layers": session.model.n_layers,
+        "edit_layers": list(session.edit_layers),
         "default_layer": session.default_layer,
+        "method": session.method,
+        "methods": [{"name": name, "title": title} for name, title in METHOD_TITLES.items()],
+        "knobs": [{"name": name, "value": value} for name, value in session.knobs.items()],
         "subject": session.fact.subject if session.fact else "",
         "target": session.target,
         "answer": session.trace.answer if session.trace else None,
         "status": session.status,
-        "edits": [{"label": e.label, "method": e.method, "layer": e.layers[0]} for e in session.edits],
+        "edits": [
+            {"key": key_of(edit), "label": edit.label, "method": edit.method, "layers": list(edit.layers)}
+            for edit in session.edits
+        ],
+        "redo": session.undone[0].label if session.undone else None,
         "error": _error(session, "edit"),
     }
 

@@ -6,6 +6,7 @@ export class MockModel {
     this.traits = new Map(Object.entries(traits));
     this.listeners = new Map();
     this.sent = [];
+    this.buffers = [];
   }
 
   get(name) {
@@ -35,14 +36,15 @@ export class MockModel {
     this.listeners.get(event)?.delete(callback);
   }
 
-  send(content) {
+  send(content, _callbacks, buffers) {
     this.sent.push(structuredClone(content));
+    this.buffers.push(buffers);
     this.onsend?.(content);
   }
 
   /** What happens when Python sends a custom message. */
-  reply(content) {
-    this.emit("msg:custom", content);
+  reply(content, buffers = []) {
+    this.emit("msg:custom", content, buffers);
   }
 
   emit(event, ...args) {
@@ -156,8 +158,18 @@ export function fakeLocate(rest = {}) {
 export function fakeEdit(rest = {}) {
   return {
     layer: null,
-    layers: 8,
+    edit_layers: rest.layer === undefined || rest.layer === null ? [1] : [rest.layer],
     default_layer: 1,
+    method: "rome",
+    methods: [
+      { name: "rome", title: "ROME" },
+      { name: "memit", title: "MEMIT" },
+    ],
+    knobs: [
+      { name: "clamp", value: 6 },
+      { name: "steps", value: 40 },
+    ],
+    redo: null,
     subject: "The Space Needle",
     target: "",
     answer: " Seattle",

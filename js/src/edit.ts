@@ -13,7 +13,9 @@ import {
   tearDown,
   uniqueId,
 } from "./shared/dom";
+import { EditStack } from "./shared/edit-stack";
 import { dispatchGesture } from "./shared/gestures-event";
+import { MethodFold } from "./shared/method-fold";
 import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
 import { layerWords, RUNNING } from "./shared/panel-sentences";
 import { SyncedText } from "./shared/synced-text";
@@ -45,8 +47,16 @@ function render({ model, el }: RenderProps): () => void {
   const apply = element("button", { type: "button", class: "fl-primary", "data-testid": "factlens-apply" }, "Apply");
   const undo = element("button", { type: "button", "data-testid": "factlens-undo" }, "Undo");
   const status = element("p", { class: "fl-status", role: "status", "data-testid": "factlens-edit-status" });
-  const edits = element("ol", { class: "fl-edits", "data-testid": "factlens-edits" });
-  const editsName = element("p", { class: "fl-edits-name" });
+  const redo = element("button", { type: "button", "data-testid": "factlens-redo" }, "Redo");
+  const load = element("button", { type: "button", "data-testid": "factlens-load" }, "Load …");
+  const file = element("input", { type: "file", accept: ".safetensors", hidden: true, "data-testid": "factlens-file" });
+  const gesture = (name: string, payload: Record<string, unknown> = {}) =>
+    dispatchGesture(lensOf(model), name, payload);
+  const fold = new MethodFold((method) => gesture("method", { method }), signal);
+  const stack = new EditStack({
+    drop: (key) => gesture("drop", { key }),
+    save: (key) => gesture("save", { key }),
+  });
   const banner = new Banner("factlens-edit-error");
 
   const root = element(
@@ -64,12 +74,12 @@ function render({ model, el }: RenderProps): () => void {
       { class: "fl-form" },
       element("div", { class: "fl-field fl-target" }, element("label", { for: id }, "New object"), target),
       layer,
-      element("div", { class: "fl-buttons" }, apply, undo),
+      element("div", { class: "fl-buttons" }, apply, undo, redo, load, file),
     ),
+    fold.root,
     status,
     banner.root,
-    editsName,
-    edits,
+    stack.root,
   );
   el.append(root);
 
@@ -82,10 +92,14 @@ function render({ model, el }: RenderProps): () => void {
   let chosenLayer: number | null = null;
   let idle = true;
   let count = 0;
+  let again = "";
 
   function updateButtons(): void {
     setAvailable(apply, idle && target.value.trim() !== "", idle ? "Write a new object first." : RUNNING);
     setAvailable(undo, idle && count > 0, idle ? "There is no edit to undo." : RUNNING);
+    setAvailable(redo, idle && again !== "", idle ? "There is no edit to redo." : RUNNING);
+    if (idle && again !== "") redo.title = `Put back: ${again}`;
+    setAvailable(load, idle, RUNNING);
   }
 
   function update(): void {
@@ -102,26 +116,14 @@ function render({ model, el }: RenderProps): () => void {
     else sentence.replaceChildren("Trace a fact first, then change it here.");
 
     sync.accept(text(state.target));
-    setText(layer, layerWords(chosenLayer, number(state.default_layer)));
+    const layers = list(state.edit_layers).flatMap((at) => number(at) ?? []);
+    setText(layer, layerWords(layers, chosenLayer !== null));
+    fold.update(state);
     setText(status, STATUS[now] ?? "");
     show(status, status.textContent !== "");
 
-    const entries = list(state.edits).map((entry) => record(entry));
-    count = entries.length;
-    setText(editsName, count === 0 ? "No edit in force." : "Edits in force, oldest first");
-    edits.replaceChildren(
-      ...entries.map((entry) => {
-        const at = number(entry.layer);
-        const method = [text(entry.method), at === null ? "" : `layer ${at}`].filter(Boolean).join(", ");
-        return element(
-          "li",
-          {},
-          element("span", { class: "fl-edit-label" }, text(entry.label)),
-          method ? element("span", { class: "fl-edit-method" }, ` (${method})`) : "",
-        );
-      }),
-    );
-    show(edits, count > 0);
+    count = stack.update(state.edits, idle);
+    again = text(state.redo);
     banner.update(problem(state.error));
     updateButtons();
   }
@@ -129,7 +131,7 @@ function render({ model, el }: RenderProps): () => void {
   function submit(): void {
     if (!isAvailable(apply)) return;
     sync.submit();
-    dispatchGesture(lensOf(model), "apply", { target: target.value, layer: chosenLayer });
+    gesture("apply", { target: target.value, layer: chosenLayer, settings: fold.settings() });
   }
 
   target.addEventListener(
@@ -142,10 +144,18 @@ function render({ model, el }: RenderProps): () => void {
   );
   onEnter(target, submit, signal);
   apply.addEventListener("click", submit, { signal });
-  undo.addEventListener(
-    "click",
-    () => {
-      if (isAvailable(undo)) dispatchGesture(lensOf(model), "undo");
+  const onClick = (button: HTMLButtonElement, act: () => void) => {
+    button.addEventListener("click", () => isAvailable(button) && act(), { signal });
+  };
+  onClick(undo, () => gesture("undo"));
+  onClick(redo, () => gesture("redo"));
+  onClick(load, () => file.click());
+  file.addEventListener(
+    "change",
+    async () => {
+      const chosen = file.files?.[0];
+      file.value = "";
+      if (chosen) gesture("load", { buffers: [await chosen.arrayBuffer()] });
     },
     { signal },
   );

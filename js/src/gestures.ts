@@ -3,7 +3,7 @@
 // It shows nothing. It listens once per page (initialize), however many views the notebook has, and it alone sends:
 // a comm on which Python streams would make a click wait for the user's cell (docs/wire.md says why).
 import { dispatchWaiting, onGesture } from "./shared/gestures-event";
-import { type AnyModel, lensOf, onMessage, type RenderProps, record } from "./shared/model";
+import { type AnyModel, lensOf, onMessage, type RenderProps, record, text } from "./shared/model";
 
 /** Python answers at once; a longer silence means that the kernel is busy with another cell. */
 const PATIENCE_MS = 1000;
@@ -17,7 +17,7 @@ function initialize({ model }: { model: AnyModel }): () => void {
 
   onGesture(
     lens,
-    ({ lens: _lens, ...gesture }) => {
+    ({ lens: _lens, buffers, ...gesture }) => {
       const id = ++last;
       outstanding.set(
         id,
@@ -26,15 +26,18 @@ function initialize({ model }: { model: AnyModel }): () => void {
           dispatchWaiting(lens, true);
         }, PATIENCE_MS),
       );
-      model.send({ ...gesture, type: "gesture", id });
+      const message = { ...gesture, type: "gesture", id };
+      if (buffers === undefined) model.send(message);
+      else model.send(message, undefined, buffers as ArrayBuffer[]);
     },
     end.signal,
   );
 
   onMessage(
     model,
-    (content) => {
-      const { type, id } = record(content);
+    (content, buffers) => {
+      const { type, id, name } = record(content);
+      if (type === "file" && buffers?.[0]) offerFile(text(name) || "edit.safetensors", buffers[0]);
       if (type !== "ack" || typeof id !== "number" || !outstanding.has(id)) return;
       clearTimeout(outstanding.get(id));
       outstanding.delete(id);
@@ -51,6 +54,17 @@ function initialize({ model }: { model: AnyModel }): () => void {
     for (const timer of outstanding.values()) clearTimeout(timer);
     if (waiting) dispatchWaiting(lens, false);
   };
+}
+
+/** Hands a file to the user as a download; nothing leaves the page. */
+function offerFile(name: string, data: DataView): void {
+  const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  const address = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
 function render({ model, el }: RenderProps): () => void {

@@ -15,10 +15,12 @@ test("sentences of the panels", () => {
   );
   expect(editsBadge(1)).toBe("the model's weights carry 1 edit");
   expect(editsBadge(2)).toBe("the model's weights carry 2 edits");
-  expect(layerWords(2, 1)).toBe("at layer 2");
-  expect(layerWords(0, 1)).toBe("at layer 0");
-  expect(layerWords(null, 1)).toBe("at layer 1 (the default)");
-  expect(layerWords(null, null)).toBe("at the default layer");
+  expect(layerWords([2], true)).toBe("at layer 2");
+  expect(layerWords([0], true)).toBe("at layer 0");
+  expect(layerWords([1], false)).toBe("at layer 1 (the default)");
+  expect(layerWords([2, 3, 4], false)).toBe("at layers 2 to 4 (the default)");
+  expect(layerWords([2, 3, 5], true)).toBe("at layers 2, 3, 5");
+  expect(layerWords([], false)).toBe("at the default layer");
 });
 
 describe("a text box and its accepted value", () => {

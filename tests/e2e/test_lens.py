@@ -205,6 +205,35 @@ def test_the_first_gesture_ever_works_in_the_cell_that_shows_the_lens(lab: Lab, 
     lab.assert_clean()
 
 
+def test_an_edit_is_saved_taken_out_and_loaded_from_the_page(lab: Lab, tmp_path: Path) -> None:
+    lab.open(["import factlens as fl", LENS])
+    lab.run_all()
+    part(lab, "method").locator("summary").click()
+    part(lab, "method").get_by_label("Method").select_option("ft")
+    part(lab, "method").get_by_label("steps").fill("12")
+    part(lab, "target").fill("Paris")
+    part(lab, "apply").click()
+    expect(part(lab, "edited-badge")).to_be_visible(timeout=60_000)
+    assert lab.kernel_eval("[lens.edits[0].method, lens.edits[0].hparams['steps']]") == ["ft", 12]
+    with lab.page.expect_download() as download:
+        lab.page.get_by_role("button", name="Save: The Space Needle").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    assert saved.name == "The-Space-Needle---Paris.safetensors"
+    lab.page.get_by_role("button", name="Take out: The Space Needle").click()
+    expect(part(lab, "edited-badge")).to_be_hidden(timeout=30_000)
+    for path in (lab.notebook, saved):
+        with lab.page.expect_file_chooser() as chooser:
+            part(lab, "load").click()
+        chooser.value.set_files(str(path))
+        if path == lab.notebook:
+            expect(part(lab, "edit-error")).to_contain_text("The file was not applied", timeout=30_000)
+    expect(part(lab, "edited-badge")).to_be_visible(timeout=30_000)
+    expect(part(lab, "edit-error")).to_be_hidden()
+    assert lab.kernel_eval("model.answers(lens.fact.prompt, k=1)[0].text") == " Paris"
+    lab.assert_clean()
+
+
 def stop_within_a_second(lab: Lab) -> None:
     # Past the first rows, whose steps are the longest: this times the way of the click, not a step of the engine.
     lab.wait_kernel("lens.progress > 0.4", busy=True)

@@ -262,10 +262,10 @@ def test_apply_and_undo(page):
     change(page, "a", state="js:fakeEdit({layer: 5, target: 'Paris'})")
     expect(page.get_by_test_id("factlens-edit-layer")).to_have_text("at layer 5")
     page.get_by_label("New object").press("Enter")
-    apply_gesture = {"lens": "lens-1", "name": "apply", "target": "Paris"}
+    apply_gesture = {"lens": "lens-1", "name": "apply", "target": "Paris", "settings": {}}
     assert page.evaluate("gestures") == [{**apply_gesture, "layer": None}, {**apply_gesture, "layer": 5}]
 
-    rome, memit = "{label: 'A → B', method: 'rome', layer: 1}", "{label: 'C → D', method: 'memit', layer: 5}"
+    rome, memit = "{key: 'a', label: 'A → B', method: 'rome', layers: [1]}", "{key: 'b', label: 'C → D', method: 'memit', layers: [4, 5]}"
     page.evaluate(f"window.edits = [{rome}, {memit}]")
     change(page, "a", state="js:fakeEdit({target: 'Paris', status: 'editing', edits})")
     expect(apply).to_have_attribute("aria-disabled", "true")
@@ -273,10 +273,70 @@ def test_apply_and_undo(page):
     expect(page.get_by_test_id("factlens-edit-status")).to_have_text("computing the edit …")
     change(page, "a", state="js:fakeEdit({target: 'Paris', edits, error: {title: 'T', text: 'why'}})")
     listed = page.get_by_test_id("factlens-edits").locator("li")
-    expect(listed).to_have_text(["A → B (rome, layer 1)", "C → D (memit, layer 5)"])
+    expect(listed.locator(".fl-edit-label")).to_have_text(["A → B", "C → D"])
+    expect(listed.locator(".fl-edit-method")).to_have_text([" (rome, layer 1)", " (memit, layers 4 to 5)"])
     expect(page.get_by_role("alert")).to_contain_text("why")
     undo.click()
     assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "undo"}
+
+
+def test_the_stack_of_edits(page):
+    record_gestures(page)
+    page.evaluate("window.edits = [{key: 'a', label: 'A → B', layers: [1]}, {key: 'b', label: 'C → D', layers: [2]}]")
+    put(page, "edit", state="js:fakeEdit({edits, redo: 'E → F'})")
+    page.get_by_role("button", name="Take out: A → B").click()
+    page.get_by_role("button", name="Save: C → D").click()
+    page.get_by_role("button", name="Redo").click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Load …").click()
+    chooser.value.set_files({"name": "x.safetensors", "mimeType": "application/octet-stream", "buffer": b"abc"})
+    page.wait_for_function("gestures.length === 4")
+    assert page.evaluate("gestures.map(({name, key}) => [name, key ?? null])") == [
+        ["drop", "a"],
+        ["save", "b"],
+        ["redo", None],
+        ["load", None],
+    ]
+    assert page.evaluate("[...new Uint8Array(gestures[3].buffers[0])]") == [97, 98, 99]
+    change(page, "a", state="js:fakeEdit({edits, status: 'editing'})")
+    page.get_by_role("button", name="Take out: A → B").click(force=True)
+    expect(page.get_by_role("button", name="Redo")).to_have_attribute("aria-disabled", "true")
+    assert page.evaluate("gestures.length") == 4
+
+
+def test_the_method_and_its_knobs(page):
+    record_gestures(page)
+    put(page, "edit", state="js:fakeEdit({target: 'Paris'})")
+    fold = page.get_by_test_id("factlens-method")
+    expect(fold.locator("summary")).to_have_text("Method: ROME")
+    expect(page.get_by_label("clamp")).to_be_hidden()
+    fold.locator("summary").click()
+    page.get_by_label("clamp").fill("4.5")
+    page.get_by_role("button", name="Apply").click()
+    assert page.evaluate("gestures.at(-1).settings") == {"clamp": 4.5}
+    # What is typed stays while other things change.
+    change(page, "a", state="js:fakeEdit({target: 'Paris', status: 'editing'})")
+    expect(page.get_by_label("clamp")).to_have_value("4.5")
+    page.get_by_label("Method").select_option("memit")
+    assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "method", "method": "memit"}
+    change(page, "a", state="js:fakeEdit({method: 'memit', knobs: [{name: 'clamp', value: 0.75}], edit_layers: [0, 1]})")
+    expect(fold.locator("summary")).to_have_text("Method: MEMIT")
+    expect(page.get_by_label("clamp")).to_have_value("0.75")
+    expect(page.get_by_test_id("factlens-edit-layer")).to_have_text("at layers 0 to 1 (the default)")
+
+
+def test_files_go_through_the_gestures_comm(page):
+    put(page, "gestures")
+    page.evaluate(
+        "document.dispatchEvent(new CustomEvent('factlens:gesture', "
+        "{detail: {lens: 'lens-1', name: 'load', buffers: [new Uint8Array([1, 2]).buffer]}}))"
+    )
+    assert page.evaluate("models.a.sent.at(-1)") == {"type": "gesture", "id": 1, "name": "load"}
+    assert page.evaluate("[...new Uint8Array(models.a.buffers.at(-1)[0])]") == [1, 2]
+    with page.expect_download() as download:
+        page.evaluate("models.a.reply({type: 'file', name: 'e.safetensors'}, [new DataView(new Uint8Array([7]).buffer)])")
+    assert download.value.suggested_filename == "e.safetensors"
+    assert download.value.path().read_bytes() == bytes([7])
 
 
 def test_apply_keeps_the_keyboard_focus_while_it_works(page):
@@ -950,8 +1010,9 @@ def test_whatever_can_have_the_focus_keeps_the_notebooks_shortcuts_away(page):
 def test_buttons_are_large_enough(page):
     put(page, "locate", "a", state="js:fakeLocate()")
     heatmap(page, at="b")
-    put(page, "edit", "c", state="js:fakeEdit()")
-    for control in page.locator(".factlens button, .factlens input").all():
+    put(page, "edit", "c", state="js:fakeEdit({edits: [{key: 'a', label: 'A → B', method: 'rome', layers: [1]}]})")
+    page.get_by_test_id("factlens-method").locator("summary").click()
+    for control in page.locator(".factlens :is(button, input:not([type=file]), select, summary)").all():
         box = control.bounding_box()
         assert box["height"] >= 24
         assert box["width"] >= 24

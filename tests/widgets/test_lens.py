@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from traitlets import TraitError
 
 import factlens as fl
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
@@ -246,7 +249,8 @@ def test_apply_and_undo(lens: fl.Lens) -> None:
     assert lens.error is None
     assert [edit.label for edit in lens.edits] == ["Eiffel Tower → Rome"]
     assert lens.locate.state["edits"] == 1
-    assert lens.editor.state["edits"] == [{"label": "Eiffel Tower → Rome", "method": "rome", "layer": 2}]
+    (shown,) = lens.editor.state["edits"]
+    assert shown == {"key": shown["key"], "label": "Eiffel Tower → Rome", "method": "rome", "layers": [2]}
     assert "Rome" in repr(lens)
     before, after = np.array(list(lens.bars.values.values())).T
     assert not np.allclose(before, after)
@@ -256,6 +260,75 @@ def test_apply_and_undo(lens: fl.Lens) -> None:
     assert "unedited" in repr(lens)
     before, after = np.array(list(lens.bars.values.values())).T
     np.testing.assert_array_equal(before, after)
+
+
+QUICK = {"steps": 2, "learning_rate": 0.001}
+
+
+def test_the_stack_from_the_page(lens: fl.Lens, tmp_path: Path) -> None:
+    gesture(lens, "method", method="ft")
+    assert lens.method == "ft"
+    assert [knob["name"] for knob in lens.editor.state["knobs"]] == ["steps", "learning_rate"]
+    weights = {name: value.clone() for name, value in lens.session.model.model.state_dict().items()}
+    for target, layer in (("Rome", 1), ("Oslo", 3)):
+        gesture(lens, "apply", target=target, layer=layer, settings=QUICK)
+        assert lens.session.wait(60)
+        assert lens.error is None
+    assert [edit.hparams["steps"] for edit in lens.edits] == [2, 2]
+    first, second = lens.editor.state["edits"]
+    assert [first["layers"], second["layers"]] == [[1], [3]]
+
+    sent: list[tuple[dict, object]] = []
+    lens.gestures.send = lambda content, buffers=None: sent.append((content, buffers))
+    lens.gestures._handle_custom_msg({"type": "gesture", "id": 1, "name": "save", "key": first["key"]}, [])
+    (_, _), (content, (data,)) = sent
+    assert content == {"type": "file", "name": "Eiffel-Tower---Rome.safetensors"}
+    (tmp_path / "e.safetensors").write_bytes(data)
+    assert str(fl.Edit.load(tmp_path / "e.safetensors")) == str(lens.edits[0])
+
+    gesture(lens, "drop", key=first["key"])
+    assert lens.session.wait(30)
+    assert [edit["key"] for edit in lens.editor.state["edits"]] == [second["key"]]
+    gesture(lens, "undo")
+    assert lens.session.wait(30)
+    assert lens.editor.state["redo"] == "Eiffel Tower → Oslo"
+    assert all(torch.equal(value, weights[name]) for name, value in lens.session.model.model.state_dict().items())
+    gesture(lens, "redo")
+    assert lens.session.wait(30)
+    assert [edit.label for edit in lens.edits] == ["Eiffel Tower → Oslo"]
+    lens.gestures._handle_custom_msg({"type": "gesture", "id": 2, "name": "load"}, [memoryview(data)])
+    assert lens.session.wait(30)
+    assert lens.error is None
+    assert [edit.label for edit in lens.edits] == ["Eiffel Tower → Oslo", "Eiffel Tower → Rome"]
+    gesture(lens, "drop", key=first["key"])
+    assert "not in force any more" in lens.error["text"]
+    assert len(lens.edits) == 2
+
+
+def test_a_method_that_spreads_over_layers_ends_at_the_chosen_one(lens: fl.Lens) -> None:
+    lens.method = "memit"
+    count = len(lens.session.layers_up_to(4))
+    assert lens.editor.state["edit_layers"] == list(lens.session.edit_layers)
+    assert lens.session.layers_up_to(4) == tuple(range(5 - count, 5))
+    lens.method = "rome"
+    assert lens.session.layers_up_to(4) == (4,)
+    with pytest.raises(TraitError, match="rome"):
+        lens.method = "romme"
+    assert lens.method == "rome"
+
+
+@pytest.mark.parametrize("data", [b"", b"not a file", b"\x10\x00\x00\x00\x00\x00\x00\x00{}", "another model's"])
+def test_a_file_that_is_no_edit_for_this_model(lens: fl.Lens, data: bytes | str, tmp_path: Path) -> None:
+    if isinstance(data, str):
+        other = small_model("llama")
+        fact = fl.Fact("{} is in", "Rome", target="Oslo")
+        data = fl.edit(other, fact, method="ft", layers=1, steps=1).save(tmp_path / "o").read_bytes()
+    lens.gestures._handle_custom_msg({"type": "gesture", "id": 2, "name": "load"}, [memoryview(data)])
+    assert lens.session.wait(30)
+    assert lens.error is not None
+    assert lens.error["place"] == "edit"
+    assert "/tmp" not in lens.error["text"]
+    assert lens.edits == ()
 
 
 @pytest.mark.parametrize(
@@ -270,7 +343,18 @@ def test_apply_and_undo(lens: fl.Lens) -> None:
         ("apply", {"target": None}),
         ("apply", {"target": "Rome", "layer": {"a": 1}}),
         ("apply", {"target": "Rome", "layer": 10**30}),
+        ("apply", {"target": "Rome", "settings": []}),
+        ("apply", {"target": "Rome", "settings": {"steps": "many"}}),
+        ("apply", {"target": "Rome", "settings": {"stps": 3}}),
+        ("apply", {"target": "Rome", "settings": {"clamp": -1}}),
+        ("method", {"method": "romme"}),
+        ("method", {}),
         ("undo", {"extra": "words"}),
+        ("redo", {}),
+        ("drop", {"key": "0"}),
+        ("drop", {}),
+        ("save", {"key": "../../etc"}),
+        ("load", {}),
         ("__init__", {}),
         ("close", {}),
     ],

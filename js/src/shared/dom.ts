@@ -14,7 +14,7 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[K] {
   const node = document.createElement(tag);
-  if (tag === "button" || tag === "input") setAttributes(node, OWN_KEYS);
+  if (tag === "button" || tag === "input" || tag === "select" || tag === "summary") setAttributes(node, OWN_KEYS);
   setAttributes(node, attributes);
   node.append(...children);
   return node;

@@ -4,7 +4,7 @@ export interface AnyModel {
   get(name: string): unknown;
   on(event: string, callback: (...args: never[]) => void): void;
   off(event: string, callback: (...args: never[]) => void): void;
-  send(content: unknown): void;
+  send(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[]): void;
 }
 
 export interface RenderProps {
@@ -18,7 +18,11 @@ export function onTrait(model: AnyModel, trait: string, callback: () => void, si
 }
 
 /** Calls `callback` with every custom message from Python, until `signal` aborts. */
-export function onMessage(model: AnyModel, callback: (content: unknown) => void, signal: AbortSignal): void {
+export function onMessage(
+  model: AnyModel,
+  callback: (content: unknown, buffers?: DataView[]) => void,
+  signal: AbortSignal,
+): void {
   listen(model, "msg:custom", callback as (...args: never[]) => void, signal);
 }
 

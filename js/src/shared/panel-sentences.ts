@@ -17,8 +17,17 @@ export function editsBadge(edits: number): string {
   return `the model's weights carry ${edits} ${edits === 1 ? "edit" : "edits"}`;
 }
 
-/** "at layer 2", "at layer 1 (the default)" or "at the default layer". */
-export function layerWords(layer: number | null, byDefault: number | null): string {
-  if (layer !== null) return `at layer ${layer}`;
-  return byDefault === null ? "at the default layer" : `at layer ${byDefault} (the default)`;
+/** "layer 2", "layers 2 to 4", or "layers 2, 5". */
+export function layersWords(layers: number[]): string {
+  const [first, last] = [layers[0], layers[layers.length - 1]];
+  if (first === undefined || last === undefined) return "";
+  if (layers.length === 1) return `layer ${first}`;
+  const gapless = layers.every((layer, i) => layer === first + i);
+  return gapless ? `layers ${first} to ${last}` : `layers ${layers.join(", ")}`;
+}
+
+/** "at layer 2", "at layers 1 to 3 (the default)" or "at the default layer". */
+export function layerWords(layers: number[], chosen: boolean): string {
+  if (layers.length === 0) return "at the default layer";
+  return `at ${layersWords(layers)}${chosen ? "" : " (the default)"}`;
 }
