@@ -1,4 +1,4 @@
-// Bundles js/src into factlens/static: five self-contained ES modules and one style sheet.
+// Bundles js/src into factlens/static: six self-contained ES modules and one style sheet.
 //
 //   node build.mjs           write the bundles
 //   node build.mjs --fresh   build into a temporary folder and fail when the committed bundles differ
@@ -13,7 +13,7 @@ import { build } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const committed = fileURLToPath(new URL("../factlens/static", import.meta.url));
-const names = ["gestures.js", "locate.js", "heatmap.js", "edit.js", "details.js", "factlens.css"];
+const names = ["gestures.js", "locate.js", "heatmap.js", "edit.js", "judge.js", "details.js", "factlens.css"];
 const limit = 60_000;
 
 async function bundle(outdir) {
@@ -25,6 +25,7 @@ async function bundle(outdir) {
       locate: "src/locate.ts",
       heatmap: "src/heatmap/index.ts",
       edit: "src/edit.ts",
+      judge: "src/judge.ts",
       details: "src/details.ts",
     },
     outdir,

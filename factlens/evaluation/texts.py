@@ -21,7 +21,9 @@ TOP = 5
 
 
 @torch.no_grad()
-def generate(model: Model, prompts: Sequence[str], *, seed: int = 0, length: int = LENGTH) -> list[str]:
+def generate(
+    model: Model, prompts: Sequence[str], *, seed: int = 0, length: int = LENGTH, greedy: bool = False
+) -> list[str]:
     """Let the model go on with each of `prompts`, sampling among its five most probable tokens.
 
     The seed is the call's own (the published evaluation has none), so the same weights write the same text, and the
@@ -38,6 +40,8 @@ def generate(model: Model, prompts: Sequence[str], *, seed: int = 0, length: int
     length
         Tokens of the longest text, its beginning included; less where the model reads less. What is as long already
         stays as it is.
+    greedy
+        Take the most probable token every time, instead of sampling.
 
     Returns
     -------
@@ -57,9 +61,8 @@ def generate(model: Model, prompts: Sequence[str], *, seed: int = 0, length: int
     for i, row in enumerate(rows):
         ids[i, longest - len(row) :] = torch.tensor(row, device=model.device)
         mask[i, longest - len(row) :] = 1
-    config = GenerationConfig(
-        do_sample=True, top_k=TOP, top_p=1.0, temperature=1.0, max_new_tokens=limit - longest, pad_token_id=0
-    )
+    drawing = {"do_sample": False} if greedy else {"do_sample": True, "top_k": TOP, "top_p": 1.0, "temperature": 1.0}
+    config = GenerationConfig(**drawing, max_new_tokens=limit - longest, pad_token_id=0)
     devices = [model.device] if model.device.type == "cuda" else []
     with model.exclusive(), torch.random.fork_rng(devices):
         torch.manual_seed(seed)

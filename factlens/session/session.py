@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from factlens.session.editing import Editing
+from factlens.session.judging import Judging
 
 
-class Session(Editing):
-    """One user's work on one model: a fact, its trace, a selected cell, a new object, edits.
+class Session(Judging):
+    """One user's work on one model: a fact, its trace, a selected cell, a new object, edits, and what they changed.
 
     Parameters
     ----------
@@ -15,6 +15,6 @@ class Session(Editing):
     fact
         The fact to begin with.
 
-    Its traits are those of `factlens.session.locating.Locating`, `factlens.session.editing.Editing` and
-    `factlens.session.working.Working`.
+    Its traits are those of `factlens.session.locating.Locating`, `factlens.session.editing.Editing`,
+    `factlens.session.judging.Judging` and `factlens.session.working.Working`.
     """

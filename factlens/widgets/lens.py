@@ -18,7 +18,16 @@ from factlens.tracing import Trace
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.gestures import Gestures
 from factlens.widgets.heatmap import Heatmap
-from factlens.widgets.panels import DetailsPanel, EditPanel, LocatePanel, details_state, edit_state, locate_state
+from factlens.widgets.panels import (
+    DetailsPanel,
+    EditPanel,
+    JudgePanel,
+    LocatePanel,
+    details_state,
+    edit_state,
+    judge_state,
+    locate_state,
+)
 from factlens.widgets.wire import frame_of
 
 
@@ -34,7 +43,7 @@ class Lens(w.VBox):
 
     Attributes
     ----------
-    fact, trace, selection, details, target, method, edits, status, progress, error
+    fact, trace, selection, details, target, method, edits, judgement, status, progress, error
         The state of the lens, observable as traits; the meaning is that of `factlens.session.Session`.
 
     Examples
@@ -50,6 +59,7 @@ class Lens(w.VBox):
     target = t.Unicode("")
     method = t.Enum(METHODS, default_value="rome")
     edits = t.Tuple(read_only=True)
+    judgement = t.Dict(allow_none=True, default_value=None, read_only=True)
     status = t.Unicode("idle", read_only=True)
     progress = t.Float(0.0, read_only=True)
     error = t.Dict(allow_none=True, default_value=None, read_only=True)
@@ -70,7 +80,8 @@ class Lens(w.VBox):
         self.reader = DetailsPanel(lens=uid, state=details_state(self.session))
         # Side by side where there is room: an edit with what it changed, and what the selected cell knows.
         column = {"flex": "1 1 400px", "min_width": "0", "overflow": "visible"}
-        left = w.VBox([self.editor, self.bars], layout=w.Layout(**column))
+        self.judge = JudgePanel(lens=uid, state=judge_state(self.session))
+        left = w.VBox([self.editor, self.bars, self.judge], layout=w.Layout(**column))
         right = w.VBox([self.reader], layout=w.Layout(**column))
         self._boxes = (left, right, w.Box([left, right], layout=w.Layout(flex_flow="row wrap", overflow="visible")))
         super().__init__([self.gestures, self.locate, self.heatmap, self._boxes[-1]])
@@ -91,7 +102,16 @@ class Lens(w.VBox):
         # Also called by the garbage collector, on a lens whose constructor has raised.
         if "session" in vars(self):
             self.session.close()
-            for part in (self.gestures, self.locate, self.heatmap, self.editor, self.reader, self.bars, *self._boxes):
+            for part in (
+                self.gestures,
+                self.locate,
+                self.heatmap,
+                self.editor,
+                self.judge,
+                self.reader,
+                self.bars,
+                *self._boxes,
+            ):
                 part.close()
         super().close()
 
@@ -110,6 +130,12 @@ class Lens(w.VBox):
                 self._apply(payload)
             elif name == "method":
                 session.choose_method(_text(payload, "method"))
+            elif name == "judge":
+                session.start_judge()
+            elif name == "add_prompt":
+                session.add_prompt(_text(payload, "prompt"))
+            elif name == "remove_prompt":
+                session.remove_prompt(_text(payload, "prompt"))
             elif name == "undo":
                 session.start_undo()
             elif name == "redo":
@@ -147,11 +173,12 @@ class Lens(w.VBox):
         """Bring the parts up to date with the session; what has not changed is not sent again."""
         session = self.session
         with session.gate:
-            for name in ("fact", "trace", "details", "edits", "status", "progress", "error"):
+            for name in ("fact", "trace", "details", "edits", "judgement", "status", "progress", "error"):
                 self.set_trait(name, getattr(session, name))
             self.locate.state = locate_state(session)
             self.editor.state = edit_state(session)
             self.reader.state = details_state(session)
+            self.judge.state = judge_state(session)
             stamp = (session.run, session.frame, session.stopped)
             if stamp != self._mirrored.get("frame"):
                 self._mirrored["frame"] = stamp

@@ -7,8 +7,10 @@ from typing import Any
 
 import traitlets as t
 
+from factlens.evaluation import ROLE_NAMES
 from factlens.session import Session
 from factlens.session.editing import key_of
+from factlens.session.judging import OWN
 from factlens.widgets.base import STATIC, Part
 
 METHOD_TITLES = {
@@ -40,6 +42,13 @@ class DetailsPanel(Part):
     """What the selected cell knows: the answers read from it, how its three runs differ, which parts wrote there."""
 
     _esm = STATIC / "details.js"
+    state = t.Dict().tag(sync=True)
+
+
+class JudgePanel(Part):
+    """What else changed: probes and continuations before and after, and prompts of one's own."""
+
+    _esm = STATIC / "judge.js"
     state = t.Dict().tag(sync=True)
 
 
@@ -105,6 +114,21 @@ def details_state(session: Session) -> dict[str, Any]:
         "contrast": trace.contrast if trace else None,
         "details": _plain(session.details),
         "error": _error(session, "details"),
+    }
+
+
+def judge_state(session: Session) -> dict[str, Any]:
+    """Return what the panel of checks shows."""
+    judgement = session.judgement
+    edits = [str(getattr(edit, "label", edit)) for edit in session.edits]
+    return {
+        "edits": len(edits),
+        "outdated": judgement is not None and judgement["edits"] != edits,
+        "judgement": _plain(judgement),
+        "roles": [{"name": name, "title": title} for name, title in {**ROLE_NAMES, OWN: "your prompts"}.items()],
+        "own": list(session.own),
+        "status": session.status,
+        "error": _error(session, "judge"),
     }
 
 

@@ -180,6 +180,54 @@ export function fakeEdit(rest = {}) {
   };
 }
 
+export function fakeJudge(rest = {}) {
+  const said = (top, old, fresh) => ({ top, old, new: fresh });
+  const row = (role, prompt, before, after, held) => ({
+    role,
+    prompt,
+    old: "Seattle",
+    new: "Paris",
+    before,
+    after,
+    held,
+  });
+  return {
+    edits: 1,
+    outdated: false,
+    judgement: {
+      edits: ["The Space Needle → Paris"],
+      rows: [
+        row("rewrite", "The Space Needle is in downtown", said(" Seattle", 0.99, 0), said(" Paris", 0, 0.98), [
+          false,
+          true,
+        ]),
+        row("paraphrase", "You find the Space Needle in", said(" Seattle", 0.9, 0), said(" Paris", 0.1, 0.8), [
+          false,
+          true,
+        ]),
+        row("neighbour", "Pike Place is in downtown", said(" Seattle", 0.97, 0), said(" Paris", 0.3, 0.5), [
+          true,
+          false,
+        ]),
+        row("neighbour", "The Kerry Park is in", said(" Seattle", 0.97, 0), said(" Seattle", 0.9, 0.05), [true, true]),
+        row("own", "Everyone loves", said(" you", 0.2, 0.01), said(" you", 0.2, 0.01), [true, true]),
+      ],
+      texts: [{ prompt: "The Space Needle is in downtown", before: " Seattle.", after: " Paris, of course." }],
+    },
+    roles: [
+      { name: "rewrite", title: "the prompt" },
+      { name: "paraphrase", title: "paraphrases" },
+      { name: "neighbour", title: "neighbours" },
+      { name: "other", title: "other facts of the subject" },
+      { name: "own", title: "your prompts" },
+    ],
+    own: ["Everyone loves"],
+    status: "idle",
+    error: null,
+    ...rest,
+  };
+}
+
 const words = (given) => given.map(([text, probability], id) => ({ text, id, probability }));
 
 export function fakeDetails(rest = {}) {

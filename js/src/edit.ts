@@ -23,6 +23,7 @@ import { followTheme } from "./shared/theme";
 
 const STATUS: Record<string, string> = {
   editing: "computing the edit …",
+  judging: "checking what else changed …",
   queued: "waiting for its turn …",
   stopping: "stopping …",
 };

@@ -123,7 +123,7 @@ function render({ model, el }: RenderProps): () => void {
     nameTokens();
 
     setAvailable(trace, !running, RUNNING);
-    setAvailable(stop, status === "tracing" || status === "queued" || status === "editing", "Nothing is running.");
+    setAvailable(stop, ["tracing", "queued", "editing", "judging"].includes(status), "Nothing is running.");
     setText(stop, status === "stopping" ? "Stopping …" : "Stop");
     setAttributes(root, { "data-status": status, "aria-busy": running ? "true" : "false" });
 

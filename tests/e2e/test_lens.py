@@ -205,6 +205,36 @@ def test_the_first_gesture_ever_works_in_the_cell_that_shows_the_lens(lab: Lab, 
     lab.assert_clean()
 
 
+def test_what_else_an_edit_has_changed(lab: Lab, kernel: str) -> None:
+    lab.open(["import factlens as fl", LENS, "import time; time.sleep(10)"], kernel)
+    lab.run_cell(0)
+    lab.run_cell(1)
+    part(lab, "target").fill("Paris")
+    part(lab, "apply").click()
+    expect(part(lab, "edited-badge")).to_be_visible(timeout=60_000)
+    part(lab, "own-prompt").fill("The capital of France is")
+    part(lab, "own-prompt").press("Enter")
+    expect(part(lab, "own")).to_contain_text("The capital of France is")
+    run = lab.start_cell(2)
+    part(lab, "check").click()
+    judged = part(lab, "judged")
+    expect(judged.locator("summary").first).to_have_text("the prompt0 → 1 of 1 say the new object", timeout=9_000)
+    assert lab.running(run), "the checks were asked while a cell ran"
+    lab.wait_run(run)
+    expect(judged.locator("summary")).to_have_count(6)
+    for role in ("paraphrase", "own", "texts"):
+        fold = judged.locator(f"[data-role={role}]")
+        if fold.get_attribute("open") is None:
+            fold.locator("summary").click()
+    expect(judged).to_contain_text("The capital of France is")
+    lab.shot("judged", lab.page.locator(".factlens-lens"))
+    lab.set_theme("dark")
+    lab.shot("judged-dark", lab.page.locator(".factlens-lens"))
+    part(lab, "undo").click()
+    expect(part(lab, "judge-status")).to_contain_text("other edits than are in force", timeout=30_000)
+    lab.assert_clean()
+
+
 def test_an_edit_is_saved_taken_out_and_loaded_from_the_page(lab: Lab, tmp_path: Path) -> None:
     lab.open(["import factlens as fl", LENS])
     lab.run_all()

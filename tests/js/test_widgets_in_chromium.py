@@ -224,7 +224,7 @@ def test_strings_are_never_html(page):
     )
     put(
         page, "edit", "c",
-        state="js:fakeEdit({subject: evil, answer: evil, target: evil, edits: [{label: evil, method: evil, layer: 1}], "
+        state="js:fakeEdit({subject: evil, answer: evil, target: evil, edits: [{label: evil, method: evil, layers: [1]}], "
         "error: {title: evil, text: evil}})",
     )  # fmt: skip
     page.evaluate("() => { document.body.append(Object.assign(document.createElement('div'), {id: 'd'})); }")
@@ -234,12 +234,20 @@ def test_strings_are_never_html(page):
         "probability: 1}], corrupted: [], restored: []}}), {contrast: evil, metric: 'logit_difference', "
         "error: {title: evil, text: evil}})",
     )  # fmt: skip
+    page.evaluate("() => { document.body.append(Object.assign(document.createElement('div'), {id: 'e'})); }")
+    page.evaluate("""(evil) => {
+        const said = {top: evil, old: 0.5, new: 0.5};
+        const row = {role: 'own', prompt: evil, old: evil, new: evil, before: said, after: {...said, top: 'x'}, held: []};
+        const judgement = {rows: [row], texts: [{prompt: evil, before: evil, after: evil}]};
+        window.judged = {judgement, own: [evil], roles: [{name: 'own', title: evil}], error: {title: evil, text: evil}};
+    }""", evil)
+    put(page, "judge", "e", state="js:fakeJudge(judged)")
     page.mouse.move(*point(page, "mlp", 1, 3))
     page.get_by_test_id("factlens-table-toggle").click()
     page.wait_for_timeout(100)
     assert page.locator("img").count() == 0
     assert page.evaluate("window.hacked") is None
-    for widget in ("locate", "heatmap", "edit", "details"):
+    for widget in ("locate", "heatmap", "edit", "judge", "details"):
         assert evil in page.get_by_test_id(f"factlens-{widget}").inner_text(), widget
 
 
@@ -347,6 +355,64 @@ def test_apply_keeps_the_keyboard_focus_while_it_works(page):
     page.keyboard.press("Space")
     change(page, "a", state="js:fakeEdit({target: 'Paris', status: 'editing'})")
     expect(apply).to_be_focused()
+
+
+# --- the checks -------------------------------------------------------------------------------------------------------
+
+
+def test_what_else_changed(page):
+    record_gestures(page)
+    put(page, "judge", state="js:fakeJudge({judgement: null, edits: 0, own: []})")
+    check = page.get_by_role("button", name="Check what else changed")
+    expect(check).to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_test_id("factlens-judge-status")).to_have_text("Edit a fact, then see here what else changed.")
+    check.click(force=True)
+    assert page.evaluate("gestures") == []
+    change(page, "a", state="js:fakeJudge({judgement: null, own: []})")
+    check.click()
+    assert page.evaluate("gestures") == [{"lens": "lens-1", "name": "judge"}]
+    change(page, "a", state="js:fakeJudge({judgement: null, own: [], status: 'judging'})")
+    expect(page.get_by_test_id("factlens-judge-status")).to_have_text("asking, before and after …")
+
+    change(page, "a", state="js:fakeJudge()")
+    folds = page.get_by_test_id("factlens-judged").locator("details")
+    expect(folds.locator("summary")).to_have_text([
+        "the prompt0 → 1 of 1 say the new object",
+        "paraphrases0 → 1 of 1 say the new object",
+        "neighbours2 → 1 of 2 say what they said",
+        "your prompts1 → 1 of 1 say what they said",
+        "continuations0 of 1 as before",
+    ])
+    neighbours = folds.nth(2)
+    expect(neighbours.get_by_text("Pike Place is in downtown")).to_be_hidden()
+    neighbours.locator("summary").click()
+    first = neighbours.locator("tbody tr").first
+    expect(first.locator("td")).to_have_text(["SeattleSeattle 97 % · Paris 0 %", "ParisSeattle 30 % · Paris 50 %"])
+    expect(first.locator(".fl-changed")).to_have_text("Paris")
+    # What is open stays open when the checks are asked again.
+    change(page, "a", state="js:fakeJudge({own: ['another']})")
+    change(page, "a", state="js:fakeJudge({outdated: true, judgement: {...fakeJudge().judgement, texts: []}})")
+    expect(neighbours.get_by_text("Pike Place is in downtown")).to_be_visible()
+    expect(page.get_by_test_id("factlens-judge-status")).to_have_text("Checked with other edits than are in force now.")
+
+
+def test_prompts_of_ones_own(page):
+    record_gestures(page)
+    put(page, "judge", state="js:fakeJudge({error: {title: 'T', text: 'why'}})")
+    expect(page.get_by_role("alert")).to_contain_text("why")
+    add, box = page.get_by_role("button", name="Add"), page.get_by_label("Also ask")
+    expect(add).to_have_attribute("aria-disabled", "true")
+    box.fill("The capital of France is")
+    add.click()
+    expect(box).to_have_value("")
+    box.fill("Rome is")
+    box.press("Enter")
+    page.get_by_role("button", name="Take out: Everyone loves").click()
+    assert page.evaluate("gestures.map(({name, prompt}) => [name, prompt])") == [
+        ["add_prompt", "The capital of France is"],
+        ["add_prompt", "Rome is"],
+        ["remove_prompt", "Everyone loves"],
+    ]
 
 
 # --- the heatmap ------------------------------------------------------------------------------------------------------
@@ -903,6 +969,7 @@ WIDGETS = {
     "heatmap": {"frame": "js:fakeFrame()", "selection": None, "busy": False},
     "edit": {"state": "js:fakeEdit()"},
     "details": {"state": "js:fakeReader()"},
+    "judge": {"state": "js:fakeJudge()"},
 }
 
 
@@ -1018,7 +1085,7 @@ def test_buttons_are_large_enough(page):
         assert box["width"] >= 24
 
 
-@pytest.mark.parametrize("name", ["gestures.js", "locate.js", "heatmap.js", "edit.js", "details.js", "factlens.css"])
+@pytest.mark.parametrize("name", ["gestures.js", "locate.js", "heatmap.js", "edit.js", "judge.js", "details.js", "factlens.css"])
 def test_bundles_are_small_and_load_nothing(name):
     source = (STATIC / name).read_text(encoding="utf-8")
     assert len(source.encode()) < 60_000

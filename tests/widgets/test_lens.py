@@ -44,16 +44,16 @@ def grid_of(frame: dict, name: str = "grid") -> np.ndarray:
 
 
 def test_every_part_belongs_to_the_lens_and_has_its_module(lens: fl.Lens) -> None:
-    parts = [lens.gestures, lens.locate, lens.heatmap, lens.editor, lens.reader]
+    parts = [lens.gestures, lens.locate, lens.heatmap, lens.editor, lens.judge, lens.reader]
     assert len({part.lens for part in parts}) == 1
     assert parts[0].lens
     *above, below = lens.children
     assert above == parts[:3]
-    assert [list(column.children) for column in below.children] == [[lens.editor, lens.bars], [lens.reader]]
+    assert [list(column.children) for column in below.children] == [[lens.editor, lens.bars, lens.judge], [lens.reader]]
     for part in parts:
         assert "export" in str(part._esm)
         assert len(str(part._esm)) < 60_000
-    assert {"gestures.js", "heatmap.js", "locate.js", "edit.js", "details.js"} <= {
+    assert {"gestures.js", "heatmap.js", "locate.js", "edit.js", "judge.js", "details.js"} <= {
         path.name for path in STATIC.iterdir()
     }
 
@@ -262,6 +262,56 @@ def test_apply_and_undo(lens: fl.Lens) -> None:
     np.testing.assert_array_equal(before, after)
 
 
+def test_what_else_changed(lens: fl.Lens) -> None:
+    gesture(lens, "judge")
+    assert "edit a fact first" in lens.error["text"]
+    assert lens.judge.state["error"]["text"] == lens.error["text"]
+    lens.method = "ft"
+    prompts = ["Rome is", "<img src=x onerror=alert(1)>"]
+    for prompt in prompts:
+        gesture(lens, "add_prompt", prompt=f" {prompt} ")
+    assert lens.judge.state["own"] == prompts
+    gesture(lens, "add_prompt", prompt="Rome is")
+    assert "already" in lens.judge.state["error"]["text"]
+    gesture(lens, "apply", target="Oslo", layer=2, settings={"steps": 12, "learning_rate": 0.02})
+    assert lens.session.wait(60)
+    gesture(lens, "judge")
+    assert lens.session.wait(60)
+    assert lens.error is None
+    rows, texts = lens.judgement["rows"], lens.judgement["texts"]
+    assert [(row["role"], row["prompt"]) for row in rows] == [("rewrite", FACT.prompt), *(("own", p) for p in prompts)]
+    model = lens.session.model
+    for row in rows:
+        assert row["after"]["top"] == model.answers(row["prompt"], k=1)[0].text
+        with model.unedited():
+            assert row["before"]["top"] == model.answers(row["prompt"], k=1)[0].text
+    assert rows[0]["held"] == [False, True]
+    assert rows[0]["new"] == "Oslo"
+    assert rows[0]["after"]["new"] > rows[0]["before"]["new"]
+    assert [one["prompt"] for one in texts] == [FACT.prompt, FACT.subject]
+    assert texts[0]["after"].startswith(" Oslo")
+    assert json.loads(json.dumps(lens.judge.state))["judgement"] == lens.judgement
+    assert not lens.judge.state["outdated"]
+    gesture(lens, "undo")
+    assert lens.session.wait(30)
+    assert lens.judge.state["outdated"]
+    gesture(lens, "remove_prompt", prompt="Rome is")
+    assert lens.judge.state["own"] == prompts[1:]
+    gesture(lens, "trace", prompt="Everyone knows Rome is", subject="Rome")
+    assert lens.session.wait(60)
+    assert lens.judgement is None
+
+
+def test_prompts_of_ones_own_that_cannot_be_asked(lens: fl.Lens) -> None:
+    for prompt, words in ((" ", "empty"), ("word " * 2000, "tokens")):
+        gesture(lens, "add_prompt", prompt=prompt)
+        assert words in lens.judge.state["error"]["text"]
+    for i in range(21):
+        gesture(lens, "add_prompt", prompt=f"number {i}")
+    assert "take one out" in lens.judge.state["error"]["text"]
+    assert len(lens.judge.state["own"]) == 20
+
+
 QUICK = {"steps": 2, "learning_rate": 0.001}
 
 
@@ -355,6 +405,9 @@ def test_a_file_that_is_no_edit_for_this_model(lens: fl.Lens, data: bytes | str,
         ("drop", {}),
         ("save", {"key": "../../etc"}),
         ("load", {}),
+        ("judge", {}),
+        ("add_prompt", {"prompt": 3}),
+        ("remove_prompt", {}),
         ("__init__", {}),
         ("close", {}),
     ],
@@ -367,7 +420,7 @@ def test_nonsense_from_the_page_is_an_error_and_nothing_else(lens: fl.Lens, name
     assert lens.session.model.edits == ()
     assert lens.trace is None
     place = lens.error["place"]
-    shown = (lens.locate if place == "locate" else lens.editor).state["error"]
+    shown = {"locate": lens.locate, "edit": lens.editor, "judge": lens.judge}[place].state["error"]
     assert shown["text"] == lens.error["text"]
 
 
