@@ -153,8 +153,13 @@ function said(row: JudgedRow, when: "before" | "after"): HTMLElement {
     "td",
     {},
     element("span", { class: changed ? "fl-answer fl-changed" : "fl-answer" }, tokenName(top)),
-    element("span", { class: "fl-shares" }, `${row.old} ${percent(old)} · ${row.new} ${percent(fresh)}`),
+    element("span", { class: "fl-shares" }, `${share(row.old, old)} · ${share(row.new, fresh)}`),
   );
+}
+
+/** An object with its probability, on one line. */
+function share(object: string, probability: number): string {
+  return `${object} ${percent(probability)}`.replaceAll(" ", "\u00a0");
 }
 
 function continuations(texts: Written[], open: boolean): HTMLElement {
