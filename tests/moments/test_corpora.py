@@ -217,7 +217,7 @@ def test_bad_datasets_are_explained(hub: list[tuple], spec: str, message: str) -
 
 def test_no_library_and_no_network_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(FactlensError, match="pip install datasets"):
+    with pytest.raises(FactlensError, match=r"pip install 'factlens\[text\]'"):
         open_corpus("hf:some/text")
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace())
     # The tests run with HF_HUB_OFFLINE=1, so the Hub refuses by itself.
