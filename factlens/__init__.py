@@ -26,6 +26,7 @@ _HOME = {
     "average": "factlens.tracing",
     "average_over": "factlens.tracing",
     "details": "factlens.tracing",
+    "resume": "factlens.tracing",
     "stream": "factlens.tracing",
     "trace": "factlens.tracing",
     "trace_many": "factlens.tracing",
@@ -38,6 +39,7 @@ _HOME = {
     "load_facts": "factlens.evaluation.datasets",
     "load_records": "factlens.evaluation.datasets",
     "Heatmap": "factlens.widgets",
+    "compare": "factlens.widgets",
     "Lens": "factlens.widgets",
 }
 
@@ -60,6 +62,7 @@ __all__ = [
     "__version__",
     "average",
     "average_over",
+    "compare",
     "details",
     "edit",
     "evaluate",
@@ -67,6 +70,7 @@ __all__ = [
     "load_facts",
     "load_records",
     "moments",
+    "resume",
     "stream",
     "trace",
     "trace_many",
@@ -90,11 +94,12 @@ if TYPE_CHECKING:
         average,
         average_over,
         details,
+        resume,
         stream,
         trace,
         trace_many,
     )
-    from factlens.widgets import Heatmap, Lens
+    from factlens.widgets import Heatmap, Lens, compare
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import traitlets as t
@@ -13,7 +13,7 @@ from factlens.errors import FactError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.session.working import Working
-from factlens.tracing import Trace, stream
+from factlens.tracing import Trace, Update, stream, stream_rest
 from factlens.tracing import details as read_details
 
 PUBLISH_SECONDS = 0.05
@@ -29,6 +29,8 @@ class Locating(Working):
         The fact in hand; None until one is given.
     trace
         Its trace, which fills up while it is computed; None before the first.
+    previous
+        The complete trace of the same prompt before this one, as after an edit; None where there is none.
     frame
         Counts the steps of the traces: it changes whenever `trace` has grown.
     run
@@ -49,6 +51,7 @@ class Locating(Working):
 
     fact = t.Instance(Fact, allow_none=True)
     trace = t.Instance(Trace, allow_none=True)
+    previous = t.Instance(Trace, allow_none=True)
     frame = t.Int(0)
     run = t.Int(0)
     stopped = t.Bool(False)
@@ -68,21 +71,57 @@ class Locating(Working):
             self.fact = fact
             self.target = fact.target or ""
 
-    def start_trace(self, prompt: str | None = None, subject: str | None = None) -> None:
+    def start_trace(self, prompt: str | None = None, subject: str | None = None, *, of: Fact | None = None) -> None:
         """Trace the fact in hand, or another one; what was there before stays until the new one is accepted."""
 
         def begin() -> Callable[[], None]:
             self._check_idle("trace")
-            fact = self.fact
+            fact = self.fact if of is None else of
             if prompt is not None or subject is not None:
                 fact = Fact(prompt or "", subject or "", self.target.strip() or None)
             if fact is None:
                 raise FactError("There is no fact to trace yet: write a prompt and its subject.")
             self.model.encode(fact)  # too long, or a subject without tokens: refused before anything is lost
             self._no_read()
-            return lambda: self._trace(fact)
+            if of is not None and of.target:
+                self.target = of.target
+            return lambda: self._trace(fact, stream(self.model, fact, stop=self._stop))
 
         self._begin(begin, "locate", "This fact cannot be traced")
+
+    def start_resume(self) -> None:
+        """Compute what a stopped trace lacks; what it has stays."""
+
+        def begin() -> Callable[[], None]:
+            self._check_idle("resume")
+            trace = self.trace
+            if trace is None or trace.complete:
+                raise FactError("There is nothing to resume: no trace was stopped.")
+            if self.outdated:
+                raise FactError("The weights carry other edits than when this was traced. Press Trace to begin anew.")
+            self._no_read()
+            return lambda: self._trace(trace.fact, stream_rest(self.model, trace, stop=self._stop))
+
+        self._begin(begin, "locate", "This trace cannot be resumed")
+
+    def take(self, trace: Trace) -> None:
+        """Show a trace that was computed elsewhere, or saved, as if it had been computed here.
+
+        Raises
+        ------
+        FactError
+            If it is another model's.
+        """
+        with self.gate:
+            self._check_idle("show a trace")
+            if trace.fingerprint != self.model.fingerprint:
+                raise FactError(f"This is a trace of {trace.model}, not of the model in this lens ({self.model.name}).")
+            self._no_read()
+            with self.hold_trait_notifications():
+                self._replace(trace.fact, trace)
+                self.error = None
+                self.stopped = not trace.complete
+                self.frame += 1
 
     def select(self, kind: object, token: object, layer: object) -> bool:
         """Select a cell, and with it the layer to edit; return whether there is such a cell."""
@@ -132,17 +171,27 @@ class Locating(Working):
         if self.details is None:
             self._read_selection()
 
-    def _trace(self, fact: Fact) -> None:
+    def _replace(self, fact: Fact, trace: Trace) -> None:
+        """Put a trace in the place of the one before, which is kept for comparison if it is of the same prompt."""
+        if trace is self.trace:  # resumed
+            self.stopped = False
+            return
+        old = self.trace
+        alike = old is not None and old.complete and old.token_ids == trace.token_ids and old.metric == trace.metric
+        self.previous = old if alike else None
+        self.fact, self.selection, self.stopped = fact, None, False
+        self.run += 1
+        self.trace = trace
+
+    def _trace(self, fact: Fact, updates: Iterator[Update]) -> None:
         published = 0.0
         with self.model.exclusive(self._stop):
             with self.gate:
                 self._set_status("tracing")
-            for update in stream(self.model, fact, stop=self._stop):
+            for update in updates:
                 with self.gate, self.hold_trait_notifications():
                     if not update.tokens:
-                        self.fact, self.selection, self.stopped = fact, None, False
-                        self.run += 1
-                        self.trace = update.trace
+                        self._replace(fact, update.trace)
                     now = time.monotonic()
                     if now - published >= PUBLISH_SECONDS or update.progress == 1:
                         published = now

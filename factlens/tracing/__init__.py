@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from factlens.tracing.averages import ROLES, Average, Skipped, average
     from factlens.tracing.cell_details import CellDetails
-    from factlens.tracing.engine import Update, stream, trace
+    from factlens.tracing.engine import Update, resume, stream, stream_rest, trace
     from factlens.tracing.inspecting import details
     from factlens.tracing.many import average_over, trace_many
     from factlens.tracing.protocol import KINDS, Noise, Replacement
@@ -24,7 +24,9 @@ _HOME = {
     "average": "averages",
     "CellDetails": "cell_details",
     "Update": "engine",
+    "resume": "engine",
     "stream": "engine",
+    "stream_rest": "engine",
     "trace": "engine",
     "details": "inspecting",
     "average_over": "many",
@@ -50,7 +52,9 @@ __all__ = [
     "average",
     "average_over",
     "details",
+    "resume",
     "stream",
+    "stream_rest",
     "trace",
     "trace_many",
 ]

@@ -160,11 +160,110 @@ def stream(
     if guess is not None:
         trace.estimate = label_estimate(guess, trace.samples)
     yield Update(trace, (), _progress(trace))
+    yield from _grow(
+        model, trace, encoding, runs, question, first=corrupted.first, edits=edits, memory=memory, stop=stop
+    )
+
+
+def stream_rest(
+    model: Model, trace: Trace, *, memory: int | None = None, stop: Event | None = None
+) -> Iterator[Update]:
+    """Compute the cells that a trace lacks, and yield it while it fills: the rest of a stream that was stopped.
+
+    The clean and the corrupted run are computed again, from what the trace records; the cells that it has are kept.
+
+    Parameters
+    ----------
+    model
+        The traced model, with the edits that it had then.
+    trace
+        A trace that is not complete; it is filled in place.
+    memory, stop
+        As for `stream`.
+
+    Yields
+    ------
+    Update
+        The trace so far; the first before anything was added.
+
+    Raises
+    ------
+    FactError
+        If the trace is another model's.
+    WeightsChanged
+        If the model's weights carry other edits than when it was traced, or get others meanwhile.
+    NumericalError, Interrupted
+        As for `stream`.
+    """
+    if trace.fingerprint != model.fingerprint:
+        raise FactError(f"This is a trace of {trace.model}, which is not the model at hand ({model.name}).")
+    with _at_work(model, stop):
+        edits = model.edits
+        if trace.edits != tuple(map(str, edits)):
+            raise WeightsChanged("The model's weights carry other edits than when this was traced. Trace again.")
+        encoding = model.encode(trace.fact)
+        corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
+        question = Question(trace.metric, trace.answer_ids, trace.contrast_ids)
+        runs, question, _ = _both_runs(
+            model, encoding, corrupted, question, trace.kinds, trace.window, trace.window_convention, preview=False
+        )
+    yield Update(trace, (), _progress(trace))
+    yield from _grow(
+        model, trace, encoding, runs, question, first=corrupted.first, edits=edits, memory=memory, stop=stop
+    )
+
+
+def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
+    """Complete a trace that was stopped, and return it.
+
+    Parameters
+    ----------
+    model, trace, stop
+        As for `stream_rest`.
+
+    Returns
+    -------
+    Trace
+        The same object, complete.
+
+    Raises
+    ------
+    FactError, WeightsChanged, NumericalError
+        As `stream_rest` does.
+    Interrupted
+        On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far.
+    """
+    try:
+        for _ in stream_rest(model, trace, stop=stop):
+            pass
+    except KeyboardInterrupt as error:
+        raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", trace) from error
+    return trace
+
+
+def _grow(
+    model: Model,
+    trace: Trace,
+    encoding: Encoding,
+    runs: Runs,
+    question: Question,
+    first: int,
+    edits: tuple[object, ...],
+    memory: int | None,
+    stop: Event | None,
+) -> Iterator[Update]:
+    """Compute the cells that are not known yet, in the order of what they tell."""
+    kinds, window, convention = trace.kinds, trace.window, trace.window_convention
     fits = sys.maxsize
-    for tokens in telling_order(encoding, corrupted.first, model, runs, len(kinds)):
+    for tokens in telling_order(encoding, first, model, runs, len(kinds)):
         cells = [
-            cell for token in tokens for cell in cells_of_row(kinds, token, window, model.n_layers, window_convention)
+            cell
+            for token in tokens
+            for cell in cells_of_row(kinds, token, window, model.n_layers, convention)
+            if np.isnan(trace.samples.values[kinds.index(cell.kind), token, cell.layer, 0])
         ]
+        if not cells:
+            continue
         row = runs.tokens - min(runs.at[token] for token in tokens)
         queue = sweeps_for(cells, max(1, min(cells_within(memory, model, runs, row), fits // row)), model, runs)
         while queue:

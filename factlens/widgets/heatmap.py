@@ -1,4 +1,4 @@
-"""`Heatmap`: the grids of a trace on a canvas."""
+"""`Heatmap`: the grids of a trace on a canvas; `compare` puts two of them side by side."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import Any
 
 import traitlets as t
 
+from factlens.errors import FactError
 from factlens.tracing import Trace
 from factlens.widgets.base import STATIC, Part
-from factlens.widgets.wire import frame_of
+from factlens.widgets.wire import comparison_of, frame_of
+
+MOST_PINS = 4
 
 
 class Heatmap(Part):
@@ -23,45 +26,160 @@ class Heatmap(Part):
     ----------
     selection
         The selected cell as ``{"kind", "token", "layer"}``, or None. Clicking a cell sets it.
+    pins
+        Up to four pinned cells, in the order of their numbers. Shift and a click pins a cell, or P.
+    layer_range, token_range
+        What is marked on the axes, as ``(first, last)``, or None. Dragging along an axis marks a range.
     refused
-        Counts the cells that were chosen on the page and refused, so that the page takes its outline back.
+        Counts the gestures of the page that were refused, so that the page takes back what it drew.
 
     Examples
     --------
     >>> heatmap = Heatmap(trace)  # doctest: +SKIP
     >>> heatmap.observe(lambda change: print(change.new), "selection")  # doctest: +SKIP
+    >>> heatmap.compare(other, names=("edited", "before"))  # doctest: +SKIP
     """
 
     _esm = STATIC / "heatmap.js"
     frame = t.Dict().tag(sync=True)
+    comparison = t.Dict().tag(sync=True)
     selection: Any = t.Dict(allow_none=True, default_value=None).tag(sync=True)
+    pins = t.List(t.Dict()).tag(sync=True)
+    layer_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None).tag(sync=True)
+    token_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None).tag(sync=True)
     busy = t.Bool(False).tag(sync=True)
     refused = t.Int(0).tag(sync=True)
 
     def __init__(self, trace: Trace | None = None, **traits: Any) -> None:
+        self._trace = trace
         super().__init__(frame=frame_of(trace), **traits)
         self.on_msg(self._received)
+
+    def compare(self, other: Trace | None, names: tuple[str, str] = ("this", "the other")) -> None:
+        """Offer a comparison with another trace: this one, the other one, and the other less this one.
+
+        Parameters
+        ----------
+        other
+            The trace to compare with; None takes the comparison away.
+        names
+            What to call the two.
+
+        Raises
+        ------
+        FactError
+            If there is no trace here, or the two cannot be compared.
+        """
+        if other is None:
+            self.comparison = {}
+            return
+        if self._trace is None:
+            raise FactError("This heatmap shows no trace of its own. Use factlens.compare(a, b).")
+        self.comparison = comparison_of(self._trace, other, names)
+
+    def gesture(self, name: str, payload: dict[str, Any]) -> bool:
+        """Carry out one of the heatmap's own gestures; return whether `name` is one.
+
+        Whatever is wrong with it is refused without a word: the page offers nothing that could be wrong.
+        """
+        try:
+            if name == "select":
+                self.selection = {part: payload.get(part) for part in ("kind", "token", "layer")}
+            elif name == "pins":
+                self.set_trait("pins", payload.get("cells"))
+            elif name == "range":
+                layers, tokens = (_span(payload.get(part)) for part in ("layers", "tokens"))
+                with self.hold_trait_notifications():
+                    self.layer_range, self.token_range = layers, tokens
+            else:
+                return False
+        except (t.TraitError, TypeError):
+            self.refused += 1
+        return True
 
     @t.validate("selection")
     def _check_selection(self, proposal: Any) -> dict[str, Any] | None:
         cell = proposal["value"]
-        if cell is None or not self.frame:
+        return None if cell is None or not self._shape else self._checked(cell)
+
+    @t.validate("pins")
+    def _check_pins(self, proposal: Any) -> list[dict[str, Any]]:
+        pins = [self._checked(cell) for cell in proposal["value"]] if self._shape else []
+        if len(pins) > MOST_PINS:
+            raise t.TraitError(f"A heatmap has at most {MOST_PINS} pins, not {len(pins)}.")
+        return [cell for i, cell in enumerate(pins) if cell not in pins[:i]]
+
+    @t.validate("layer_range", "token_range")
+    def _check_range(self, proposal: Any) -> tuple[int, int] | None:
+        span = proposal["value"]
+        if span is None or not self._shape:
             return None
-        bounds = {"token": len(self.frame["tokens"]), "layer": self.frame["layers"]}
-        inside = set(cell) == {"kind", "token", "layer"} and cell["kind"] in self.frame["kinds"]
+        name = "layer" if proposal["trait"].name == "layer_range" else "token"
+        size = self._shape["layers"] if name == "layer" else len(self._shape["tokens"])
+        if not (_index(span[0], size) and _index(span[1], size) and span[0] <= span[1]):
+            raise t.TraitError(f"There is no range of {name}s {span!r} in this heatmap: it has {size}.")
+        return span[0], span[1]
+
+    @t.observe("frame")
+    def _reshaped(self, change: Any) -> None:
+        """Let go of pins and ranges whose cells are gone; a trace of the same prompt keeps them."""
+        old, new = change["old"] or {}, change["new"]
+        if any(old.get(part) != new.get(part) for part in ("kinds", "tokens", "layers")):
+            self.pins, self.layer_range, self.token_range = [], None, None
+
+    @property
+    def _shape(self) -> dict[str, Any]:
+        return self.frame or self.comparison.get("b", {})
+
+    def _checked(self, cell: Any) -> dict[str, Any]:
+        shape = self._shape
+        bounds = {"token": len(shape["tokens"]), "layer": shape["layers"]}
+        inside = set(cell) == {"kind", "token", "layer"} and cell["kind"] in shape["kinds"]
         if not inside or not all(_index(cell[name], size) for name, size in bounds.items()):
-            raise t.TraitError(f"There is no cell {cell!r} in this heatmap.")
+            raise t.TraitError(f"There is no cell {str(cell)[:200]} in this heatmap.")
         return dict(cell)
 
     def _received(self, _widget: Any, content: Any, _buffers: Any) -> None:
         # Used alone, the heatmap carries its own gestures; nonsense from the browser changes nothing.
-        if isinstance(content, dict) and content.get("type") == "gesture" and content.get("name") == "select":
+        if isinstance(content, dict) and content.get("type") == "gesture":
             self.send({"type": "ack", "id": content.get("id")})
-            cell = {name: content.get(name) for name in ("kind", "token", "layer")}
-            try:
-                self.selection = cell
-            except t.TraitError:
-                self.refused += 1
+            self.gesture(str(content.get("name")), content)
+
+
+def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Heatmap:
+    """Return a heatmap of two traces side by side: A, B, and B − A, one kind at a time.
+
+    Rows are tokens where the two prompts are the same (a fact before and after an edit), else the roles that tokens
+    play in both, each the mean over its tokens.
+
+    Parameters
+    ----------
+    a, b
+        Traces with the same metric and number of layers.
+    names
+        What to call the two.
+
+    Raises
+    ------
+    FactError
+        If the traces cannot be compared.
+
+    Examples
+    --------
+    >>> before = fl.trace(model, fact)  # doctest: +SKIP
+    >>> edit = fl.edit(model, fact)  # doctest: +SKIP
+    >>> fl.compare(before, fl.trace(model, fact), names=("before", "after"))  # doctest: +SKIP
+    """
+    return Heatmap(comparison=comparison_of(a, b, names))
+
+
+def _span(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    first, last = value if isinstance(value, list) and len(value) == 2 else (None, None)
+    if isinstance(first, bool) or isinstance(last, bool) or not isinstance(first, int) or not isinstance(last, int):
+        raise t.TraitError(f"A range is two whole numbers, not {str(value)[:200]}.")
+    return first, last
 
 
 def _index(value: object, size: int) -> bool:

@@ -28,7 +28,8 @@ from factlens.widgets.panels import (
     judge_state,
     locate_state,
 )
-from factlens.widgets.wire import frame_of
+from factlens.widgets.profile import LayerProfile
+from factlens.widgets.wire import comparison_of, frame_of
 
 
 class Lens(w.VBox):
@@ -43,8 +44,13 @@ class Lens(w.VBox):
 
     Attributes
     ----------
-    fact, trace, selection, details, target, method, edits, judgement, status, progress, error
-        The state of the lens, observable as traits; the meaning is that of `factlens.session.Session`.
+    fact, trace, selection, target, method
+        The state of the lens that is both observable and settable, as by the gesture on the page: setting `fact`
+        traces it, setting `trace` shows one that was computed elsewhere or saved.
+    pins, layer_range, token_range
+        What is marked on the heatmap; see `factlens.Heatmap`.
+    details, edits, judgement, status, progress, error
+        What only the lens itself changes. The meaning of all is that of `factlens.session.Session`.
 
     Examples
     --------
@@ -52,9 +58,12 @@ class Lens(w.VBox):
     >>> lens.observe(lambda change: print(change.new), "selection")  # doctest: +SKIP
     """
 
-    fact = t.Instance(Fact, allow_none=True, read_only=True)
-    trace = t.Instance(Trace, allow_none=True, read_only=True)
+    fact = t.Instance(Fact, allow_none=True)
+    trace = t.Instance(Trace, allow_none=True)
     selection: Any = t.Dict(allow_none=True, default_value=None)
+    pins = t.List(t.Dict())
+    layer_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None)
+    token_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None)
     details = t.Dict(allow_none=True, default_value=None, read_only=True)
     target = t.Unicode("")
     method = t.Enum(METHODS, default_value="rome")
@@ -75,6 +84,7 @@ class Lens(w.VBox):
         self.gestures = Gestures(self._gesture, lens=uid)
         self.locate = LocatePanel(lens=uid, state=locate_state(self.session))
         self.heatmap = Heatmap(lens=uid)
+        self.profile = LayerProfile(lambda span: self.set_trait("layer_range", span))
         self.editor = EditPanel(lens=uid, state=edit_state(self.session))
         self.bars = AnswerBars()
         self.reader = DetailsPanel(lens=uid, state=details_state(self.session))
@@ -84,13 +94,16 @@ class Lens(w.VBox):
         left = w.VBox([self.editor, self.bars, self.judge], layout=w.Layout(**column))
         right = w.VBox([self.reader], layout=w.Layout(**column))
         self._boxes = (left, right, w.Box([left, right], layout=w.Layout(flex_flow="row wrap", overflow="visible")))
-        super().__init__([self.gestures, self.locate, self.heatmap, self._boxes[-1]])
+        super().__init__([self.gestures, self.locate, self.heatmap, self.profile, self._boxes[-1]])
         self.add_class("factlens-lens")
         self._boxes[-1].add_class("factlens-below")
         self._mirrored: dict[str, Any] = {}
         self.session.observe(self._changed)
         t.link((self.session, "target"), (self, "target"))
         t.link((self.session, "method"), (self, "method"))
+        for name in ("pins", "layer_range", "token_range"):
+            t.link((self.heatmap, name), (self, name))
+        self.heatmap.observe(self._marked, ["pins", "layer_range"])
         self._mirror()
 
     def start(self) -> None:
@@ -106,6 +119,7 @@ class Lens(w.VBox):
                 self.gestures,
                 self.locate,
                 self.heatmap,
+                self.profile,
                 self.editor,
                 self.judge,
                 self.reader,
@@ -121,11 +135,15 @@ class Lens(w.VBox):
         with session.reporting("locate", "The page sent something that factlens does not understand"):
             if name == "trace":
                 session.start_trace(_text(payload, "prompt"), _text(payload, "subject"))
+            elif name == "resume":
+                session.start_resume()
             elif name == "stop":
                 session.stop()
             elif name == "select":
                 if not session.select(payload.get("kind"), payload.get("token"), payload.get("layer")):
                     self.heatmap.refused += 1
+            elif name in ("pins", "range"):
+                self.heatmap.gesture(name, payload)
             elif name == "apply":
                 self._apply(payload)
             elif name == "method":
@@ -166,6 +184,19 @@ class Lens(w.VBox):
             else:
                 self.session.select(cell.get("kind"), cell.get("token"), cell.get("layer"))
 
+    @t.observe("fact")
+    def _fact_in_code(self, change: Any) -> None:
+        fact = change["new"]
+        if fact is not None and fact != self.session.fact:
+            self.session.start_trace(of=fact)
+
+    @t.observe("trace")
+    def _trace_in_code(self, change: Any) -> None:
+        trace = change["new"]
+        if trace is not None and trace is not self.session.trace:
+            with self.session.reporting("locate", "This trace cannot be shown"):
+                self.session.take(trace)
+
     def _changed(self, _change: Any) -> None:
         self._mirror()
 
@@ -183,12 +214,38 @@ class Lens(w.VBox):
             if stamp != self._mirrored.get("frame"):
                 self._mirrored["frame"] = stamp
                 self.heatmap.frame = frame_of(session.trace, run=session.run, stopped=session.stopped)
+                self._draw_profile()
+            self._mirror_comparison()
             self.heatmap.busy = session.status in ("tracing", "queued")
             self.heatmap.selection = session.selection
             self.selection = session.selection
             if session.comparison != self._mirrored.get("comparison"):
                 self._mirrored["comparison"] = session.comparison
                 self.bars.show(session.comparison)
+
+    def _mirror_comparison(self) -> None:
+        """Offer the comparison with the trace before, once there are two whole ones."""
+        before, now = self.session.previous, self.session.trace
+        both = (before, now) if before is not None and now is not None and now.complete else (None, None)
+        if all(old is new for old, new in zip(self._mirrored.get("both", (None, None)), both, strict=True)):
+            return
+        self._mirrored["both"] = both
+        if before is None or now is None or both[1] is None:
+            self.heatmap.comparison = {}
+        else:
+            self.heatmap.comparison = comparison_of(before, now, names=("before", "now"))
+
+    def _marked(self, change: Any) -> None:
+        with self.session.gate:
+            if change["name"] == "pins":
+                self._draw_profile()
+            else:
+                self.profile.mark(change["new"])
+
+    def _draw_profile(self) -> None:
+        """Draw the lines of a trace that grows no more: a growing one changes the heatmap twenty times a second."""
+        trace, stopped = self.session.trace, self.session.stopped
+        self.profile.show(trace if trace is not None and (trace.complete or stopped) else None, self.heatmap.pins)
 
     def __repr__(self) -> str:
         return f"<factlens.Lens on {self.session.model!r}, {self.status}>"

@@ -9,6 +9,8 @@ import scipy.stats  # noqa: F401  (`Trace.interval` takes it: half a second that
 
 from factlens.tracing import Trace
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
+from factlens.tracing.recipe import caption_of, code_of
+from factlens.tracing.side_by_side import side_by_side
 
 SCHEMA = 2
 
@@ -44,7 +46,41 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
         "grid": _bytes(scores),
         "estimate": None if estimate is None else _bytes(estimate),
         "half": _half(trace) if trace.complete or stopped else None,
+        "caption": caption_of(trace),
+        "code": code_of(trace),
     }
+
+
+def comparison_of(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> dict[str, Any]:
+    """Return two traces as the two frames of a comparison, with the same kinds, rows and layers.
+
+    Raises
+    ------
+    FactError
+        If they cannot be compared; see `factlens.tracing.side_by_side.side_by_side`.
+    """
+    both = side_by_side(a, b)
+    rows = [
+        {"text": text, "id": token, "subject": subject}
+        for text, token, subject in zip(both.rows, both.token_ids, both.subject, strict=True)
+    ]
+    frames = [
+        {
+            **frame_of(trace),
+            "kinds": list(both.kinds),
+            "tokens": rows,
+            "grid": _bytes(grid),
+            "estimate": None,
+            "quality": None,
+            "half": None,
+            "suggested": None,
+            "complete": bool(np.isfinite(grid).all()),
+            "caption": f"{names[0]}: {caption_of(a)} {names[1]}: {caption_of(b)}",
+            "code": "",
+        }
+        for trace, grid in ((a, both.a), (b, both.b))
+    ]
+    return {"names": list(names), "a": frames[0], "b": frames[1]}
 
 
 def _bytes(grid: np.ndarray) -> bytes:

@@ -235,6 +235,81 @@ def test_what_else_an_edit_has_changed(lab: Lab, kernel: str) -> None:
     lab.assert_clean()
 
 
+def test_marking_comparing_and_taking_away(lab: Lab, tmp_path: Path) -> None:
+    """Pins and a brushed range reach Python and the profile; before and after an edit stand side by side."""
+    lab.open(["import factlens as fl", LENS])
+    lab.run_all()
+    part(lab, "trace").click()
+    wait_for_the_grid(lab)
+    token = lab.kernel_eval("lens.trace.subject_range[1] - 1")
+    canvas = part(lab, "heatmap").locator("[data-kind=mlp] canvas")
+    width, height = (float(canvas.get_attribute(f"data-cell-{name}") or "nan") for name in ("width", "height"))
+    canvas.click(position={"x": 3.5 * width, "y": (token + 0.5) * height}, modifiers=["Shift"])
+    lab.wait_kernel("len(lens.pins) == 1")
+    assert lab.kernel_eval("lens.pins") == [{"kind": "mlp", "token": token, "layer": 3}]
+    row = lab.kernel_eval(f"lens.trace.scores.sel(kind='mlp').values[{token}].tolist()")
+    assert lab.kernel_eval("lens.profile.values") == {"1": row}
+    assert lab.kernel_eval("lens.selection") is None
+
+    # The axis of the heatmap, the brush of the profile, and the trait are one range.
+    axis = part(lab, "heatmap").locator("[data-kind=mlp] [data-testid=factlens-axis]")
+    box = axis.bounding_box()
+    assert box is not None
+    lab.page.mouse.move(box["x"] + 1.5 * width, box["y"] + 10)
+    lab.page.mouse.down()
+    lab.page.mouse.move(box["x"] + 4.5 * width, box["y"] + 10, steps=4)
+    lab.page.mouse.up()
+    lab.wait_kernel("lens.layer_range == (1, 4)")
+    assert lab.kernel_eval("lens.profile._brush.selected.tolist()") == [0.5, 4.5]
+    lab.kernel_exec("lens.layer_range = (2, 3)")
+    expect(part(lab, "range")).to_contain_text("Layers 2 to 3")
+    brush = lab.page.locator(".factlens-profile rect.selection")
+    expect(brush).to_be_visible()
+    lab.shot("marked")
+
+    # What a gesture does, code does as well: the same fact again, with an edit in force.
+    part(lab, "target").fill("Paris")
+    part(lab, "apply").click()
+    expect(part(lab, "edited-badge")).to_be_visible(timeout=60_000)
+    assert not part(lab, "compare").is_visible()
+    lab.kernel_exec("lens.fact = fl.Fact('{} is in downtown', 'The Space Needle', target='Rome')")
+    expect(part(lab, "compare")).to_be_visible(timeout=60_000)
+    expect(part(lab, "target")).to_have_value("Rome")
+    part(lab, "compare").click()
+    expect(part(lab, "heatmap")).to_have_attribute("data-view", "comparison")
+    titles = part(lab, "heatmap").locator(".fl-title-name")
+    expect(titles).to_have_text(["before: “Seattle”", "now: “Paris”", "now − before"])
+    lab.shot("compared")
+    with lab.page.expect_download() as waiting:
+        part(lab, "export").click()
+        part(lab, "export-fold").get_by_role("button", name="SVG").click()
+    waiting.value.save_as(tmp_path / "trace.svg")
+    assert "now: “Paris”" in (tmp_path / "trace.svg").read_text("utf-8")
+
+    # A trace of elsewhere is shown like one of its own.
+    part(lab, "compare").click()
+    lab.kernel_exec("other = fl.trace(lens.session.model, fl.Fact('{} is in', 'The Space Needle')); lens.trace = other")
+    expect(part(lab, "prompt")).to_have_value("The Space Needle is in")
+    assert lab.kernel_eval("lens.session.trace is other")
+    lab.assert_clean()
+
+
+def test_a_stopped_trace_is_resumed(lab: Lab) -> None:
+    lab.open([SLOW])
+    lab.run_all()
+    part(lab, "trace").click()
+    lab.wait_kernel("lens.progress > 0.1", timeout=60)
+    part(lab, "stop").click()
+    lab.wait_kernel("lens.status == 'idle'")
+    known = lab.kernel_eval("int(lens.trace.scores.notnull().sum())")
+    part(lab, "resume").click()
+    lab.wait_kernel(f"lens.status == 'tracing' and int(lens.trace.scores.notnull().sum()) > {known}", timeout=60)
+    part(lab, "stop").click()
+    lab.wait_kernel("lens.status == 'idle'")
+    assert lab.kernel_eval("lens.session.run") == 1  # the same trace all along
+    lab.assert_clean()
+
+
 def test_an_edit_is_saved_taken_out_and_loaded_from_the_page(lab: Lab, tmp_path: Path) -> None:
     lab.open(["import factlens as fl", LENS])
     lab.run_all()

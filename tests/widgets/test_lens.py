@@ -48,7 +48,7 @@ def test_every_part_belongs_to_the_lens_and_has_its_module(lens: fl.Lens) -> Non
     assert len({part.lens for part in parts}) == 1
     assert parts[0].lens
     *above, below = lens.children
-    assert above == parts[:3]
+    assert above == [*parts[:3], lens.profile]
     assert [list(column.children) for column in below.children] == [[lens.editor, lens.bars, lens.judge], [lens.reader]]
     for part in parts:
         assert "export" in str(part._esm)

@@ -1,4 +1,5 @@
 // From the `frame` trait to numbers. NaN stays NaN: it means "not computed", never zero.
+import type { Reading } from "../shared/measure";
 import { list, number, record, text } from "../shared/model";
 
 export interface Token {
@@ -11,6 +12,13 @@ export interface Cell {
   kind: string;
   token: number;
   layer: number;
+}
+
+/** What the ends of a panel's colours stand for. A diverging one runs from -high through zero to high. */
+export interface Scale {
+  low: number;
+  high: number;
+  diverging: boolean;
 }
 
 export interface Frame {
@@ -41,6 +49,21 @@ export interface Frame {
   /** How many of the others have an estimate. */
   estimated: number;
   quality: Quality | null;
+  /** What a figure of this says below itself, and the Python that makes it again. */
+  caption: string;
+  code: string;
+  // The rest is not on the wire: it tells what `prepare` has made of the frame.
+  reading: Reading;
+  /** Scales of single panels, where they have one of their own. */
+  scales: Record<string, Scale>;
+  /** The corrupted and the clean run of single panels, where they have their own. */
+  ends: Record<string, [number, number]>;
+  /** In a comparison each panel stands for one of the trace's kinds, under a title of its own. */
+  sources: Record<string, string>;
+  titles: Record<string, string>;
+  /** Where rows are whole words: the row of each token, and the token that each cell shows. */
+  rowOf: number[] | null;
+  tokenAt: Int32Array | null;
 }
 
 /** How well estimates agree with exact grids: the rank correlation by kind, measured on so many facts. */
@@ -111,6 +134,15 @@ export function decodeFrame(value: unknown): Frame | null {
     computed,
     estimated,
     quality: decodeQuality(fields.quality),
+    caption: text(fields.caption),
+    code: text(fields.code),
+    reading: "score",
+    scales: {},
+    ends: {},
+    sources: {},
+    titles: {},
+    rowOf: null,
+    tokenAt: null,
   };
   frame.suggested = decodeCell(fields.suggested, frame);
   return frame;
@@ -142,6 +174,29 @@ export function decodeCell(value: unknown, frame: Frame): Cell | null {
   if (!frame.kinds.includes(kind) || token === null || layer === null) return null;
   const inside = token >= 0 && token < frame.tokens.length && layer >= 0 && layer < frame.layers;
   return inside ? { kind, token, layer } : null;
+}
+
+/** The kind that a panel shows. */
+export function sourceOf(frame: Frame, kind: string): string {
+  return frame.sources[kind] ?? kind;
+}
+
+export function scaleOf(frame: Frame, kind: string): Scale {
+  return frame.scales[kind] ?? { low: frame.low, high: frame.high, diverging: false };
+}
+
+/** The cell of the trace that a cell on the page stands for. */
+export function outward(frame: Frame, cell: Cell): Cell {
+  const token = frame.tokenAt?.[indexOf(frame, cell)] ?? cell.token;
+  return { kind: sourceOf(frame, cell.kind), token, layer: cell.layer };
+}
+
+/** The cells on the page that stand for a cell of the trace. */
+export function inward(frame: Frame, cell: Cell): Cell[] {
+  const token = frame.rowOf ? (frame.rowOf[cell.token] ?? -1) : cell.token;
+  return frame.kinds
+    .filter((kind) => sourceOf(frame, kind) === cell.kind)
+    .map((kind) => ({ kind, token, layer: cell.layer }));
 }
 
 function indexOf(frame: Frame, cell: Cell): number {

@@ -1,22 +1,30 @@
-// The heatmap widget: traits in, one gesture out. It computes no result; it draws what it was sent.
+// The heatmap widget: traits in, gestures out. It draws what it was sent.
 //
 // Traits may change many times between two screen refreshes. They only mark what is stale; one animation frame later
 // everything stale is drawn at once, from the newest values.
-import { element, isAvailable, OWN_KEYS, setAttributes, setText, show } from "../shared/dom";
+import { setAttributes, setText, show } from "../shared/dom";
 import { dispatchGesture } from "../shared/gestures-event";
 import { lensOf, onTrait, type RenderProps } from "../shared/model";
-import { type PaletteName, rampFor } from "../shared/palettes";
+import type { PaletteName } from "../shared/palettes";
 import { followTheme, readTheme, type Theme } from "../shared/theme";
+import { type Comparison, decodeComparison } from "./comparison";
 import { Cursor } from "./cursor";
-import { type Cell, decodeCell, decodeFrame, type Frame, sameCell } from "./grid";
-import { move } from "./keyboard";
+import { type Cell, decodeCell, decodeFrame, type Frame, inward, outward, sameCell } from "./grid";
+import { move, stretch } from "./keyboard";
 import { type Layout, layoutFor } from "./layout";
-import { Legend } from "./legend";
+import { takeAway } from "./leaving";
+import { Legend, panelRamp } from "./legend";
+import { buildPage } from "./page";
 import { Panel } from "./panel";
-import { windowAround } from "./scales";
+import { decodePins, MOST_PINS, PinList, toggled } from "./pins";
+import { prepare, readable } from "./prepare";
+import { decodeSpan, meansIn } from "./range";
+import { windowOf } from "./scales";
 import * as say from "./sentences";
 import { tables } from "./table";
+import { type Choice, type Leaving, Toolbar } from "./toolbar";
 import { Tooltip } from "./tooltip";
+import { wordStarts } from "./words";
 
 /** A click is confirmed in milliseconds; only a kernel that lets it wait is worth a word. */
 const PENDING_TEXT_MS = 400;
@@ -31,110 +39,59 @@ function render({ model, el }: RenderProps): () => void {
   const end = new AbortController();
   const { signal } = end;
 
-  // --- the page -----------------------------------------------------------------------------------------------------
-  const title = element("div", { class: "fl-heading" });
-  const byKind = element("button", { type: "button", "data-palette": "rome" }, "by kind");
-  const safe = element("button", { type: "button", "data-palette": "safe" }, "colour-blind safe");
-  const paletteControl = element(
-    "div",
-    { class: "fl-segmented", role: "group", "aria-label": "Colours", "data-testid": "factlens-palette" },
-    element("span", { class: "fl-segmented-name", "aria-hidden": "true" }, "Colours"),
-    byKind,
-    safe,
-  );
-  const tableToggle = element(
-    "button",
-    { type: "button", class: "fl-quiet", "aria-pressed": "false", "data-testid": "factlens-table-toggle" },
-    "View as table",
-  );
-  const header = element(
-    "div",
-    { class: "fl-header" },
-    title,
-    element("div", { class: "fl-tools" }, paletteControl, tableToggle),
-  );
-  const panelBox = element("div", { class: "fl-panels-inner", "aria-hidden": "true" });
-  const cursor = new Cursor();
-  const panels = element("div", { class: "fl-panels" }, panelBox, cursor.root);
-  const scroller = element("div", { class: "fl-scroll" }, panels);
-  const tableBox = element("div", {
-    ...OWN_KEYS,
-    class: "fl-tables",
-    hidden: true,
-    role: "region",
-    "aria-label": "The grids as tables",
-    tabindex: 0, // it scrolls, so it has to be reachable
-    "data-testid": "factlens-table",
-  });
-  const legend = new Legend();
-  const details = element("span", { class: "fl-details" });
-  const progress = element("span", { class: "fl-progress-note", "data-testid": "factlens-heatmap-status" });
-  const footer = element("div", { class: "fl-footer" }, legend.root, progress, details);
-  const estimates = element("p", { class: "fl-estimates", "data-testid": "factlens-estimate-note" });
-  const selectionLine = element("p", { class: "fl-selection", "data-testid": "factlens-selection" });
-  const suggestedText = element("span");
-  const suggestedLine = element(
-    "p",
-    { class: "fl-suggestion", "data-testid": "factlens-suggestion" },
-    element("span", { class: "fl-suggestion-mark", "aria-hidden": "true" }),
-    suggestedText,
-  );
-  const honest = element("p", { class: "fl-honest" }, say.HONEST);
-  const live = element("div", {
-    class: "fl-sr",
-    "aria-live": "polite",
-    role: "status",
-    "data-testid": "factlens-live",
-  });
-  const empty = element("p", { class: "fl-empty", "data-testid": "factlens-empty" });
-  const full = element(
-    "div",
-    { class: "fl-full" },
-    header,
-    scroller,
-    tableBox,
-    footer,
-    estimates,
-    selectionLine,
-    suggestedLine,
-    honest,
-  );
-  const root = element("div", {
-    class: "factlens fl-heatmap",
-    role: "region",
-    "aria-label": "Causal tracing heatmap",
-    "data-testid": "factlens-heatmap",
-    ...OWN_KEYS,
-    "data-complete": "false",
-    "data-run": "",
-    "data-computed": "0",
-    "data-estimated": "0",
-  });
-  const tooltip = new Tooltip(root);
-  root.append(empty, full, live, tooltip.root);
-  el.append(root);
-
   // --- the state of this view ---------------------------------------------------------------------------------------
-  let theme: Theme = readTheme(root);
-  let palette: PaletteName = lastPalette;
-  let frame: Frame | null = null;
+  const choice: Choice = {
+    palette: lastPalette,
+    table: false,
+    reading: "score",
+    words: false,
+    ownScale: false,
+    compare: null,
+  };
+  let given: Frame | null = null; // as it came
+  let comparison: Comparison | null = null;
+  let frame: Frame | null = null; // as it is shown
   let newestRun = Number.NEGATIVE_INFINITY;
   let built: Panel[] = [];
   let builtFor = "";
   let layout: Layout | null = null;
   let layoutKey = "";
   let labelWidth = 0;
-  let cursorCell: Cell | null = null;
+  let cursorCell: Cell | null = null; // on the page, as are `hovered` and the spans; pins and selection are the trace's
   let cursorMoved = false;
   let hovered: Cell | null = null;
+  let tooltipDismissed = false;
   let pending: Cell | null = null;
   let pendingTimer: ReturnType<typeof setTimeout> | undefined;
+  let pins: Cell[] = [];
+  let layers: say.Span | null = null;
+  let rows: say.Span | null = null;
+  let zoomed = false;
   let frameStale = true;
+  let viewStale = true;
+  let rangeStale = true;
   let selectionStale = false;
   let lookedAgain = false;
 
-  const selection = (): Cell | null => (frame ? decodeCell(model.get("selection"), frame) : null);
+  const toolbar = new Toolbar(choice, chosenAnew, leave, signal);
+  const cursor = new Cursor();
+  const legend = new Legend();
+  const pinList = new PinList((cell) => pin(cell));
+  const page = buildPage(toolbar, cursor, legend, pinList);
+  const { root, panels, scroller, tableBox, live } = page;
+  const tooltip = new Tooltip(root);
+  root.append(tooltip.root);
+  el.append(root);
+  let theme: Theme = readTheme(root);
+
+  const selection = (): Cell | null => (given ? decodeCell(model.get("selection"), given) : null);
   const busy = (): boolean => model.get("busy") === true;
+
+  function gesture(name: string, payload: Record<string, unknown>): void {
+    const lens = lensOf(model);
+    if (lens) dispatchGesture(lens, name, payload);
+    else model.send({ type: "gesture", id: ++gestures, name, ...payload });
+  }
 
   // --- drawing ------------------------------------------------------------------------------------------------------
   let scheduled = 0;
@@ -146,36 +103,84 @@ function render({ model, el }: RenderProps): () => void {
     });
   }
 
+  function chosenAnew(): void {
+    lastPalette = choice.palette;
+    viewStale = true;
+    setHover(null);
+    schedule();
+  }
+
   function takeFrame(): void {
+    comparison = decodeComparison(model.get("comparison"));
     const next = decodeFrame(model.get("frame"));
     if (next && next.run < newestRun) return; // late news of a run that was replaced
     if (next && next.run > newestRun) {
       newestRun = next.run;
       pending = null;
       cursorMoved = false;
+      rangeStale = true;
     }
-    frame = next;
+    given = next;
+  }
+
+  function prepareView(): void {
+    const before = frame;
+    const cells = given ?? comparison?.b ?? null;
+    toolbar.update({
+      readable: (reading) => readable(given, comparison, reading),
+      words: cells !== null && wordStarts(cells.tokens).length < cells.tokens.length,
+      compare: comparison?.a.kinds ?? [],
+      always: given === null,
+      code: (cells?.code ?? "") !== "",
+    });
+    frame = prepare(given, comparison, choice); // of what is left to choose from
+    if (before && frame && (before.rowOf !== frame.rowOf || before.kinds.join() !== frame.kinds.join())) {
+      // The cursor stays on what it stood on, under whatever name that has now.
+      const cell = cursorCell && outward(before, cursorCell);
+      cursorCell = (cell && inward(frame, cell)[0]) ?? null;
+      hovered = null;
+    }
+  }
+
+  function takeRange(): void {
+    const cells = given ?? comparison?.b;
+    if (!cells || !frame) return;
+    layers = decodeSpan(model.get("layer_range"), cells.layers);
+    const tokens = decodeSpan(model.get("token_range"), cells.tokens.length);
+    rows = tokens && frame.rowOf ? [frame.rowOf[tokens[0]] ?? 0, frame.rowOf[tokens[1]] ?? 0] : tokens;
+    if (!layers) zoomed = false;
   }
 
   function draw(): void {
     if (frameStale) {
       frameStale = false;
+      viewStale = true;
       takeFrame();
     }
-    show(empty, frame === null);
-    show(full, frame !== null);
-    setText(empty, busy() ? say.EMPTY_BUSY : say.EMPTY);
+    if (viewStale) {
+      prepareView();
+      rangeStale = true;
+      viewStale = false;
+    }
+    if (rangeStale) takeRange();
+    rangeStale = false;
+    show(page.empty, frame === null);
+    show(page.full, frame !== null);
+    setText(page.empty, busy() ? say.EMPTY_BUSY : say.EMPTY);
     setAttributes(root, {
       "data-complete": frame?.complete ? "true" : "false",
       "data-run": frame ? frame.run : "",
       "data-computed": frame ? frame.computed : 0,
       "data-estimated": frame ? frame.estimated : 0,
+      "data-view": frame && frame.kinds[0] !== undefined && frame.sources[frame.kinds[0]] ? "comparison" : "trace",
       "aria-busy": busy() ? "true" : "false",
     });
     if (!frame) {
       setHover(null);
       return;
     }
+    show(tableBox, choice.table);
+    show(scroller, !choice.table);
     build(frame);
     if (!measure(frame) || !layout) {
       // No width: the ResizeObserver calls when there is one. But JupyterLab hides and shows a page within a single
@@ -185,44 +190,50 @@ function render({ model, el }: RenderProps): () => void {
       return;
     }
     lookedAgain = false;
-    for (const panel of built) panel.paint(frame, layout, rampFor(panel.kind, palette, theme), theme);
-    legend.update(frame, palette, theme);
-    setText(title, say.heading(frame));
-    setText(progress, say.progress(frame, busy()));
-    show(progress, progress.textContent !== "");
-    setText(details, say.details(frame));
-    setText(estimates, say.estimateNote(frame, busy()));
-    show(estimates, estimates.textContent !== "");
-    for (const button of [byKind, safe]) {
-      setAttributes(button, { "aria-pressed": button.dataset.palette === palette ? "true" : "false" });
+    for (const panel of built) {
+      panel.paint(frame, layout, panelRamp(frame, panel.kind, choice.palette, theme), theme);
+      panel.suggest(frame.suggested);
     }
-    for (const panel of built) panel.suggest(frame.suggested);
-    show(suggestedLine, frame.suggested !== null);
-    if (frame.suggested) setText(suggestedText, say.suggestion(frame, frame.suggested));
+    legend.update(frame, choice.palette, theme);
+    setText(page.title, say.heading(frame));
+    setText(page.progress, say.progress(frame, busy()));
+    show(page.progress, page.progress.textContent !== "");
+    show(page.resume, frame.stopped && !busy() && lensOf(model) !== "");
+    setText(page.details, say.details(frame));
+    setText(page.estimates, say.estimateNote(frame, busy()));
+    show(page.estimates, page.estimates.textContent !== "");
+    show(page.suggested, frame.suggested !== null);
+    if (frame.suggested) setText(page.suggestedText, say.suggestion(frame, frame.suggested));
     drawSelection();
+    drawPins();
+    drawRange();
     placeCursor();
-    if (hovered && !decodeCell(hovered, frame)) setHover(null);
+    if (hovered && !frame.kinds.includes(hovered.kind)) setHover(null);
     else if (hovered || cursor.focused) setHover(hovered);
-    if (!tableBox.hasAttribute("hidden")) tableBox.replaceChildren(...tables(frame));
+    if (choice.table) tableBox.replaceChildren(...tables(frame));
   }
 
   /** Makes new panels when the tokens, kinds or layers are other ones than before. */
   function build(now: Frame): void {
-    const key = JSON.stringify([now.kinds, now.layers, now.tokens]);
+    const key = JSON.stringify([now.kinds, now.titles, now.layers, now.tokens]);
     if (key === builtFor) return;
     builtFor = key;
-    built = now.kinds.map((kind) => new Panel(now, kind));
-    for (const panel of built) {
-      panel.onPointer(
-        (event) => setHover(frame && panel.at(event, frame)),
-        () => setHover(null),
-        (event) => {
-          const cell = frame && panel.at(event, frame);
-          if (cell) choose(cell);
-        },
-      );
-    }
-    panelBox.replaceChildren(...built.map((panel) => panel.root));
+    built = now.kinds.map(
+      (kind) =>
+        new Panel(now, kind, {
+          move: (event) => setHover(frame && at(kind, event)),
+          leave: () => setHover(null),
+          click: (event) => {
+            const cell = at(kind, event);
+            if (!cell || !frame) return;
+            if (event.shiftKey) pin(outward(frame, cell));
+            else choose(cell);
+          },
+          layers: (span, done) => mark(span, rows, done),
+          rows: (span, done) => mark(layers, span, done),
+        }),
+    );
+    page.panelBox.replaceChildren(...built.map((panel) => panel.root));
     layoutKey = "";
     hovered = null;
     tooltip.hide();
@@ -230,21 +241,32 @@ function render({ model, el }: RenderProps): () => void {
     cursor.describe(now);
   }
 
+  function at(kind: string, event: MouseEvent): Cell | null {
+    const panel = built.find((one) => one.kind === kind);
+    return (frame && panel?.at(event, frame)) ?? null;
+  }
+
   function measure(now: Frame): boolean {
     // The table hides the panels; the root's width is the same and always there.
     const width = root.clientWidth;
     if (width <= 0) return false;
     if (!scroller.hidden) labelWidth = built[0]?.labels.offsetWidth || labelWidth;
-    const key = `${width} ${labelWidth}`;
+    const inView = zoomed && layers ? layers[1] - layers[0] + 1 : null;
+    const key = `${width} ${labelWidth} ${inView}`;
     if (key !== layoutKey) {
       layoutKey = key;
-      layout = layoutFor(width - 2, labelWidth, {
-        kinds: now.kinds.length,
-        tokens: now.tokens.length,
-        layers: now.layers,
-      });
+      layout = layoutFor(
+        width - 2,
+        labelWidth,
+        { kinds: now.kinds.length, tokens: now.tokens.length, layers: now.layers },
+        inView,
+      );
       panels.dataset.layout = layout.mode;
       setAttributes(scroller, { "data-long": now.tokens.length > LONG_PROMPT });
+      if (inView !== null && layers) {
+        const left = layers[0] * layout.cellWidth;
+        requestAnimationFrame(() => scroller.scrollTo({ left }));
+      }
     }
     return true;
   }
@@ -253,30 +275,52 @@ function render({ model, el }: RenderProps): () => void {
     if (!frame) return;
     const confirmed = selection();
     const shown = pending ?? confirmed;
-    for (const panel of built) panel.select(shown, pending !== null);
-    const line = confirmed
-      ? say.selected(frame, confirmed)
-      : "Nothing selected. Click a cell, or press Enter on it, to choose the layer to edit.";
-    setText(selectionLine, line);
+    for (const panel of built) panel.select(shown, frame, pending !== null);
+    const here = confirmed && inward(frame, confirmed)[0];
+    const line = here
+      ? say.selected(frame, here)
+      : given
+        ? "Nothing selected. Click a cell, or press Enter on it, to choose the layer to edit."
+        : "";
+    setText(page.selection, line);
+    show(page.selection, line !== "");
     if (selectionStale) {
       // Said once per selection: values that still stream in must not make the page talk.
       selectionStale = false;
-      setText(live, confirmed ? line : "Selection cleared.");
+      setText(live, here ? line : "Selection cleared.");
     }
+  }
+
+  function drawPins(): void {
+    if (!frame) return;
+    for (const panel of built) panel.pin(pins, frame);
+    pinList.update(pins, frame);
+  }
+
+  function drawRange(): void {
+    if (!frame) return;
+    for (const panel of built) panel.range(layers, rows);
+    const marked = layers !== null || rows !== null;
+    show(page.range, marked);
+    show(page.zoom, layers !== null);
+    setAttributes(page.zoom, { "aria-pressed": String(zoomed) });
+    if (marked) setText(page.rangeText, say.range(frame, layers, rows, meansIn(frame, layers, rows)));
   }
 
   function placeCursor(): void {
     if (!frame || !layout) return;
-    if (!cursorMoved || !cursorCell || !decodeCell(cursorCell, frame)) {
+    const inside = cursorCell && frame.kinds.includes(cursorCell.kind) && cursorCell.token < frame.tokens.length;
+    if (!cursorMoved || !cursorCell || !inside) {
       const subject = Math.max(
         0,
         frame.tokens.findIndex((token) => token.subject),
       );
       const home: Cell = { kind: frame.kinds[0] ?? "", token: subject, layer: 0 };
-      cursorCell = selection() ?? frame.suggested ?? home;
+      const chosen = selection();
+      cursorCell = (chosen && inward(frame, chosen)[0]) ?? frame.suggested ?? home;
     }
     const box = boxOf(cursorCell);
-    if (box) cursor.place(frame, cursorCell, box, sameCell(cursorCell, selection()));
+    if (box) cursor.place(frame, cursorCell, box, sameCell(outward(frame, cursorCell), selection()));
   }
 
   /** Where a cell lies inside the panels, which scroll as a whole. */
@@ -298,21 +342,20 @@ function render({ model, el }: RenderProps): () => void {
     const shown = cell ?? (cursor.focused ? cursorCell : null);
     if (frame) for (const panel of built) panel.hover(shown, frame);
     const box = shown && boxOf(shown);
-    if (!frame || !shown || !box || (!cell && tooltipDismissed)) {
+    if (!frame || !shown || !box || choice.table || (!cell && tooltipDismissed)) {
       tooltip.hide();
       return;
     }
-    const [first, last] = windowAround(shown.kind, shown.layer, frame);
+    const [first, last] = windowOf(frame, shown.kind, shown.layer);
     const origin = panels.getBoundingClientRect();
-    const at = new DOMRect(origin.left + box.left, origin.top + box.top, box.width, box.height);
+    const place = new DOMRect(origin.left + box.left, origin.top + box.top, box.width, box.height);
     tooltip.show(
       say.tooltipLines(frame, shown),
-      at,
-      at.left - (shown.layer - first) * at.width,
-      at.right + (last - shown.layer) * at.width,
+      place,
+      place.left - (shown.layer - first) * place.width,
+      place.right + (last - shown.layer) * place.width,
     );
   }
-  let tooltipDismissed = false;
 
   // --- gestures -----------------------------------------------------------------------------------------------------
   function choose(cell: Cell): void {
@@ -322,32 +365,80 @@ function render({ model, el }: RenderProps): () => void {
     tooltipDismissed = false;
     placeCursor();
     cursor.focus();
+    if (!given) return; // a comparison alone has no layer to edit
+    const wanted = outward(frame, cell);
     clearTimeout(pendingTimer);
     // The outline moves at once; the sentence waits for Python's word. Choosing the same cell again changes no trait,
     // so there would be nothing to wait for.
-    pending = sameCell(cell, selection()) ? null : cell;
+    pending = sameCell(wanted, selection()) ? null : wanted;
     if (pending) {
       pendingTimer = setTimeout(() => {
-        if (frame && pending) setText(selectionLine, say.pending(frame, pending));
+        if (frame && pending) setText(page.selection, say.pending(frame, cell));
       }, PENDING_TEXT_MS);
     }
     drawSelection();
-    const payload = { kind: cell.kind, token: cell.token, layer: cell.layer };
-    const lens = lensOf(model);
-    if (lens) dispatchGesture(lens, "select", payload);
-    else model.send({ type: "gesture", id: ++gestures, name: "select", ...payload });
+    gesture("select", { kind: wanted.kind, token: wanted.token, layer: wanted.layer });
+  }
+
+  /** Pins and ranges are shown at once, and told to Python, whose traits have the last word. */
+  function pin(cell: Cell): void {
+    const next = toggled(pins, cell);
+    if (!next) {
+      setText(live, `No more than ${MOST_PINS} pins: unpin one first.`);
+      return;
+    }
+    setPins(next);
+  }
+
+  function setPins(next: Cell[]): void {
+    setText(live, next.length > pins.length ? `Pinned as number ${next.length}.` : "Unpinned.");
+    pins = next;
+    drawPins();
+    gesture("pins", { cells: next });
+  }
+
+  function mark(nextLayers: say.Span | null, nextRows: say.Span | null, done: boolean): void {
+    [layers, rows] = [nextLayers, nextRows];
+    if (!layers) zoomed = false;
+    drawRange();
+    if (!done) return;
+    schedule();
+    setText(live, layers || rows ? (page.rangeText.textContent ?? "") : "Range cleared.");
+    const first = (row: number) => frame?.rowOf?.indexOf(row) ?? row;
+    const last = (row: number) => frame?.rowOf?.lastIndexOf(row) ?? row;
+    gesture("range", { layers, tokens: rows && [first(rows[0]), last(rows[1])] });
+  }
+
+  function leave(how: Leaving): void {
+    if (!frame) return;
+    takeAway(how, frame, choice.palette, signal).then(
+      (words) => setText(live, words),
+      (error: unknown) => {
+        if (!signal.aborted) setText(live, `That did not work. ${error instanceof Error ? error.message : ""}`);
+      },
+    );
+  }
+
+  /** Takes away one thing after the other; false when there is nothing left to take. */
+  function takeBack(): boolean {
+    if (tooltip.visible) {
+      tooltipDismissed = true;
+      setHover(null);
+    } else if (layers || rows) mark(null, null, true);
+    else if (pins.length > 0) setPins([]);
+    else return false;
+    return true;
   }
 
   cursor.root.addEventListener(
     "keydown",
     (event) => {
       if (!frame || !cursorCell || event.altKey || event.metaKey) return;
+      const shape = { kinds: frame.kinds, tokens: frame.tokens.length, layers: frame.layers };
+      const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+      const next = event.shiftKey ? null : move(cursorCell, key, event.ctrlKey, shape);
+      const span = event.shiftKey ? stretch(key, { layers, rows }, cursorCell, shape) : null;
       let handled = true;
-      const next = move(cursorCell, event.key, event.ctrlKey, {
-        kinds: frame.kinds,
-        tokens: frame.tokens.length,
-        layers: frame.layers,
-      });
       if (next) {
         cursorCell = next;
         cursorMoved = true;
@@ -355,11 +446,25 @@ function render({ model, el }: RenderProps): () => void {
         placeCursor();
         cursor.reveal(built[0]?.labels.offsetWidth ?? 0);
         setHover(null);
-      } else if (event.key === "Enter" || event.key === " ") {
+      } else if (span) {
+        mark(span.layers, span.rows, true);
+      } else if (event.ctrlKey) {
+        handled = false; // Ctrl+C is not C
+      } else if (key === "Enter" || key === " ") {
         choose(cursorCell);
-      } else if (event.key === "Escape" && tooltip.visible) {
-        tooltipDismissed = true;
-        setHover(null);
+      } else if (key === "p") {
+        pin(outward(frame, cursorCell));
+      } else if (key === "c") {
+        toolbar.toggleCompare();
+      } else if (key === "t") {
+        choice.table = !choice.table;
+        chosenAnew();
+      } else if (key === "z") {
+        zoom();
+      } else if (key === "?") {
+        toolbar.toggleKeys();
+      } else if (key === "Escape") {
+        handled = takeBack();
       } else {
         handled = false; // the notebook's or the browser's
       }
@@ -374,40 +479,26 @@ function render({ model, el }: RenderProps): () => void {
   cursor.root.addEventListener("focusout", () => requestAnimationFrame(() => setHover(hovered)), { signal });
   scroller.addEventListener("scroll", () => setHover(null), { signal, passive: true });
 
-  for (const button of [byKind, safe]) {
-    button.addEventListener(
-      "click",
-      () => {
-        palette = lastPalette = button.dataset.palette === "safe" ? "safe" : "rome";
-        schedule();
-      },
-      { signal },
-    );
+  function zoom(): void {
+    zoomed = !zoomed && layers !== null;
+    schedule();
   }
-  tableToggle.addEventListener(
-    "click",
-    () => {
-      if (!isAvailable(tableToggle)) return;
-      const asTable = tableBox.hasAttribute("hidden");
-      show(tableBox, asTable);
-      show(scroller, !asTable);
-      setAttributes(tableToggle, { "aria-pressed": asTable ? "true" : "false" });
-      setHover(null);
-      schedule();
-    },
-    { signal },
-  );
+  page.zoom.addEventListener("click", zoom, { signal });
+  page.clear.addEventListener("click", () => mark(null, null, true), { signal });
+  page.resume.addEventListener("click", () => gesture("resume", {}), { signal });
 
   // --- changes from Python and from the page ------------------------------------------------------------------------
-  onTrait(
-    model,
-    "frame",
-    () => {
-      frameStale = true;
-      schedule();
-    },
-    signal,
-  );
+  for (const trait of ["frame", "comparison"]) {
+    onTrait(
+      model,
+      trait,
+      () => {
+        frameStale = true;
+        schedule();
+      },
+      signal,
+    );
+  }
   onTrait(model, "busy", schedule, signal);
   function settle(): void {
     pending = null;
@@ -424,6 +515,23 @@ function render({ model, el }: RenderProps): () => void {
     signal,
   );
   onTrait(model, "refused", settle, signal); // the panel above says why
+  function takePins(): void {
+    const cells = given ?? comparison?.b ?? null;
+    pins = cells ? decodePins(model.get("pins"), cells) : [];
+    schedule();
+  }
+  onTrait(model, "pins", takePins, signal);
+  for (const trait of ["layer_range", "token_range"]) {
+    onTrait(
+      model,
+      trait,
+      () => {
+        rangeStale = true;
+        schedule();
+      },
+      signal,
+    );
+  }
   followTheme(
     root,
     (now) => {
@@ -436,6 +544,7 @@ function render({ model, el }: RenderProps): () => void {
   resized.observe(root);
   followPixelRatio(schedule, signal);
   draw();
+  takePins();
 
   return () => {
     end.abort();

@@ -1,5 +1,6 @@
 // Where a key leads from a cell. The whole heatmap is one stop of the Tab key; inside, these keys move.
 import type { Cell } from "./grid";
+import type { Span } from "./sentences";
 
 export interface Shape {
   kinds: string[];
@@ -39,4 +40,31 @@ export function move(cell: Cell, key: string, corner: boolean, shape: Shape): Ce
 
 function clamp(value: number, length: number): number {
   return Math.min(length - 1, Math.max(0, value));
+}
+
+/** Shift with an arrow stretches the marked layers or rows from the cursor on; null for every other key. */
+export function stretch(
+  key: string,
+  span: { layers: Span | null; rows: Span | null },
+  cell: Cell,
+  shape: Shape,
+): { layers: Span | null; rows: Span | null } | null {
+  const along = (old: Span | null, at: number, by: number, length: number): Span => {
+    const [first, last] = old && at >= old[0] && at <= old[1] ? old : [at, at];
+    // The end on the arrow's side moves; past the cursor the other end follows.
+    if (by > 0) return first < at ? [first + 1, last] : [first, Math.min(length - 1, last + 1)];
+    return last > at ? [first, last - 1] : [Math.max(0, first - 1), last];
+  };
+  switch (key) {
+    case "ArrowLeft":
+      return { ...span, layers: along(span.layers, cell.layer, -1, shape.layers) };
+    case "ArrowRight":
+      return { ...span, layers: along(span.layers, cell.layer, 1, shape.layers) };
+    case "ArrowUp":
+      return { ...span, rows: along(span.rows, cell.token, -1, shape.tokens) };
+    case "ArrowDown":
+      return { ...span, rows: along(span.rows, cell.token, 1, shape.tokens) };
+    default:
+      return null;
+  }
 }

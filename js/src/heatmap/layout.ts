@@ -10,29 +10,40 @@ export interface Layout {
 }
 
 export const GAP = 24;
-/** A row is a comfortable target for a finger or a shaky hand. */
-export const CELL_HEIGHT = 24;
+/** A row is a comfortable target for a finger or a shaky hand, as long as there are not too many. */
+const CELL_HEIGHTS: [most: number, height: number][] = [
+  [60, 24],
+  [160, 18],
+  [Number.POSITIVE_INFINITY, 14],
+];
 const MIN_CELL = 14;
+/** So many layers are no row of targets any more, but a picture with a cursor in it. */
+const DEEP = 60;
+const MIN_DEEP_CELL = 10;
 const MAX_CELL = 64;
 /** Narrower than this, a panel cannot carry its title. */
 const MIN_SIDE_PLOT = 150;
 
+/** `inView`: so many layers shall fill the room, and the others are a scroll away; null for all of them. */
 export function layoutFor(
   width: number,
   labelWidth: number,
   shape: { kinds: number; tokens: number; layers: number },
+  inView: number | null = null,
 ): Layout {
   const { kinds, tokens, layers } = shape;
+  const least = layers > DEEP ? MIN_DEEP_CELL : MIN_CELL;
   const sideWidth = (width - labelWidth - GAP * (kinds - 1)) / kinds;
-  const side = sideWidth >= MIN_SIDE_PLOT && sideWidth / layers >= MIN_CELL;
+  const side = inView === null && sideWidth >= MIN_SIDE_PLOT && sideWidth / layers >= least;
   const room = side ? sideWidth : width - labelWidth;
   // Whole pixels keep the cells equally wide. A deep model in a narrow cell scrolls instead of shrinking further.
-  const cellWidth = Math.min(MAX_CELL, Math.max(MIN_CELL, Math.floor(room / layers)));
+  const cellWidth = Math.min(MAX_CELL, Math.max(least, Math.floor(room / Math.min(layers, inView ?? layers))));
+  const cellHeight = (CELL_HEIGHTS.find(([most]) => tokens <= most) as [number, number])[1];
   return {
     mode: side ? "side" : "stack",
     cellWidth,
-    cellHeight: CELL_HEIGHT,
+    cellHeight,
     plotWidth: cellWidth * layers,
-    plotHeight: CELL_HEIGHT * tokens,
+    plotHeight: cellHeight * tokens,
   };
 }

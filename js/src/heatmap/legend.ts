@@ -2,15 +2,24 @@
 import { element, setAttributes, setText, show } from "../shared/dom";
 import { family } from "../shared/kinds";
 import { brief, isProbability, measureName } from "../shared/measure";
-import { gradient, type PaletteName, rampFor } from "../shared/palettes";
+import { css, divergingRamp, gradient, type PaletteName, type Ramp, rampFor } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
-import type { Frame } from "./grid";
+import { type Frame, scaleOf, sourceOf } from "./grid";
+
+/** The colours of one panel. */
+export function panelRamp(frame: Frame, kind: string, palette: PaletteName, theme: Theme): Ramp {
+  return scaleOf(frame, kind).diverging ? divergingRamp(theme) : rampFor(sourceOf(frame, kind), palette, theme);
+}
 
 export class Legend {
   private readonly measure = element("span", { class: "fl-measure" }, "");
   private readonly low = element("span", {}, "");
   private readonly high = element("span", {}, "");
   private readonly bar = element("span", { class: "fl-bar", role: "img" });
+  private readonly less = element("span", {}, "");
+  private readonly more = element("span", {}, "");
+  private readonly change = element("span", { class: "fl-bar", role: "img" });
+  private readonly difference = element("span", { class: "fl-key" }, this.less, this.change, this.more);
   private readonly guess = element("span", { class: "fl-swatch fl-swatch-guess" });
   private readonly guesses = element("span", { class: "fl-key" }, this.guess, "estimate");
   private readonly missing = element(
@@ -22,29 +31,45 @@ export class Legend {
   readonly root = element("div", { class: "fl-legend", "data-testid": "factlens-legend" });
 
   constructor() {
-    this.root.append(this.measure, this.low, this.bar, this.high, this.guesses, this.missing);
+    this.root.append(this.measure, this.low, this.bar, this.high, this.difference, this.guesses, this.missing);
   }
 
   update(frame: Frame, palette: PaletteName, theme: Theme): void {
+    const ends = (value: number, run: string) =>
+      Number.isFinite(value) ? `${run} ${brief(frame, value)}` : `${run} run`;
+    const own = frame.kinds.some((kind) => frame.scales[kind] && sourceOf(frame, kind) === kind);
     setText(this.measure, `${measureName(frame)}:`);
     show(this.measure, !isProbability(frame)); // a percent sign says it
-    setText(this.low, Number.isFinite(frame.low) ? `corrupted ${brief(frame, frame.low)}` : "corrupted run");
-    setText(this.high, Number.isFinite(frame.high) ? `clean ${brief(frame, frame.high)}` : "clean run");
+    setText(this.low, ends(frame.low, "corrupted"));
+    setText(this.high, own ? "each panel's own largest" : ends(frame.high, "clean"));
     setAttributes(this.bar, {
       "aria-label": `Colours run from ${this.low.textContent} (pale) to ${this.high.textContent} (full).`,
     });
+    const plain = frame.kinds.filter((kind) => !scaleOf(frame, kind).diverging);
     // One stripe for each ramp in use: a dozen heads share theirs.
-    const ramps = new Map(frame.kinds.map((kind) => [palette === "safe" ? "" : family(kind), kind]));
+    const ramps = new Map(plain.map((kind) => [palette === "safe" ? "" : family(sourceOf(frame, kind)), kind]));
     this.bar.replaceChildren(
-      ...[...ramps.values()].map((kind) => {
-        const stripe = element("span");
-        stripe.style.background = gradient(rampFor(kind, palette, theme));
-        return stripe;
-      }),
+      ...[...ramps.values()].map((kind) => stripe(gradient(panelRamp(frame, kind, palette, theme)))),
     );
-    const ramp = rampFor(frame.kinds[0] ?? "", palette, theme);
-    this.guess.style.setProperty("--fl-guess", ramp(0.5));
+    const [other] = frame.kinds.filter((kind) => scaleOf(frame, kind).diverging);
+    show(this.difference, other !== undefined);
+    if (other !== undefined) {
+      const { high } = scaleOf(frame, other);
+      setText(this.less, `−${brief(frame, high).replace("+", "")}`);
+      setText(this.more, `+${brief(frame, high).replace("+", "")}`);
+      setAttributes(this.change, {
+        "aria-label": `Differences run from ${this.less.textContent} to ${this.more.textContent}.`,
+      });
+      this.change.replaceChildren(stripe(gradient(divergingRamp(theme), -1)));
+    }
+    this.guess.style.setProperty("--fl-guess", css(rampFor(plain[0] ?? "", palette, theme)(0.5)));
     show(this.guesses, frame.estimated > 0);
     show(this.missing, frame.computed + frame.estimated < frame.scores.length);
   }
+}
+
+function stripe(background: string): HTMLElement {
+  const part = element("span");
+  part.style.background = background;
+  return part;
 }

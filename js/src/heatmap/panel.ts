@@ -1,15 +1,28 @@
 // One panel: the title, the token labels, the canvas with its outlines above, and the layer axis below.
 import { tokenParts } from "../shared/a11y";
-import { element, setText, show } from "../shared/dom";
-import { isWindowed, kindTitle } from "../shared/kinds";
+import { element, setAttributes, setText, show } from "../shared/dom";
+import { isWindowed } from "../shared/kinds";
 import type { Ramp } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
-import { type Cell, type Frame, subjectSpans } from "./grid";
+import { Brush } from "./brush";
+import { type Cell, type Frame, inward, sourceOf, subjectSpans } from "./grid";
 import { cellAt } from "./hit";
-import { CELL_HEIGHT, type Layout } from "./layout";
-import { ticks, windowAround } from "./scales";
-import { kindNote } from "./sentences";
+import type { Layout } from "./layout";
+import { mark } from "./pins";
+import { ticks, windowOf } from "./scales";
+import { kindNote, panelTitle, type Span } from "./sentences";
 import { paint } from "./view";
+
+/** No label is wider than a few words; its title has more of it, but nobody reads ten thousand letters. */
+const LONGEST_TITLE = 300;
+
+export interface PanelEvents {
+  move(event: PointerEvent): void;
+  leave(): void;
+  click(event: MouseEvent): void;
+  layers(span: Span | null, done: boolean): void;
+  rows(span: Span | null, done: boolean): void;
+}
 
 export class Panel {
   readonly root: HTMLElement;
@@ -23,31 +36,67 @@ export class Panel {
   private readonly column = overlay("fl-column", "factlens-selected-column");
   private readonly cell = overlay("fl-cell", "factlens-selected-cell");
   private readonly dot = overlay("fl-dot", "factlens-suggested");
+  private readonly marks = element("div", { class: "fl-marks" });
   private readonly caret = element("span", { class: "fl-caret", hidden: true }, "▲");
   private readonly bracket = element("span", { class: "fl-window", hidden: true, "data-testid": "factlens-window" });
   private readonly numbers = element("div");
+  private readonly brackets: [HTMLElement, number, number][];
+  private readonly layersBrush: Brush;
+  private readonly rowsBrush: Brush;
   private layout: Layout | null = null;
 
   constructor(
     frame: Frame,
     readonly kind: string,
+    events: PanelEvents,
   ) {
     this.canvas = element("canvas");
+    this.note = element("span", { class: "fl-note" });
+    this.labels = tokenLabels(frame);
+    this.brackets = subjectSpans(frame.tokens).map(([first, last]) => {
+      const bracket = element("span", { class: "fl-bracket", title: "subject" });
+      this.labels.append(bracket);
+      return [bracket, first, last];
+    });
+    this.axis = element(
+      "div",
+      { class: "fl-axis", "data-testid": "factlens-axis", title: "Drag to mark a range of layers" },
+      this.bracket,
+      this.numbers,
+      this.caret,
+    );
+    const step = (node: HTMLElement, event: PointerEvent, size: number, count: number, down: boolean) => {
+      const box = node.getBoundingClientRect();
+      const away = down ? event.clientY - box.top : event.clientX - box.left;
+      return Math.min(count - 1, Math.max(0, Math.floor(away / size)));
+    };
+    this.layersBrush = new Brush(
+      this.axis,
+      "x",
+      (event) => step(this.axis, event, this.layout?.cellWidth ?? 1, frame.layers, false),
+      events.layers,
+    );
+    this.rowsBrush = new Brush(
+      this.labels,
+      "y",
+      (event) => step(this.labels, event, this.layout?.cellHeight ?? 1, frame.tokens.length, true),
+      events.rows,
+    );
     this.plot = element(
       "div",
       { class: "fl-plot" },
       this.canvas,
+      this.layersBrush.band,
+      this.rowsBrush.band,
       this.crossRow,
       this.crossColumn,
       this.column,
       this.cell,
       this.dot,
+      this.marks,
     );
-    this.note = element("span", { class: "fl-note" });
-    this.labels = tokenLabels(frame);
-    this.axis = element("div", { class: "fl-axis" }, this.bracket, this.numbers, this.caret);
     const axisName = element("div", { class: "fl-axis-name" }, "layer");
-    const name = element("span", { class: "fl-title-name" }, kindTitle(kind));
+    const name = element("span", { class: "fl-title-name" }, panelTitle(frame, kind));
     const title = element("div", { class: "fl-title" }, element("div", { class: "fl-title-words" }, name, this.note));
     this.root = element(
       "div",
@@ -58,6 +107,10 @@ export class Panel {
       axisName,
       this.axis,
     );
+    // These listeners hang on the panel's own nodes and go with them.
+    this.plot.addEventListener("pointermove", events.move);
+    this.plot.addEventListener("pointerleave", events.leave);
+    this.plot.addEventListener("click", events.click);
   }
 
   paint(frame: Frame, layout: Layout, ramp: Ramp, theme: Theme): void {
@@ -72,8 +125,14 @@ export class Panel {
       cellWidth: String(layout.cellWidth),
       cellHeight: String(layout.cellHeight),
     });
+    this.root.style.setProperty("--fl-row", `${layout.cellHeight}px`);
     this.plot.style.width = this.axis.style.width = `${layout.plotWidth}px`;
     this.plot.style.height = `${layout.plotHeight}px`;
+    for (const [bracket, first, last] of this.brackets) {
+      const inset = layout.cellHeight / 6;
+      bracket.style.top = `${first * layout.cellHeight + inset}px`;
+      bracket.style.height = `${(last - first + 1) * layout.cellHeight - 2 * inset}px`;
+    }
     this.numbers.replaceChildren(
       ...ticks(frame.layers, layout.cellWidth).map((layer) => {
         const tick = element("span", { class: "fl-tick" }, String(layer));
@@ -89,12 +148,12 @@ export class Panel {
     const here = cell?.kind === this.kind;
     show(this.crossRow, cell !== null);
     show(this.crossColumn, here);
-    show(this.bracket, here && isWindowed(this.kind));
+    show(this.bracket, here && isWindowed(sourceOf(frame, this.kind)));
     if (!cell || !layout) return;
     place(this.crossRow, 0, cell.token * layout.cellHeight, layout.plotWidth, layout.cellHeight);
     if (!here) return;
     place(this.crossColumn, cell.layer * layout.cellWidth, 0, layout.cellWidth, layout.plotHeight);
-    const [first, last] = windowAround(cell.kind, cell.layer, frame);
+    const [first, last] = windowOf(frame, cell.kind, cell.layer);
     this.bracket.style.left = `${first * layout.cellWidth}px`;
     this.bracket.style.width = `${(last - first + 1) * layout.cellWidth}px`;
     this.bracket.dataset.first = String(first);
@@ -102,15 +161,16 @@ export class Panel {
   }
 
   /** The column of the layer in every panel (an edit changes that layer), the cell in its own. */
-  select(cell: Cell | null, tentative: boolean): void {
+  select(cell: Cell | null, frame: Frame, tentative: boolean): void {
     const layout = this.layout;
+    const own = cell && inward(frame, cell).find((each) => each.kind === this.kind);
     show(this.column, cell !== null);
-    show(this.cell, cell?.kind === this.kind);
+    show(this.cell, own !== null && own !== undefined);
     for (const outline of [this.column, this.cell]) outline.classList.toggle("fl-tentative", tentative);
     if (!cell || !layout) return;
     const left = cell.layer * layout.cellWidth;
     place(this.column, left, 0, layout.cellWidth, layout.plotHeight);
-    place(this.cell, left, cell.token * layout.cellHeight, layout.cellWidth, layout.cellHeight);
+    if (own) place(this.cell, left, own.token * layout.cellHeight, layout.cellWidth, layout.cellHeight);
   }
 
   suggest(cell: Cell | null): void {
@@ -121,6 +181,31 @@ export class Panel {
     if (!here || !layout) return;
     place(this.dot, cell.layer * layout.cellWidth, cell.token * layout.cellHeight, layout.cellWidth, layout.cellHeight);
     this.caret.style.left = `${(cell.layer + 0.5) * layout.cellWidth}px`;
+  }
+
+  pin(pins: Cell[], frame: Frame): void {
+    const layout = this.layout;
+    if (!layout) return;
+    this.marks.replaceChildren(
+      ...pins.flatMap((cell, index) =>
+        inward(frame, cell)
+          .filter((own) => own.kind === this.kind)
+          .map((own) => {
+            const badge = mark(index);
+            // In the corner, so that the cell's colour shows.
+            badge.style.left = `${(own.layer + 1) * layout.cellWidth - 7}px`;
+            badge.style.top = `${own.token * layout.cellHeight + 6}px`;
+            return badge;
+          }),
+      ),
+    );
+  }
+
+  range(layers: Span | null, rows: Span | null): void {
+    const layout = this.layout;
+    if (!layout) return;
+    this.layersBrush.draw(layers, layout.cellWidth);
+    this.rowsBrush.draw(rows, layout.cellHeight);
   }
 
   /** The cell under a pointer event. */
@@ -136,35 +221,23 @@ export class Panel {
     );
     return hit && { kind: this.kind, ...hit };
   }
-
-  onPointer(move: (event: PointerEvent) => void, leave: () => void, click: (event: MouseEvent) => void): void {
-    // These listeners hang on the panel's own nodes and go with them.
-    this.plot.addEventListener("pointermove", move);
-    this.plot.addEventListener("pointerleave", leave);
-    this.plot.addEventListener("click", click);
-  }
 }
 
 function tokenLabels(frame: Frame): HTMLElement {
   const last = frame.tokens.length - 1;
-  const column = element("div", { class: "fl-labels" });
+  const column = element("div", { class: "fl-labels", "data-testid": "factlens-labels" });
   frame.tokens.forEach((token, index) => {
     const name = element("span", { class: "fl-token" });
-    for (const part of tokenParts(token.text)) {
+    const short = token.text.length > LONGEST_TITLE ? `${token.text.slice(0, LONGEST_TITLE)}…` : token.text;
+    for (const part of tokenParts(short)) {
       name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
     }
     const row = element("div", { class: token.subject ? "fl-label fl-subject" : "fl-label" });
     if (index === last) row.append(element("span", { class: "fl-last" }, "(last)"));
     row.append(name, element("span", { class: "fl-star" }, token.subject ? "*" : ""));
-    row.title = token.id === null ? token.text : `${token.text} (token id ${token.id})`;
+    setAttributes(row, { title: token.id === null ? short : `${short} (token id ${token.id})` });
     column.append(row);
   });
-  for (const [first, end] of subjectSpans(frame.tokens)) {
-    const bracket = element("span", { class: "fl-bracket", title: "subject" });
-    bracket.style.top = `${first * CELL_HEIGHT + 4}px`;
-    bracket.style.height = `${(end - first + 1) * CELL_HEIGHT - 8}px`;
-    column.append(bracket);
-  }
   return column;
 }
 

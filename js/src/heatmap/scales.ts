@@ -1,5 +1,6 @@
 // From scores to places on the colour bar, and from layers to the axis.
 import { isWindowed } from "../shared/kinds";
+import { type Frame, type Scale, sourceOf } from "./grid";
 
 /**
  * 0 at the corrupted run, 1 at the clean run, clamped; NaN stays NaN. The ends may be negative, and either may be the
@@ -10,6 +11,12 @@ export function share(score: number, low: number, high: number): number {
   const gap = high - low;
   const value = Number.isFinite(gap) ? (Math.abs(gap) > 1e-9 ? (score - low) / gap : 0) : score;
   return Math.min(1, Math.max(0, value));
+}
+
+/** The place on a panel's own scale: 0 to 1, or -1 to 1 where it is a difference. */
+export function placeOn({ low, high, diverging }: Scale, value: number): number {
+  if (!diverging) return share(value, low, high);
+  return high > 1e-9 ? Math.min(1, Math.max(-1, value / high)) : 0;
 }
 
 /** Which layers get a number below them: every 1st, 2nd, 5th, 10th …, as close as they can stand. */
@@ -34,4 +41,9 @@ export function windowAround(
   if (!isWindowed(kind)) return [layer, layer];
   const first = layer - Math.floor((convention === "paper" ? window - 1 : window) / 2);
   return [Math.max(0, first), Math.min(layers - 1, first + window - 1)];
+}
+
+/** The same for a panel of a frame. */
+export function windowOf(frame: Frame, kind: string, layer: number): [number, number] {
+  return windowAround(sourceOf(frame, kind), layer, frame);
 }

@@ -1,23 +1,42 @@
 // Everything the heatmap says in words, for eyes and for screen readers.
 import { percent, restored, signedDecimal, tokenName } from "../shared/a11y";
-import { isWindowed, kindName } from "../shared/kinds";
+import { isWindowed, kindName, kindTitle } from "../shared/kinds";
 import { isProbability, measureName, precise } from "../shared/measure";
-import { type Cell, type Frame, halfAt, type Value, valueAt } from "./grid";
-import { windowAround } from "./scales";
+import { isDifference } from "./comparison";
+import { type Cell, type Frame, halfAt, scaleOf, sourceOf, type Value, valueAt } from "./grid";
+import type { Means } from "./range";
+import { windowOf } from "./scales";
 
 export const EMPTY = "Press Trace to see where the model keeps this fact.";
 export const EMPTY_BUSY = "Tracing: the first cells are on their way.";
 export const HONEST =
   "Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023).";
 
-/** Below a panel's title: how much is restored for one cell. */
+export function panelTitle(frame: Frame, kind: string): string {
+  return frame.titles[kind] ?? kindTitle(kind);
+}
+
+/** Below a panel's title: how much is restored for one cell, and its scale where that is its own. */
 export function kindNote(frame: Frame, kind: string): string {
+  const compared = sourceOf(frame, kind) !== kind;
+  const scale = scaleOf(frame, kind);
+  if (isDifference(frame, kind)) return `${number(frame, kind, scale.low)} to ${number(frame, kind, scale.high)}`;
+  if (compared) return "";
+  if (frame.scales[kind]) return `${precise(frame, scale.low)} to ${precise(frame, scale.high)}`;
   return isWindowed(kind) && frame.window > 1 ? `${frame.window} layers restored together` : "one layer restored";
 }
 
 export function heading(frame: Frame): string {
-  const answer = frame.answer ? `“${tokenName(frame.answer)}”` : "the answer";
-  const rest = "after restoring one part of the clean run";
+  const each = Object.keys(frame.titles).length > 0 ? "each trace’s own answer" : "the answer";
+  const answer = frame.answer ? `“${tokenName(frame.answer)}”` : each;
+  const compared = frame.kinds[0] === undefined ? "" : sourceOf(frame, frame.kinds[0]);
+  const rest =
+    compared === frame.kinds[0]
+      ? "after restoring one part of the clean run"
+      : `after restoring one part of the clean run: ${kindName(compared)}`;
+  if (frame.reading === "effect") return `Indirect effect on ${answer} ${rest}`;
+  if (frame.reading === "restored") return `Share of the total effect on ${answer} ${rest}`;
+  if (frame.reading === "log_odds") return `Log-odds of ${answer} ${rest}`;
   if (frame.metric === "log_probability") return `Log-probability of ${answer} ${rest}`;
   if (frame.metric !== "logit_difference") return `Probability of ${answer} ${rest}`;
   const other = frame.contrast ? ` and “${tokenName(frame.contrast)}”` : " and another answer";
@@ -60,9 +79,23 @@ export function details(frame: Frame): string {
 export function valueText(frame: Frame, cell: Cell, percentSign = " %"): string {
   const found = valueAt(frame, cell);
   if (!found) return "not computed";
-  const number = `${found.estimated ? "estimate " : ""}${precise(frame, found.value)}`;
-  const back = restored(found.value, frame.low, frame.high);
-  return back === null ? number : `${number}, ${signed(back)}${percentSign} restored`;
+  const words = `${found.estimated ? "estimate " : ""}${number(frame, cell.kind, found.value)}`;
+  const back = broughtBack(frame, cell.kind, found.value);
+  if (back !== null) return `${words}, ${signed(back)}${percentSign} restored`;
+  return frame.reading === "restored" ? `${words.replace(" %", percentSign)} restored` : words;
+}
+
+/** A value of a panel; with its sign where the panel shows a difference. */
+function number(frame: Frame, kind: string, value: number): string {
+  const words = precise(frame, value);
+  return isDifference(frame, kind) && value > 0 && !words.startsWith("+") ? `+${words}` : words.replace("-", "−");
+}
+
+/** How much of the total effect a value is, where the reading does not say that itself. */
+function broughtBack(frame: Frame, kind: string, value: number): number | null {
+  if (isDifference(frame, kind) || frame.reading === "restored" || frame.reading === "log_odds") return null;
+  const [low, high] = frame.ends[kind] ?? [frame.low, frame.high];
+  return restored(value, low, high);
 }
 
 /** The label of a cell: "token Needle, subject, layer 2, MLP, 0.41, 43 percent restored". */
@@ -71,19 +104,21 @@ export function cellLabel(frame: Frame, cell: Cell): string {
   const parts = [`token ${tokenName(token?.text ?? "")}`];
   if (token?.subject) parts.push("subject");
   if (cell.token === frame.tokens.length - 1) parts.push("last");
-  parts.push(`layer ${cell.layer}`, kindName(cell.kind), valueText(frame, cell, " percent"));
+  parts.push(`layer ${cell.layer}`, kindName(sourceOf(frame, cell.kind)));
+  if (frame.titles[cell.kind]) parts.push(panelTitle(frame, cell.kind));
+  parts.push(valueText(frame, cell, " percent"));
   return parts.join(", ");
 }
 
 /** "Layer 2 · MLP · token “Needle”" */
 export function cellName(frame: Frame, cell: Cell): string {
-  return `Layer ${cell.layer} · ${kindName(cell.kind)} · token “${tokenName(frame.tokens[cell.token]?.text ?? "")}”`;
+  return `Layer ${cell.layer} · ${kindName(sourceOf(frame, cell.kind))} · token “${tokenName(frame.tokens[cell.token]?.text ?? "")}”`;
 }
 
 export function selected(frame: Frame, cell: Cell): string {
   const what = `${cellName(frame, cell)} selected (${valueText(frame, cell)}).`;
   const edit =
-    cell.kind === "mlp"
+    sourceOf(frame, cell.kind) === "mlp"
       ? `An edit will change the MLP of layer ${cell.layer}.`
       : `ROME edits the MLP of that layer: an edit will change the MLP of layer ${cell.layer}.`;
   return `${what} ${edit}`;
@@ -103,32 +138,66 @@ export function tooltipLines(frame: Frame, cell: Cell): string[] {
   const found = valueAt(frame, cell);
   const token = frame.tokens[cell.token];
   const id = token?.id === null || token?.id === undefined ? "" : ` (id ${token.id})`;
-  const lines = [`Layer ${cell.layer} · ${kindName(cell.kind)}`, `token “${token?.text ?? ""}”${id}`];
+  const name = `Layer ${cell.layer} · ${kindName(sourceOf(frame, cell.kind))}`;
+  const lines = [
+    frame.titles[cell.kind] ? `${panelTitle(frame, cell.kind)}: ${name}` : name,
+    `token “${token?.text ?? ""}”${id}`,
+  ];
   if (found) {
-    lines.push(measured(frame, found));
-    const back = restored(found.value, frame.low, frame.high);
+    lines.push(measured(frame, cell.kind, found));
+    const back = broughtBack(frame, cell.kind, found.value);
     if (back !== null) lines.push(`${signed(back)} % restored`);
-    const half = found.estimated ? null : halfAt(frame, cell);
-    if (half !== null) lines.push(...interval(found.value - frame.low, half));
+    const half = found.estimated || isDifference(frame, cell.kind) ? null : halfAt(frame, cell);
+    const [low] = frame.ends[cell.kind] ?? [frame.low];
+    if (half !== null) lines.push(...interval(found.value, low, half, frame));
   } else {
     lines.push(frame.complete || frame.stopped ? "not computed" : "not computed yet");
   }
-  const [first, last] = windowAround(cell.kind, cell.layer, frame);
+  const [first, last] = windowOf(frame, cell.kind, cell.layer);
   lines.push(first === last ? `restored: layer ${first}` : `restored: layers ${first} to ${last}`);
   return lines;
 }
 
 /** "probability 0.41 (41 %)", "estimate: log p −2.31" */
-function measured(frame: Frame, { value, estimated }: Value): string {
-  const share = isProbability(frame) ? ` (${percent(value)})` : "";
-  return `${estimated ? "estimate: " : ""}${measureName(frame)} ${precise(frame, value)}${share}`;
+function measured(frame: Frame, kind: string, { value, estimated }: Value): string {
+  const share = isProbability(frame) && !isDifference(frame, kind) ? ` (${percent(value)})` : "";
+  const what = isDifference(frame, kind) ? "difference" : measureName(frame);
+  return `${estimated ? "estimate: " : ""}${what} ${number(frame, kind, value)}${share}`;
 }
 
 /** "effect +0.37" and "95 % interval +0.31 to +0.43": of score less corrupted run, over the noise samples. */
-function interval(effect: number, half: number): string[] {
+function interval(value: number, low: number, half: number, frame: Frame): string[] {
+  if (frame.reading === "restored") return [`95 % interval ${percent(value - half)} to ${percent(value + half)}`];
+  const effect = frame.reading === "effect" ? value : value - low;
   const [lower, upper] = [signedDecimal(effect - half), signedDecimal(effect + half)];
-  return [`effect ${signedDecimal(effect)}`, `95 % interval ${lower} to ${upper}`];
+  const words = `95 % interval ${lower} to ${upper}`;
+  return frame.reading === "effect" ? [words] : [`effect ${signedDecimal(effect)}`, words];
 }
+
+/** What a pin says: "Layer 3 · MLP · token “Needle”: 0.41, 43 % restored" */
+export function pinned(frame: Frame, cell: Cell): string {
+  return `${cellName(frame, cell)}: ${valueText(frame, cell)}`;
+}
+
+/** What is marked on the axes, and the mean of the cells that lie there. */
+export function range(frame: Frame, layers: Span | null, rows: Span | null, means: Means[]): string {
+  const parts = [];
+  if (layers) parts.push(layers[0] === layers[1] ? `layer ${layers[0]}` : `layers ${layers[0]} to ${layers[1]}`);
+  if (rows) {
+    const [first, last] = rows.map((row) => `“${tokenName(frame.tokens[row]?.text ?? "")}”`);
+    parts.push(rows[0] === rows[1] ? `token ${first}` : `tokens ${first} to ${last}`);
+  }
+  const where = parts.join(", ");
+  const each = means.map(({ kind, mean, cells }) => {
+    const name = frame.titles[kind] ?? kindName(kind);
+    return mean === null
+      ? `${name} not computed`
+      : `${name} ${number(frame, kind, mean)}${cells ? "" : " (part of it)"}`;
+  });
+  return `${where.charAt(0).toUpperCase()}${where.slice(1)}, mean ${measureName(frame)}: ${each.join(" · ")}.`;
+}
+
+export type Span = [first: number, last: number];
 
 function signed(value: number): string {
   return value < 0 ? `−${-value}` : String(value);

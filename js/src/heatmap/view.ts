@@ -1,22 +1,33 @@
 // Paints the cells of one panel. All the rest (labels, axis, outlines) is DOM above the canvas, so a moving pointer
 // never repaints it.
-import type { Ramp } from "../shared/palettes";
+//
+// The cells are written into a picture of one pixel each, which is then drawn large, so that 500 tokens by 128 layers
+// cost no more than a few.
+import { css, type Ramp } from "../shared/palettes";
 import type { Rgb, Theme } from "../shared/theme";
-import { type Frame, shown } from "./grid";
+import { type Frame, scaleOf, shown } from "./grid";
 import type { Layout } from "./layout";
-import { share } from "./scales";
+import { placeOn } from "./scales";
 
 /** Browsers refuse canvases beyond some size; a very long prompt is drawn a little coarser instead. */
 const MAX_SIDE = 16_000;
+const MAX_AREA = 32_000_000;
 
 /** How much of the page's colour lies over an estimate. */
 const PALER = 0.5;
 /** How much further along the ramp its stripes are: they show on any value, and on the page's own colour too. */
 const STRONGER = 0.3;
 
+/** Narrower cells than this have no line between them: there would be little else. */
+const LINED = 5;
+
 export function paint(canvas: HTMLCanvasElement, frame: Frame, kind: string, layout: Layout, ramp: Ramp, theme: Theme) {
   const { cellWidth, cellHeight, plotWidth, plotHeight } = layout;
-  const ratio = Math.min(globalThis.devicePixelRatio || 1, MAX_SIDE / Math.max(plotWidth, plotHeight));
+  const ratio = Math.min(
+    globalThis.devicePixelRatio || 1,
+    MAX_SIDE / Math.max(plotWidth, plotHeight),
+    Math.sqrt(MAX_AREA / (plotWidth * plotHeight)),
+  );
   const width = Math.round(plotWidth * ratio);
   const height = Math.round(plotHeight * ratio);
   if (canvas.width !== width || canvas.height !== height) {
@@ -26,53 +37,89 @@ export function paint(canvas: HTMLCanvasElement, frame: Frame, kind: string, lay
   canvas.style.width = `${plotWidth}px`;
   canvas.style.height = `${plotHeight}px`;
   const context = canvas.getContext("2d");
-  if (!context) return;
+  const cells = colours(frame, kind, ramp, theme);
+  if (!context || !cells) return;
 
-  // Everything in device pixels, edges rounded: no blurred seams at any zoom.
-  context.fillStyle = rgb(mix(theme.background, theme.foreground, theme.dark ? 0.2 : 0.12));
-  context.fillRect(0, 0, width, height);
-  const line = Math.max(1, Math.round(ratio));
-  const missing = hatch(context, ratio, theme);
-  // Estimates are drawn in three layers: their colour, the page laid half over it, and stripes of a stronger one. The
-  // stripes are collected on a canvas of their own, because one pattern then cuts all of them out at once.
-  let stripes: CanvasRenderingContext2D | null = null;
-  const paper = rgb(theme.background);
-  const first = frame.kinds.indexOf(kind) * frame.tokens.length * frame.layers;
-  for (let token = 0; token < frame.tokens.length; token += 1) {
-    const top = Math.round(token * cellHeight * ratio);
-    const bottom = Math.round((token + 1) * cellHeight * ratio);
-    for (let layer = 0; layer < frame.layers; layer += 1) {
-      const left = Math.round(layer * cellWidth * ratio);
-      const right = Math.round((layer + 1) * cellWidth * ratio);
-      // The line between two cells is left out at the far edges, where the frame stands already.
-      const across = (layer === frame.layers - 1 ? right : right - line) - left;
-      const down = (token === frame.tokens.length - 1 ? bottom : bottom - line) - top;
-      const found = shown(frame, first + token * frame.layers + layer);
-      const place = found ? share(found.value, frame.low, frame.high) : Number.NaN;
-      context.fillStyle = found ? ramp(place) : missing;
-      context.fillRect(left, top, across, down);
-      if (!found?.estimated) continue;
-      context.globalAlpha = PALER;
-      context.fillStyle = paper;
-      context.fillRect(left, top, across, down);
-      context.globalAlpha = 1;
-      stripes ??= canvasOf(width, height);
-      if (!stripes) continue;
-      stripes.fillStyle = ramp(place + STRONGER);
-      stripes.fillRect(left, top, across, down);
+  context.imageSmoothingEnabled = false;
+  if (cells.missing) {
+    context.fillStyle = hatch(context, ratio, theme);
+    context.fillRect(0, 0, width, height);
+  }
+  context.drawImage(cells.picture, 0, 0, width, height);
+  if (cells.stripes) {
+    // One pattern cuts the stripes of all estimates out at once.
+    const stripes = canvasOf(width, height);
+    if (stripes) {
+      stripes.imageSmoothingEnabled = false;
+      stripes.drawImage(cells.stripes, 0, 0, width, height);
+      stripes.globalCompositeOperation = "destination-in";
+      stripes.fillStyle = lines(stripes, ratio, "#000", false) ?? "#000";
+      stripes.fillRect(0, 0, width, height);
+      context.drawImage(stripes.canvas, 0, 0);
     }
   }
-  if (!stripes) return;
-  stripes.globalCompositeOperation = "destination-in";
-  stripes.fillStyle = lines(stripes, ratio, "#000", false) ?? "#000";
-  stripes.fillRect(0, 0, width, height);
-  context.drawImage(stripes.canvas, 0, 0);
+  if (Math.min(cellWidth, cellHeight) < LINED) return;
+  // Lines between the cells, in whole device pixels: no blurred seams at any zoom.
+  const line = Math.max(1, Math.round(ratio));
+  context.fillStyle = css(mix(theme.background, theme.foreground, theme.dark ? 0.2 : 0.12));
+  for (let token = 1; token < frame.tokens.length; token += 1) {
+    context.fillRect(0, Math.round(token * cellHeight * ratio) - line, width, line);
+  }
+  for (let layer = 1; layer < frame.layers; layer += 1) {
+    context.fillRect(Math.round(layer * cellWidth * ratio) - line, 0, line, height);
+  }
+}
+
+interface Cells {
+  /** One pixel for each cell, transparent where nothing was computed. */
+  picture: HTMLCanvasElement;
+  /** The stronger colour of the estimates; null where there are none. */
+  stripes: HTMLCanvasElement | null;
+  missing: boolean;
+}
+
+function colours(frame: Frame, kind: string, ramp: Ramp, theme: Theme): Cells | null {
+  const { layers, tokens } = frame;
+  const picture = canvasOf(layers, tokens.length);
+  if (!picture) return null;
+  const first = frame.kinds.indexOf(kind) * tokens.length * layers;
+  const scale = scaleOf(frame, kind);
+  const image = picture.createImageData(layers, tokens.length);
+  let stripes: ImageData | null = null;
+  let missing = false;
+  for (let i = 0; i < tokens.length * layers; i += 1) {
+    const found = shown(frame, first + i);
+    if (!found) {
+      missing = true;
+      continue;
+    }
+    const place = placeOn(scale, found.value);
+    const colour = ramp(place);
+    if (!found.estimated) {
+      set(image, i, colour);
+      continue;
+    }
+    set(image, i, mix(colour, theme.background, PALER));
+    stripes ??= picture.createImageData(layers, tokens.length);
+    set(stripes, i, ramp(place + STRONGER));
+  }
+  picture.putImageData(image, 0, 0);
+  const over = stripes && canvasOf(layers, tokens.length);
+  if (over && stripes) over.putImageData(stripes, 0, 0);
+  return { picture: picture.canvas, stripes: over?.canvas ?? null, missing };
+}
+
+function set({ data }: ImageData, pixel: number, [r, g, b]: Rgb): void {
+  data[4 * pixel] = r;
+  data[4 * pixel + 1] = g;
+  data[4 * pixel + 2] = b;
+  data[4 * pixel + 3] = 255;
 }
 
 /** Diagonal lines for "not computed": a texture, because any colour would read as a value. */
 function hatch(context: CanvasRenderingContext2D, ratio: number, theme: Theme): CanvasPattern | string {
-  const paper = rgb(mix(theme.background, theme.foreground, 0.05));
-  const ink = rgb(mix(theme.background, theme.foreground, theme.dark ? 0.36 : 0.3));
+  const paper = css(mix(theme.background, theme.foreground, 0.05));
+  const ink = css(mix(theme.background, theme.foreground, theme.dark ? 0.36 : 0.3));
   return lines(context, ratio, ink, true, paper) ?? paper;
 }
 
@@ -112,8 +159,4 @@ function canvasOf(width: number, height: number): CanvasRenderingContext2D | nul
 
 export function mix(from: Rgb, to: Rgb, amount: number): Rgb {
   return [0, 1, 2].map((i) => (from[i] ?? 0) + ((to[i] ?? 0) - (from[i] ?? 0)) * amount) as unknown as Rgb;
-}
-
-function rgb(colour: Rgb): string {
-  return `rgb(${colour.map(Math.round).join(", ")})`;
 }

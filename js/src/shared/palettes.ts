@@ -7,7 +7,12 @@ import { family } from "./kinds";
 import type { Rgb, Theme } from "./theme";
 
 export type PaletteName = "rome" | "safe";
-export type Ramp = (share: number) => string;
+/** From a place on the colour bar, 0 to 1 (a difference: -1 to 1), to a colour. */
+export type Ramp = (share: number) => Rgb;
+
+export function css(colour: Rgb): string {
+  return `rgb(${colour.map(Math.round).join(", ")})`;
+}
 
 const LIGHT: Record<string, Rgb[]> = {
   state: [
@@ -55,24 +60,60 @@ const DARK: Record<string, Rgb[]> = {
   ],
 };
 
+const LIGHT_BELOW: Rgb[] = [
+  [150, 190, 235],
+  [20, 70, 150],
+];
+const LIGHT_ABOVE: Rgb[] = [
+  [250, 190, 120],
+  [165, 70, 0],
+];
+const DARK_BELOW: Rgb[] = [
+  [30, 80, 150],
+  [150, 205, 255],
+];
+const DARK_ABOVE: Rgb[] = [
+  [140, 70, 10],
+  [255, 200, 130],
+];
+
 export function rampFor(kind: string, palette: PaletteName, theme: Theme): Ramp {
   const table = theme.dark ? DARK : LIGHT;
   const colours = palette === "safe" ? table.safe : (table[family(kind)] ?? table.safe);
-  const stops = [theme.background, ...(colours ?? [])].map(toOklab);
+  return through([theme.background, ...(colours ?? [])]);
+}
+
+/** For differences: blue below zero, orange above it, the page's own colour between. Told apart by most eyes. */
+export function divergingRamp(theme: Theme): Ramp {
+  const below = through([theme.background, ...(theme.dark ? DARK_BELOW : LIGHT_BELOW)]);
+  const above = through([theme.background, ...(theme.dark ? DARK_ABOVE : LIGHT_ABOVE)]);
+  return (share) => (share < 0 ? below(-share) : above(share));
+}
+
+/** More steps than eyes can tell apart. */
+const STEPS = 512;
+
+function through(colours: Rgb[]): Ramp {
+  const stops = colours.map(toOklab);
+  const known: Rgb[] = []; // a large grid asks for the same colours many thousand times
   return (share) => {
-    const place = Math.min(1, Math.max(0, share)) * (stops.length - 1);
+    const step = Math.round(Math.min(1, Math.max(0, share)) * STEPS);
+    known[step] ??= between(step / STEPS);
+    return known[step];
+  };
+  function between(share: number): Rgb {
+    const place = share * (stops.length - 1);
     const index = Math.min(stops.length - 2, Math.floor(place));
     const from = stops[index] as Rgb;
     const to = stops[index + 1] as Rgb;
     const rest = place - index;
-    const [r, g, b] = fromOklab(from.map((value, i) => value + ((to[i] as number) - value) * rest) as unknown as Rgb);
-    return `rgb(${r}, ${g}, ${b})`;
-  };
+    return fromOklab(from.map((value, i) => value + ((to[i] as number) - value) * rest) as unknown as Rgb);
+  }
 }
 
-/** The ramp as a CSS gradient, for the colour bar. */
-export function gradient(ramp: Ramp): string {
-  const stops = Array.from({ length: 13 }, (_, i) => ramp(i / 12));
+/** The ramp from `first` to 1 as a CSS gradient, for the colour bar. */
+export function gradient(ramp: Ramp, first = 0): string {
+  const stops = Array.from({ length: 13 }, (_, i) => css(ramp(first + ((1 - first) * i) / 12)));
   return `linear-gradient(to right, ${stops.join(", ")})`;
 }
 

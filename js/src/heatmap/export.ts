@@ -1,0 +1,143 @@
+// The grids as a figure and as a file: always on white, with a caption that says how they were made.
+import { tokenParts } from "../shared/a11y";
+import { brief, measureName } from "../shared/measure";
+import { css, type PaletteName } from "../shared/palettes";
+import type { Theme } from "../shared/theme";
+import { type Frame, outward, scaleOf, shown, sourceOf } from "./grid";
+import { panelRamp } from "./legend";
+import { placeOn, ticks } from "./scales";
+import { heading, panelTitle } from "./sentences";
+
+const PAPER: Theme = { dark: false, background: [255, 255, 255], foreground: [33, 33, 33] };
+const CELL = 22;
+const ROW = 20;
+const GAP = 26;
+const FONT = "font-family='system-ui, sans-serif'";
+
+/** The picture as SVG: one rectangle for each cell, so that it can be taken apart in a drawing program. */
+export function svgOf(frame: Frame, palette: PaletteName): string {
+  const labels = frame.tokens.map(({ text, subject }) => {
+    const shownText = tokenParts(text)
+      .map((part) => part.text)
+      .join("");
+    return `${shownText.length > 24 ? `${shownText.slice(0, 23)}…` : shownText}${subject ? "*" : ""}`;
+  });
+  const labelWidth = 20 + 7.5 * Math.max(...labels.map((label) => [...label].length));
+  const plotWidth = CELL * frame.layers;
+  const plotHeight = ROW * frame.tokens.length;
+  const top = 58;
+  const width = Math.max(labelWidth + (plotWidth + GAP) * frame.kinds.length, 520);
+  const caption = wrapped(frame.caption, Math.floor(width / 6.2));
+  const height = top + plotHeight + 76 + 15 * caption.length;
+  const parts = [
+    `<svg xmlns='http://www.w3.org/2000/svg' width='${width}' height='${height}' viewBox='0 0 ${width} ${height}'>`,
+    `<rect width='100%' height='100%' fill='#fff'/>`,
+    `<g ${FONT} font-size='12' fill='#212121'>`,
+    `<text x='8' y='20' font-size='14' font-weight='600'>${escaped(heading(frame))}</text>`,
+  ];
+  labels.forEach((label, row) => {
+    const weight = frame.tokens[row]?.subject ? " font-weight='700'" : "";
+    parts.push(
+      `<text x='${labelWidth - 8}' y='${top + (row + 0.7) * ROW}' text-anchor='end'${weight}>${escaped(label)}</text>`,
+    );
+  });
+  frame.kinds.forEach((kind, place) => {
+    const left = labelWidth + place * (plotWidth + GAP);
+    const ramp = panelRamp(frame, kind, palette, PAPER);
+    const scale = scaleOf(frame, kind);
+    parts.push(`<text x='${left}' y='${top - 10}' font-weight='600'>${escaped(panelTitle(frame, kind))}</text>`);
+    for (let token = 0; token < frame.tokens.length; token += 1) {
+      for (let layer = 0; layer < frame.layers; layer += 1) {
+        const found = shown(frame, (place * frame.tokens.length + token) * frame.layers + layer);
+        const fill = found ? css(ramp(placeOn(scale, found.value))) : "#f2f2f2";
+        const faint = found?.estimated ? " fill-opacity='0.5'" : "";
+        const [x, y] = [left + layer * CELL, top + token * ROW];
+        parts.push(`<rect x='${x}' y='${y}' width='${CELL - 1}' height='${ROW - 1}' fill='${fill}'${faint}/>`);
+        if (!found)
+          parts.push(`<path d='M${x} ${y + ROW - 1}l${CELL - 1} ${1 - ROW}' stroke='#999' stroke-width='.7'/>`);
+      }
+    }
+    parts.push(
+      `<rect x='${left - 0.5}' y='${top - 0.5}' width='${plotWidth}' height='${plotHeight}' fill='none' stroke='#bbb'/>`,
+    );
+    for (const layer of ticks(frame.layers, CELL)) {
+      const x = left + (layer + 0.5) * CELL;
+      parts.push(`<text x='${x}' y='${top + plotHeight + 15}' text-anchor='middle' fill='#555'>${layer}</text>`);
+    }
+    const from = scale.diverging ? "−" : "";
+    const [low, high] = [brief(frame, scale.low), brief(frame, scale.high)];
+    const bar = top + plotHeight + 26;
+    for (let i = 0; i < 40; i += 1) {
+      const share = scale.diverging ? -1 + i / 19.5 : i / 39;
+      parts.push(`<rect x='${left + 3 * i}' y='${bar}' width='3.2' height='10' fill='${css(ramp(share))}'/>`);
+    }
+    parts.push(
+      `<text x='${left}' y='${bar + 24}' font-size='11' fill='#555'>${escaped(from ? low : `corrupted ${low}`)}</text>`,
+      `<text x='${left + 126}' y='${bar + 10}' font-size='11' fill='#555'>${escaped(from ? high : `clean ${high}`)}</text>`,
+    );
+  });
+  caption.forEach((line, i) => {
+    parts.push(`<text x='8' y='${top + plotHeight + 72 + 15 * i}' font-size='11' fill='#555'>${escaped(line)}</text>`);
+  });
+  return [...parts, "</g>", "</svg>"].join("\n");
+}
+
+/** One line for each cell, as `Trace.to_dataframe` has them, in the reading that is shown. */
+export function csvOf(frame: Frame): string {
+  const lines = [["kind", "token", "piece", "subject", "layer", measureName(frame), "estimated"].map(quoted).join(",")];
+  frame.kinds.forEach((kind, place) => {
+    frame.tokens.forEach((piece, row) => {
+      for (let layer = 0; layer < frame.layers; layer += 1) {
+        const found = shown(frame, (place * frame.tokens.length + row) * frame.layers + layer);
+        const { token } = outward(frame, { kind, token: row, layer });
+        const name = frame.titles[kind] ? `${sourceOf(frame, kind)}: ${panelTitle(frame, kind)}` : kind;
+        const value = found ? String(found.value) : "";
+        const cells = [name, token, piece.text, piece.subject, layer, value, found?.estimated === true];
+        lines.push(cells.map(String).map(quoted).join(","));
+      }
+    });
+  });
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+/** The SVG as a PNG of twice its size. */
+export async function pngOf(svg: string, signal: AbortSignal): Promise<Blob> {
+  const picture = new Image();
+  const address = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
+  try {
+    picture.src = address;
+    await picture.decode();
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+  signal.throwIfAborted();
+  const canvas = document.createElement("canvas");
+  canvas.width = 2 * picture.naturalWidth;
+  canvas.height = 2 * picture.naturalHeight;
+  canvas.getContext("2d")?.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return new Promise((done, fail) => {
+    canvas.toBlob((blob) => (blob ? done(blob) : fail(new Error("The picture is too large for this browser."))));
+  });
+}
+
+/** Spreadsheets take a cell that begins like a formula for one. */
+function quoted(value: string): string {
+  const safe = /^[=+@\t\r]/.test(value) || /^-[^\d.]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** XML carries neither control characters nor halves of characters. */
+function escaped(words: string): string {
+  const plain = words.replace(/[\p{Cc}\p{Cs}\ufffe\uffff]/gu, "\ufffd");
+  return plain.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("'", "&apos;");
+}
+
+function wrapped(words: string, most: number): string[] {
+  const lines: string[] = [];
+  for (const word of words.split(" ").filter(Boolean)) {
+    const last = lines[lines.length - 1];
+    if (last !== undefined && last.length + word.length < most) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}

@@ -1,0 +1,44 @@
+// Files and code that leave the page. All made here: the kernel may be busy, or gone.
+import type { PaletteName } from "../shared/palettes";
+import { csvOf, pngOf, svgOf } from "./export";
+import type { Frame } from "./grid";
+import type { Leaving } from "./toolbar";
+
+/** What was done, in words. */
+export async function takeAway(how: Leaving, frame: Frame, palette: PaletteName, signal: AbortSignal): Promise<string> {
+  if (how === "code") {
+    await copy(frame.code);
+    return "The code that makes this trace again is on the clipboard.";
+  }
+  const name = `factlens-trace.${how}`;
+  if (how === "csv") offer(new Blob([csvOf(frame)], { type: "text/csv" }), name);
+  else {
+    const svg = svgOf(frame, palette);
+    offer(how === "svg" ? new Blob([svg], { type: "image/svg+xml" }) : await pngOf(svg, signal), name);
+  }
+  return `Saved as ${name}.`;
+}
+
+function offer(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  const address = URL.createObjectURL(blob);
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+/** The clipboard is kept from pages without https, and from frames that were not given it. */
+async function copy(words: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(words);
+  } catch {
+    const box = document.createElement("textarea");
+    box.value = words;
+    document.body.append(box);
+    box.select();
+    const done = document.execCommand("copy");
+    box.remove();
+    if (!done) throw new Error("This page may not write to the clipboard.");
+  }
+}

@@ -1,0 +1,107 @@
+// The heatmap's own elements, from top to bottom.
+import { element, OWN_KEYS } from "../shared/dom";
+import type { Cursor } from "./cursor";
+import type { Legend } from "./legend";
+import type { PinList } from "./pins";
+import * as say from "./sentences";
+import type { Toolbar } from "./toolbar";
+
+export type Page = ReturnType<typeof buildPage>;
+
+export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins: PinList) {
+  const title = element("div", { class: "fl-heading" });
+  const panelBox = element("div", { class: "fl-panels-inner", "aria-hidden": "true" });
+  const panels = element("div", { class: "fl-panels" }, panelBox, cursor.root);
+  const scroller = element("div", { class: "fl-scroll" }, panels);
+  const tableBox = element("div", {
+    ...OWN_KEYS,
+    class: "fl-tables",
+    hidden: true,
+    role: "region",
+    "aria-label": "The grids as tables",
+    tabindex: 0, // it scrolls, so it has to be reachable
+    "data-testid": "factlens-table",
+  });
+  const details = element("span", { class: "fl-details" });
+  const progress = element("span", { class: "fl-progress-note", "data-testid": "factlens-heatmap-status" });
+  const resume = element("button", { type: "button", hidden: true, "data-testid": "factlens-resume" }, "Resume");
+  const estimates = element("p", { class: "fl-estimates", "data-testid": "factlens-estimate-note" });
+  const selection = element("p", { class: "fl-selection", "data-testid": "factlens-selection" });
+  const suggestedText = element("span");
+  const suggested = element(
+    "p",
+    { class: "fl-suggestion", "data-testid": "factlens-suggestion" },
+    element("span", { class: "fl-suggestion-mark", "aria-hidden": "true" }),
+    suggestedText,
+  );
+  const rangeText = element("span", {});
+  const zoom = element("button", { type: "button", class: "fl-small", "data-testid": "factlens-zoom" }, "Zoom");
+  const clear = element(
+    "button",
+    { type: "button", class: "fl-small", "data-testid": "factlens-clear-range" },
+    "Clear",
+  );
+  const range = element(
+    "p",
+    { class: "fl-range", hidden: true, "data-testid": "factlens-range" },
+    rangeText,
+    zoom,
+    clear,
+  );
+  const live = element("div", {
+    class: "fl-sr",
+    "aria-live": "polite",
+    role: "status",
+    "data-testid": "factlens-live",
+  });
+  const empty = element("p", { class: "fl-empty", "data-testid": "factlens-empty" });
+  const full = element(
+    "div",
+    { class: "fl-full" },
+    element("div", { class: "fl-header" }, title, toolbar.tools),
+    toolbar.folds,
+    scroller,
+    tableBox,
+    element("div", { class: "fl-footer" }, legend.root, progress, resume, details),
+    estimates,
+    selection,
+    range,
+    pins.root,
+    suggested,
+    element("p", { class: "fl-honest" }, say.HONEST),
+  );
+  const root = element("div", {
+    class: "factlens fl-heatmap",
+    role: "region",
+    "aria-label": "Causal tracing heatmap",
+    "data-testid": "factlens-heatmap",
+    ...OWN_KEYS,
+    "data-complete": "false",
+    "data-run": "",
+    "data-computed": "0",
+    "data-estimated": "0",
+  });
+  root.append(empty, full, live);
+  return {
+    root,
+    empty,
+    full,
+    title,
+    panelBox,
+    panels,
+    scroller,
+    tableBox,
+    details,
+    progress,
+    resume,
+    estimates,
+    selection,
+    suggested,
+    suggestedText,
+    range,
+    rangeText,
+    zoom,
+    clear,
+    live,
+  };
+}

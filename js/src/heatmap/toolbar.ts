@@ -1,0 +1,224 @@
+// What the reader chooses about the picture: colours, units, rows, scale, comparison; and what leaves the page.
+import { element, isAvailable, OWN_KEYS, setAttributes, setAvailable, show } from "../shared/dom";
+import { kindTitle } from "../shared/kinds";
+import type { Reading } from "../shared/measure";
+import type { PaletteName } from "../shared/palettes";
+import type { Options } from "./prepare";
+import { READINGS } from "./readings";
+
+export type Leaving = "png" | "svg" | "csv" | "code";
+
+export interface Choice extends Options {
+  palette: PaletteName;
+  table: boolean;
+}
+
+/** What there is to choose from at the moment. */
+export interface Offer {
+  readable: (reading: Reading) => boolean;
+  /** Has the prompt words of several tokens? */
+  words: boolean;
+  /** The kinds of the comparison; empty without one. */
+  compare: string[];
+  /** Is there nothing but the comparison? */
+  always: boolean;
+  code: boolean;
+}
+
+export const KEYS: [string, string][] = [
+  ["arrows", "to the neighbouring cell"],
+  ["Home, End", "to the first or last layer; with Ctrl to the corners"],
+  ["Page Up, Page Down", "to the panel before or after"],
+  ["Enter", "select the cell, and its layer for the edit"],
+  ["P", "pin the cell, or unpin it (also Shift with a click)"],
+  ["Shift with arrows", "mark a range of layers or of tokens (also dragging along an axis)"],
+  ["Z", "show the marked layers as wide as the page, or all again"],
+  ["C", "compare with the trace before, or stop comparing"],
+  ["T", "tables instead of colours, or back"],
+  ["Escape", "away with the tooltip, then the range, then the pins"],
+  ["?", "this list"],
+];
+
+export class Toolbar {
+  readonly tools: HTMLElement;
+  /** Opens below the tools. */
+  readonly folds: HTMLElement;
+  private readonly palettes = [
+    element("button", { type: "button", "data-palette": "rome" }, "by kind"),
+    element("button", { type: "button", "data-palette": "safe" }, "colour-blind safe"),
+  ];
+  private readonly table = toggle("View as table", "factlens-table-toggle");
+  private readonly compare = toggle("Compare", "factlens-compare");
+  private readonly kinds = element("select", {
+    "aria-label": "Kind to compare",
+    "data-testid": "factlens-compare-kind",
+  });
+  private readonly reading = element("select", { "data-testid": "factlens-reading" });
+  private readonly words = element("input", { type: "checkbox", "data-testid": "factlens-words" });
+  private readonly own = element("input", { type: "checkbox", "data-testid": "factlens-own-scale" });
+  private readonly wordsLabel = element("label", { class: "fl-check" }, this.words, "whole words");
+  private readonly copy = leaving("code", "Copy code");
+  private readonly folding: [HTMLButtonElement, HTMLElement][];
+
+  constructor(
+    private readonly choice: Choice,
+    private readonly changed: () => void,
+    private readonly leave: (how: Leaving) => void,
+    signal: AbortSignal,
+  ) {
+    const options = element(
+      "div",
+      { class: "fl-fold", "data-testid": "factlens-view-fold" },
+      element("label", { class: "fl-check" }, "Values", this.reading),
+      this.wordsLabel,
+      element("label", { class: "fl-check" }, this.own, "a scale for each panel"),
+    );
+    const files = element(
+      "div",
+      { class: "fl-fold", "data-testid": "factlens-export-fold" },
+      leaving("png", "PNG"),
+      leaving("svg", "SVG"),
+      leaving("csv", "CSV"),
+      this.copy,
+    );
+    const list = element("ul", { class: "fl-keys" });
+    for (const [key, what] of KEYS) list.append(element("li", {}, element("strong", {}, key), ` ${what}`));
+    const keys = element("div", { class: "fl-fold", "data-testid": "factlens-keys" }, list);
+    this.folding = [
+      [foldButton("View", "factlens-view"), options],
+      [foldButton("Export", "factlens-export"), files],
+      [foldButton("Keys", "factlens-keys-toggle"), keys],
+    ];
+    const control = element(
+      "div",
+      { class: "fl-segmented", role: "group", "aria-label": "Colours", "data-testid": "factlens-palette" },
+      element("span", { class: "fl-segmented-name", "aria-hidden": "true" }, "Colours"),
+      ...this.palettes,
+    );
+    const buttons = this.folding.map(([button]) => button);
+    this.tools = element("div", { class: "fl-tools" }, control, this.compare, this.kinds, this.table, ...buttons);
+    this.folds = element("div", {}, ...this.folding.map(([, fold]) => fold));
+    for (const [button, fold] of this.folding) {
+      show(fold, false);
+      button.addEventListener("click", () => this.open(fold), { signal });
+    }
+    const set = (change: Partial<Choice>) => {
+      Object.assign(this.choice, change);
+      this.changed();
+    };
+    for (const button of this.palettes) {
+      const palette = button.dataset.palette as PaletteName;
+      button.addEventListener("click", () => set({ palette }), { signal });
+    }
+    this.table.addEventListener("click", () => set({ table: !this.choice.table }), { signal });
+    this.compare.addEventListener("click", () => this.toggleCompare(), { signal });
+    this.kinds.addEventListener("change", () => set({ compare: this.kinds.value }), { signal });
+    this.reading.addEventListener("change", () => set({ reading: this.reading.value as Reading }), { signal });
+    this.words.addEventListener("change", () => set({ words: this.words.checked }), { signal });
+    this.own.addEventListener("change", () => set({ ownScale: this.own.checked }), { signal });
+    files.addEventListener(
+      "click",
+      (event) => {
+        const button = (event.target as HTMLElement).closest("button");
+        if (button && isAvailable(button)) this.leave(button.dataset.leave as Leaving);
+      },
+      { signal },
+    );
+  }
+
+  /** One fold at a time; the open one closes. */
+  private open(wanted: HTMLElement): void {
+    for (const [button, fold] of this.folding) {
+      show(fold, fold === wanted && fold.hidden === true);
+      setAttributes(button, { "aria-expanded": String(!fold.hidden) });
+    }
+  }
+
+  toggleKeys(): void {
+    const keys = this.folding[2];
+    if (keys) this.open(keys[1]);
+  }
+
+  toggleCompare(): void {
+    if (this.compare.hidden) return;
+    const { choice } = this;
+    choice.compare = choice.compare === null ? this.kinds.value : null;
+    this.suit(choice.compare !== null);
+    this.changed();
+  }
+
+  /**
+   * Two corrupted runs differ, and so every score does: effects are what two traces have in common. So a comparison
+   * begins with effects, unless another reading was chosen.
+   */
+  private suit(comparing: boolean): void {
+    const { choice } = this;
+    if (comparing === this.suited) return;
+    this.suited = comparing;
+    if (comparing && choice.reading === "score") choice.reading = "effect";
+    else if (!comparing && choice.reading === "effect") choice.reading = "score";
+  }
+  private suited = false;
+  private always = false;
+
+  update(offer: Offer): void {
+    const { choice } = this;
+    for (const button of this.palettes)
+      setAttributes(button, { "aria-pressed": String(button.dataset.palette === choice.palette) });
+    setAttributes(this.table, { "aria-pressed": String(choice.table) });
+    if (offer.compare.length === 0) choice.compare = null;
+    const comparing = offer.always || choice.compare !== null;
+    if (offer.always !== this.always) {
+      this.always = offer.always;
+      this.suit(comparing && offer.compare.length > 0);
+    }
+    show(this.compare, offer.compare.length > 0 && !offer.always);
+    setAttributes(this.compare, { "aria-pressed": String(comparing) });
+    fill(
+      this.kinds,
+      offer.compare.map((kind) => [kind, kindTitle(kind)]),
+      choice.compare ?? preferred(offer.compare),
+    );
+    show(this.kinds, comparing && offer.compare.length > 1);
+    if (!offer.readable(choice.reading)) choice.reading = "score";
+    fill(
+      this.reading,
+      READINGS.filter(([reading]) => offer.readable(reading)),
+      choice.reading,
+    );
+    show(this.wordsLabel, offer.words);
+    this.words.checked = choice.words;
+    this.own.checked = choice.ownScale;
+    setAvailable(this.copy, offer.code, "There is no code for this.");
+  }
+}
+
+function preferred(kinds: string[]): string {
+  return kinds.includes("mlp") ? "mlp" : (kinds[0] ?? "");
+}
+
+/** Leaves an unchanged list alone: writing it anew would close it under the reader's hand. */
+function fill(box: HTMLSelectElement, options: [string, string][], chosen: string): void {
+  const key = JSON.stringify(options);
+  if (box.dataset.options !== key) {
+    box.dataset.options = key;
+    box.replaceChildren(...options.map(([value, name]) => element("option", { value }, name)));
+  }
+  box.value = chosen;
+}
+
+function toggle(name: string, testid: string): HTMLButtonElement {
+  return element("button", { type: "button", class: "fl-quiet", "aria-pressed": "false", "data-testid": testid }, name);
+}
+
+function foldButton(name: string, testid: string): HTMLButtonElement {
+  return element(
+    "button",
+    { type: "button", class: "fl-quiet", "aria-expanded": "false", "data-testid": testid },
+    name,
+  );
+}
+
+function leaving(how: Leaving, name: string): HTMLButtonElement {
+  return element("button", { type: "button", "data-leave": how, ...OWN_KEYS }, name);
+}
