@@ -6,6 +6,7 @@ saved picture looks the same wherever it is opened.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
@@ -26,6 +27,12 @@ SHADES = {"state": (84, 39, 143), "mlp": (0, 104, 55), "attn": (165, 15, 21)}
 OTHER_SHADE = (8, 48, 107)
 OLD, NEW = "#8a94a3", "#2563c4"
 _FONT = "font-family='system-ui, -apple-system, Segoe UI, Roboto, sans-serif'"
+
+
+def as_image(svg: str, alt: str) -> str:
+    """Return an SVG as an HTML image that holds it: sanitizers of untrusted notebooks drop SVG elements, not images."""
+    data = b64encode(svg.encode("utf-8", "replace")).decode()
+    return f'<img alt="{escape(alt)}" style="max-width: 100%" src="data:image/svg+xml;base64,{data}">'
 
 
 def trace_svg(trace: Trace) -> str:

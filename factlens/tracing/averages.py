@@ -358,11 +358,16 @@ class Average:
             f"{len(ROLES)} roles × {self.n_layers} layers, {self.headline}>"
         )
 
-    def _repr_html_(self) -> str:
+    def _svg(self) -> str:
         from factlens.pictures import average_svg
 
         windows = {kind: f", {self.window} layers at a time" if is_windowed(kind) else "" for kind in self.kinds}
         return average_svg(self, {kind: kind_name(kind) + windows[kind] for kind in self.kinds}, METRICS[self.metric])
+
+    def _repr_html_(self) -> str:
+        from factlens.pictures import as_image
+
+        return as_image(self._svg(), f"Causal tracing averaged over {len(self.facts)} facts")
 
 
 _PLAIN = ("answers", "model", "fingerprint", "edits", "metric", "window", "window_convention")

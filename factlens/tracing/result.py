@@ -295,10 +295,15 @@ class Trace:
             f"{len(self.kinds)} kinds × {len(self.tokens)} tokens × {self.n_layers} layers{state}>"
         )
 
-    def _repr_html_(self) -> str:
+    def _svg(self) -> str:
         from factlens.pictures import trace_svg
 
         return trace_svg(self)
+
+    def _repr_html_(self) -> str:
+        from factlens.pictures import as_image
+
+        return as_image(self._svg(), f"Causal tracing of {self.fact.prompt} → {_visible(self.answer)}")
 
 
 _PLAIN = (

@@ -29,6 +29,7 @@ from factlens.widgets.panels import (
     locate_state,
 )
 from factlens.widgets.profile import LayerProfile
+from factlens.widgets.snapshot import Snapshot
 from factlens.widgets.wire import comparison_of, frame_of
 
 
@@ -81,6 +82,7 @@ class Lens(w.VBox):
             )
         self.session = Session(model, fact)
         uid = uuid4().hex
+        self.snapshot = Snapshot(uid)
         self.gestures = Gestures(self._gesture, lens=uid)
         self.locate = LocatePanel(lens=uid, state=locate_state(self.session))
         self.heatmap = Heatmap(lens=uid)
@@ -128,6 +130,13 @@ class Lens(w.VBox):
             ):
                 part.close()
         super().close()
+
+    def _ipython_display_(self) -> None:
+        """Show the lens, and below it the picture that stays in the saved notebook; the living lens hides that."""
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
+        self.snapshot.show(self.session.trace, self.edits)
 
     def _gesture(self, name: str, payload: dict[str, Any], buffers: Sequence[memoryview] = ()) -> None:
         """Carry out a gesture of the browser; whatever is wrong with it becomes the session's error."""
@@ -216,6 +225,8 @@ class Lens(w.VBox):
                 self.heatmap.frame = frame_of(session.trace, run=session.run, stopped=session.stopped)
                 self._draw_profile()
             self._mirror_comparison()
+            if session.status == "idle":
+                self.snapshot.update(session.trace, self.edits)
             self.heatmap.busy = session.status in ("tracing", "queued")
             self.heatmap.selection = session.selection
             self.selection = session.selection

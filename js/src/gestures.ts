@@ -76,7 +76,41 @@ function render({ model, el }: RenderProps): () => void {
   // Python's pong binds this comm to the shell that stays free while a cell runs: it has to happen before the first
   // click, not with it.
   model.send({ type: "hello" });
-  return () => marker.remove();
+  const end = new AbortController();
+  requestAnimationFrame(() => hidePicture(el, lensOf(model), end.signal));
+  return () => {
+    end.abort();
+    marker.remove();
+  };
+}
+
+/**
+ * Hides the saved picture of a lens that lives: an output beside it, which comes a little later and is replaced now
+ * and then. Where it cannot be found (another front end than Jupyter's) it stays in sight, which does no harm.
+ */
+function hidePicture(el: HTMLElement, lens: string, signal: AbortSignal): void {
+  const area = el.closest(".jp-OutputArea");
+  if (!area || signal.aborted || !/^\w+$/.test(lens)) return;
+  const hidden = new Set<HTMLElement>();
+  const hide = () => {
+    for (const picture of area.querySelectorAll(`.factlens-picture-${lens}`)) {
+      const output = picture.closest<HTMLElement>(".jp-OutputArea-child");
+      if (!output || output.style.display === "none") continue;
+      output.style.display = "none";
+      hidden.add(output);
+    }
+  };
+  const observer = new MutationObserver(hide);
+  observer.observe(area, { childList: true, subtree: true });
+  hide();
+  signal.addEventListener(
+    "abort",
+    () => {
+      observer.disconnect();
+      for (const output of hidden) output.style.removeProperty("display");
+    },
+    { once: true },
+  );
 }
 
 export default { initialize, render };

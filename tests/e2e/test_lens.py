@@ -46,6 +46,14 @@ def wait_for_the_grid(lab: Lab) -> None:
 
 
 def test_the_notebook_from_trace_to_undo(lab: Lab, kernel: str) -> None:
+    from_trace_to_undo(lab, kernel)
+
+
+def test_the_same_in_notebook_7(notebook7: Lab) -> None:
+    from_trace_to_undo(notebook7, "ipykernel-installed")
+
+
+def from_trace_to_undo(lab: Lab, kernel: str) -> None:
     lab.open(NOTEBOOK, kernel)
     lab.run_all()
     expect(part(lab, "empty")).to_be_visible()
@@ -179,6 +187,14 @@ lens
 
 
 def test_stop_works_while_a_cell_sleeps(lab: Lab, kernel: str) -> None:
+    stop_while_a_cell_sleeps(lab, kernel)
+
+
+def test_stop_works_while_a_cell_sleeps_in_notebook_7(notebook7: Lab) -> None:
+    stop_while_a_cell_sleeps(notebook7, "ipykernel-installed")
+
+
+def stop_while_a_cell_sleeps(lab: Lab, kernel: str) -> None:
     lab.open([SLOW, "lens.start(); time.sleep(10)"], kernel)
     lab.run_cell(0)
     run = lab.start_cell(1)

@@ -190,7 +190,7 @@ def test_one_fact_has_no_interval() -> None:
     assert np.isnan(single.interval().values).all()
     assert np.isnan(single.total_interval()).all()
     assert "over 1 fact on" in repr(single)
-    assert "nan" not in repr(single) + single._repr_html_()
+    assert "nan" not in repr(single) + single._svg()
     single.plot()
     single.plot_lines()
 
@@ -200,7 +200,7 @@ def test_a_role_that_no_token_plays() -> None:
     assert np.isnan(single.effects.sel(role=[MIDDLE, FURTHER])).all()
     assert not np.isnan(single.effects.sel(role=[FIRST, LAST, AFTER, END])).any()
     assert single.count.sel(role=MIDDLE) == single.facts_counted.sel(role=MIDDLE) == 0
-    assert "no such token" in single._repr_html_()
+    assert "no such token" in single._svg()
     assert single.plot().axes[0].get_images()[0].get_array().mask[1].all()
     lines = single.plot_lines().legends[0].get_texts()
     assert [line.get_text() for line in lines] == [role.capitalize() for role in (FIRST, LAST, AFTER, END)]
@@ -290,7 +290,7 @@ def test_skipped_facts_are_counted_with_their_reasons() -> None:
     assert found.skipped == tuple(left_out)
     assert list(found.skipped_reasons().items()) == [(NOT_KNOWN, 2), ("too long", 1)]
     assert "(3 left out)" in repr(found)
-    assert "2 left out: The model answers otherwise." in found._repr_html_()
+    assert "2 left out: The model answers otherwise." in found._svg()
     with pytest.raises(FactError, match=r"None of 3 facts could be traced:\n  2 × The model .*\n  1 × too long"):
         fl.average(left_out)
 
@@ -553,7 +553,7 @@ def test_many_kinds_fill_several_rows(model: fl.Model) -> None:
     panels = [axes for axes in found.plot().axes if axes.get_xlabel() == "layer"]
     assert [panel.get_title() for panel in panels][-1] == "attention head 3"
     assert all(panel.xaxis.get_tick_params()["labelbottom"] for panel in panels)
-    assert "attention head 3" in found._repr_html_()
+    assert "attention head 3" in found._svg()
     four = fl.average_over(model, facts_about("Paris"), samples=2, kinds=("head",)).plot_lines()
     assert len(four.axes) == 4
 
@@ -561,7 +561,7 @@ def test_many_kinds_fill_several_rows(model: fl.Model) -> None:
 def test_negative_effects_have_no_shade() -> None:
     found = fl.average([made((0, 1), 0.9, 0.1, [-0.05, -0.02])])
     assert found.plot().axes[0].get_images()[0].get_clim()[0] == 0
-    root = ElementTree.fromstring(found._repr_html_())
+    root = ElementTree.fromstring(found._svg())
     cells = [element.get("fill") for element in root.iter() if "layer" in (element.findtext("{*}title") or "")]
     assert set(cells) == {"#ffffff", "#dfe3e8"}
 
@@ -569,7 +569,7 @@ def test_negative_effects_have_no_shade() -> None:
 def test_the_picture_is_xml_and_nothing_in_it_is_markup(average: fl.Average) -> None:
     nasty = "<img src=x onerror='alert(1)'> \x00\u202e & $x^$"
     found = replace(average, model=nasty, skipped=(Skipped(average.facts[0], nasty * 9),))
-    svg = found._repr_html_()
+    svg = found._svg()
     root = ElementTree.fromstring(svg)
     assert {element.tag.rsplit("}")[-1] for element in root.iter()} == {"svg", "rect", "text", "title"}
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")

@@ -169,7 +169,7 @@ def test_stopping_keeps_the_partial_grid(model: fl.Model) -> None:
     assert np.isfinite(partial.samples.sel(kind="mlp").values[model.encode(FACT).subject_range[1] - 1]).all()
     assert not partial.complete
     assert "incomplete" in repr(partial)
-    assert "not computed" in partial._repr_html_()
+    assert "not computed" in partial._svg()
 
 
 def test_a_trace_that_is_stopped_before_it_begins(model: fl.Model) -> None:
@@ -354,7 +354,7 @@ for path in sys.argv[1:]:
     assert type(trace) is Trace
     rows, bounds = len(trace.to_dataframe()), trace.interval().sizes["bound"]
     print(rows, trace.high, trace.peak(trace.kinds[0]).layer, bounds)
-    assert trace._repr_html_().startswith("<svg")
+    assert trace._svg().startswith("<svg")
     trace.plot().savefig("/dev/null", format="svg")
     assert fl.Trace.load(trace.save(path)).samples.identical(trace.samples)
     print(trace, trace.corruption)
@@ -418,15 +418,15 @@ def test_a_cell_has_the_shade_of_its_share() -> None:
     trace = made_trace(layers=3)
     trace.samples.values[0, 0] = np.array([0.1, 0.5, 0.9])[:, None]
     trace.samples.values[1, 5] = np.array([-3, 0.3, 7])[:, None]
-    state, mlp, attn = cells(trace._repr_html_())
+    state, mlp, attn = cells(trace._svg())
     assert [state[0, layer] for layer in range(3)] == [("#ffffff", "1"), ("#aa93c7", "1"), ("#54278f", "1")]
     assert [mlp[5, layer] for layer in range(3)] == [("#ffffff", "1"), ("#bfd9cd", "1"), ("#006837", "1")]
     assert set(attn) == {(token, layer) for token in range(6) for layer in range(3)}
-    said = notes(trace._repr_html_())
+    said = notes(trace._svg())
     assert "Space*, layer 2, hidden state: " in "\n".join(said)
     assert "downtown, layer 2, MLP, window of 3 layers: 7" in said
     assert "downtown, layer 0, MLP, window of 3 layers: −3" in said
-    assert texts(trace._repr_html_())[:2] == [
+    assert texts(trace._svg())[:2] == [
         "The Space Needle is in downtown → Seattle",
         "p(Seattle): clean 90%, subject corrupted 10% · 3 noise samples, seed 1 · made up",
     ]
@@ -435,9 +435,9 @@ def test_a_cell_has_the_shade_of_its_share() -> None:
 def test_colours_run_from_corrupted_to_clean_also_where_clean_is_lower() -> None:
     trace = made_trace(layers=3, high=0.2, low=0.6, kinds=("state",))
     trace.samples.values[0, 0] = np.array([0.6, 0.4, 0.2])[:, None]
-    (panel,) = cells(trace._repr_html_())
+    (panel,) = cells(trace._svg())
     assert [panel[0, layer][0] for layer in range(3)] == ["#ffffff", "#aa93c7", "#54278f"]
-    assert texts(trace._repr_html_())[-2:] == ["0.6", "0.2"]
+    assert texts(trace._svg())[-2:] == ["0.6", "0.2"]
     figure = trace.plot()
     figure.canvas.draw()
     image = figure.axes[0].get_images()[0]
@@ -449,13 +449,13 @@ def test_colours_run_from_corrupted_to_clean_also_where_clean_is_lower() -> None
 def test_a_fact_without_a_total_effect_is_drawn_pale() -> None:
     trace = made_trace(high=0.5, low=0.5)
     trace.low_samples[:] = 0.5
-    assert {colour for panel in cells(trace._repr_html_()) for colour, _ in panel.values()} == {"#ffffff"}
+    assert {colour for panel in cells(trace._svg()) for colour, _ in panel.values()} == {"#ffffff"}
     trace.plot().canvas.draw()
 
 
 def test_what_was_not_computed_is_grey_and_an_estimate_is_no_full_cell() -> None:
     bare = made_trace(computed=0.5)
-    (panel, *_), svg = cells(bare._repr_html_()), bare._repr_html_()
+    (panel, *_), svg = cells(bare._svg()), bare._svg()
     assert {panel[token, 0] for token in (3, 4, 5)} == {("#dfe3e8", "1")}
     assert ("#dfe3e8", "1") not in {panel[token, 0] for token in (0, 1, 2)}
     assert "in, layer 7, hidden state: not computed" in notes(svg)
@@ -464,7 +464,7 @@ def test_what_was_not_computed_is_grey_and_an_estimate_is_no_full_cell() -> None
     guessed = made_trace(computed=0.5, estimated=True, kinds=("state", "severed_mlp"))
     guessed.estimate.values[1] = np.nan
     guessed.estimate.values[0, 3, 0] = 0.9
-    svg = guessed._repr_html_()
+    svg = guessed._svg()
     state, severed = cells(svg)
     assert state[3, 0] == ("#54278f", "0.4")
     assert {thickness for (token, _), (_, thickness) in state.items() if token >= 3} == {"0.4"}
@@ -475,8 +475,8 @@ def test_what_was_not_computed_is_grey_and_an_estimate_is_no_full_cell() -> None
     assert texts(svg)[-1] == "incomplete: grey cells were not computed; a stripe is an estimate from gradients"
 
     whole = made_trace(estimated=True)
-    assert "estimate" not in whole._repr_html_()
-    assert "incomplete" not in whole._repr_html_()
+    assert "estimate" not in whole._svg()
+    assert "incomplete" not in whole._svg()
 
 
 @pytest.mark.parametrize(
@@ -500,9 +500,9 @@ def test_what_was_not_computed_is_grey_and_an_estimate_is_no_full_cell() -> None
 def test_a_picture_says_what_was_measured_and_how(fields: dict[str, Any], expected: str) -> None:
     trace = made_trace(**fields)
     trace.low_samples[:] = fields.get("low", 0.1)
-    assert expected in texts(trace._repr_html_())[1]
+    assert expected in texts(trace._svg())[1]
     if trace.metric != "probability":
-        assert "%" not in "".join(texts(trace._repr_html_()))
+        assert "%" not in "".join(texts(trace._svg()))
     label = next(axes.get_ylabel() for axes in trace.plot().axes if axes.get_ylabel())
     assert label.replace("\n", ", ") == trace.measured
 
@@ -520,7 +520,7 @@ def test_every_kind_has_a_title_and_a_colour(model: fl.Model) -> None:
     ]
     trace = made_trace(kinds=kinds, high=1.0, low=0.0)
     trace.samples.values[:, 0, 0], trace.low_samples[:] = 1, 0
-    svg = trace._repr_html_()
+    svg = trace._svg()
     assert [text for text in texts(svg) if text in names] == names
     purple, green, red = "#54278f", "#006837", "#a50f15"
     assert [panel[0, 0][0] for panel in cells(svg)] == [purple, green, red, green, red, red, red]
@@ -534,7 +534,7 @@ def test_every_kind_has_a_title_and_a_colour(model: fl.Model) -> None:
 
 def test_many_kinds_fill_several_rows() -> None:
     trace = made_trace(kinds=[f"head.{i}" for i in range(12)], layers=12)
-    root = ElementTree.fromstring(trace._repr_html_())
+    root = ElementTree.fromstring(trace._svg())
     assert float(root.get("width")) < 1300
     places = [group.get("transform") for group in root.iter() if str(group.get("transform")).startswith("translate(")]
     places = [place for place in places if "scale" not in place]
@@ -542,8 +542,8 @@ def test_many_kinds_fill_several_rows() -> None:
     assert len({place.split()[0] for place in places}) < 12, "several in a column"
     # The rows of each line of panels are labelled, and the one scale is drawn once.
     lines = len({place.split()[1] for place in places})
-    assert texts(trace._repr_html_()).count("Needle*") == lines > 1
-    assert len([text for text in texts(trace._repr_html_()) if text == "0.9"]) == 1
+    assert texts(trace._svg()).count("Needle*") == lines > 1
+    assert len([text for text in texts(trace._svg()) if text == "0.9"]) == 1
     figure = trace.plot()
     figure.canvas.draw()
     assert figure.get_figwidth() < 16
@@ -554,7 +554,7 @@ def test_many_kinds_fill_several_rows() -> None:
 @pytest.mark.parametrize("layers", [1, 2, 5, 48, 100])
 def test_nothing_sticks_out_of_the_picture(layers: int) -> None:
     trace = made_trace(layers=layers, tokens=["A very, very long subject token", " 東京", "\n", "", " x"])
-    root = ElementTree.fromstring(trace._repr_html_())
+    root = ElementTree.fromstring(trace._svg())
     width, height = map(float, str(root.get("viewBox")).split()[2:])
     for element in root.iter("{*}text"):
         x, y, size = (float(str(element.get(name))) for name in ("x", "y", "font-size"))
@@ -564,12 +564,12 @@ def test_nothing_sticks_out_of_the_picture(layers: int) -> None:
         assert left >= 0
         assert left + length <= width, element.text
         assert 0 <= y <= height
-    assert {"A very, very long subject token", "東京*", "⏎*", "␣", "x"} <= set(texts(trace._repr_html_()))
+    assert {"A very, very long subject token", "東京*", "⏎*", "␣", "x"} <= set(texts(trace._svg()))
 
 
 def test_a_long_prompt_is_cut_and_the_answer_is_not() -> None:
     fact = fl.Fact("word " * 100 + "{} is", "Space Needle")
-    title = texts(made_trace(fact=fact)._repr_html_())[0]
+    title = texts(made_trace(fact=fact)._svg())[0]
     assert title.startswith("word word")
     assert "…" in title
     assert title.endswith("Space Needle is → Seattle")
@@ -579,7 +579,7 @@ def test_a_long_prompt_is_cut_and_the_answer_is_not() -> None:
 def test_the_picture_of_a_large_model_is_small() -> None:
     # Random grids: no two neighbours alike, which is the worst case.
     trace = made_trace(tokens=[f" token{i}" for i in range(20)], layers=48, computed=0.5, estimated=True)
-    svg = trace._repr_html_()
+    svg = trace._svg()
     assert len(svg.encode()) < 100_000
     assert "token3, MLP, window of 3 layers: most at layer " in "\n".join(notes(svg))
     assert "token13, MLP, window of 3 layers: not computed" in notes(svg)
@@ -594,7 +594,7 @@ def test_the_picture_is_xml_and_nothing_in_it_is_markup(model: fl.Model) -> None
     trace = dataclasses.replace(
         trace, model=nasty, answer=nasty, metric="logit_difference", contrast=nasty, corruption=fl.Replacement(nasty)
     )
-    svg = trace._repr_html_()
+    svg = trace._svg()
     assert set(drawn(svg)) == {"svg", "g", "path", "rect", "text", "title"}
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
     assert {name for elements in drawn(svg).values() for element in elements for name in element.attrib} == {
