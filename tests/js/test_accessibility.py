@@ -1,0 +1,62 @@
+"""What axe-core finds in the widgets, in both themes and in their main states."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+AXE = ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js"
+
+STATES = {
+    "traced": [
+        ("locate", "state", "fakeLocate()"),
+        ("heatmap", "frame", "fakeFrame()"),
+        ("edit", "state", "fakeEdit()"),
+    ],
+    "streaming": [
+        ("locate", "state", "fakeLocate({status: 'tracing', progress: 0.4, message: 'tracing'})"),
+        ("heatmap", "frame", "fakeFrame({share: 3 / 7, guess: true})"),
+        ("details", "state", "fakeReader()"),
+    ],
+    "in trouble": [
+        ("locate", "state", "fakeLocate({error: {title: 'No subject', text: 'Write it down.'}, edits: 2})"),
+        ("heatmap", "frame", "({})"),
+        ("edit", "state", "fakeEdit({error: {title: 'Too long', text: 'Make it short.'}})"),
+    ],
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("state", list(STATES))
+def test_axe_finds_nothing(page, theme, state):
+    page.add_script_tag(path=AXE)
+    page.evaluate(
+        """async ([theme, parts]) => {
+            const dark = theme === 'dark';
+            document.documentElement.lang = 'en';
+            document.title = 'factlens';
+            document.body.style.cssText = dark
+                ? 'background: #111; --jp-layout-color0: #111; --jp-content-font-color1: #eee'
+                : 'background: #fff; --jp-layout-color0: #fff; --jp-content-font-color1: #222';
+            for (const [i, [name, trait, value]] of parts.entries()) {
+                await put(name, 'abc'[i], {lens: 'lens-1', [trait]: eval(value)});
+            }
+            await frames(4);
+            for (const id of ['factlens-view', 'factlens-table-toggle']) {
+                document.querySelector(`[data-testid=${id}]`)?.click();
+                await frames(2);
+            }
+        }""",
+        [theme, STATES[state]],
+    )
+    # The page around the widgets is the notebook's: its landmarks and headings are not ours.
+    found = page.evaluate("""async () => {
+        const rules = {region: {enabled: false}, 'page-has-heading-one': {enabled: false}, 'landmark-one-main': {enabled: false}};
+        const {violations, passes} = await axe.run(document.body, {rules});
+        const where = violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.join(' ')} ${n.failureSummary}`));
+        return {where, passes: passes.length};
+    }""")
+    assert found["where"] == []
+    assert found["passes"] > 10
