@@ -174,18 +174,28 @@ def shares(table: pd.DataFrame) -> dict[str, float]:
 
 
 def plot(csv: Path, path: Path) -> None:
-    """Draw shares against layers, one panel per role, one line per method."""
+    """Draw shares against layers: a row per way, a panel per role, a line per method."""
     from matplotlib.figure import Figure
 
-    table = pd.read_csv(csv)
-    table = table[table.way == "single"].assign(layer=lambda t: t.layers.astype(str).str.split(" ").str[-1].astype(int))
-    figure = Figure(figsize=(11, 3), layout="constrained")
-    for axes, role in zip(figure.subplots(1, len(ROLES), sharey=True), ROLES, strict=True):
-        for method, rows in table.sort_values("layer").groupby("method"):
-            axes.plot(rows.layer, rows[f"{role} leads"], "o-", ms=3, label=method)
-        axes.set(title=role, xlabel="layer", ylim=(-0.03, 1.03))
-    figure.axes[0].set_ylabel("wanted object leads")
-    figure.axes[-1].legend(frameon=False, fontsize=8)
+    table = pd.read_csv(csv, dtype={"layers": str})
+    table = table.assign(layer=table.layers.str.split(" ").str[-1].astype(int)).sort_values("layer")
+    rows = {"single": "alone", "at once": "all at once"}
+    figure = Figure(figsize=(11, 5.4), layout="constrained")
+    grid = figure.subplots(len(rows), len(ROLES), sharex=True, sharey=True)
+    for panels, (way, title) in zip(grid, rows.items(), strict=True):
+        for axes, role in zip(panels, ROLES, strict=True):
+            for number, method in enumerate(METHODS):
+                line = table[(table.way == way) & (table.method == method)]
+                # EMMET with one fact is ROME: dashes let both be seen.
+                style = {"ls": "--", "zorder": 3} if method == "emmet" else {}
+                if len(line):
+                    look = {"marker": "o", "ms": 3, "color": f"C{number}", "label": method, **style}
+                    axes.plot(line.layer, line[f"{role} leads"], **look)
+            axes.set(title=role if way == "single" else "", ylim=(-0.03, 1.03))
+        panels[0].set_ylabel(f"{title}: wanted object leads")
+    for axes in grid[-1]:
+        axes.set_xlabel("(last) layer edited")
+    grid[0][0].figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(METHODS))
     figure.savefig(path)
 
 
