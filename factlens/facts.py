@@ -53,6 +53,8 @@ class Fact:
             value = getattr(self, name)
             if not isinstance(value, str) and not (name in ("target", "object") and value is None):
                 raise FactError(f"The {name} of a fact must be a string, not {type(value).__name__}.")
+            if value is not None and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+                raise FactError(f"The {name} holds half of a character (a lone surrogate), which no tokenizer reads.")
         template, subject = self.template.rstrip(), self.subject.strip()
         if not template:
             raise FactError("The prompt is empty. Write a prompt such as '{} is in downtown'.")

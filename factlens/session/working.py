@@ -21,6 +21,9 @@ STATUSES = ("idle", "queued", "tracing", "editing", "judging", "stopping")
 _DOING = {"editing": "an edit is being computed", "judging": "an edit is being judged"}
 
 
+LONGEST_ERROR = 1000
+
+
 class Working(t.HasTraits):
     """A model, a worker thread, and what it is doing.
 
@@ -145,5 +148,11 @@ class _Reporting:
         text = str(error) if isinstance(error, FactlensError) else f"{type(error).__name__}: {error}"
         with self.session.gate:
             self.session.last_error = error
-            self.session.error = {"title": self.title, "text": text, "place": self.place}
+            self.session.error = {"title": self.title, "text": _fit(text), "place": self.place}
         return isinstance(error, Exception)
+
+
+def _fit(text: str) -> str:
+    """Cut a text that repeats a whole prompt, and replace what JSON cannot carry to the page."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}…"

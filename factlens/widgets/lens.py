@@ -32,6 +32,12 @@ from factlens.widgets.profile import LayerProfile
 from factlens.widgets.snapshot import Snapshot
 from factlens.widgets.wire import comparison_of, frame_of
 
+LONGEST_TEXT = 50_000
+"""Characters in a field of the page: more than any model here reads, and little enough to be tokenised at once."""
+
+LARGEST_FILE = 1 << 30
+"""Bytes of a file that is opened from the page."""
+
 
 class Lens(w.VBox):
     """Locate a fact in a model, choose a layer, edit it, see what changed: live, in a notebook cell.
@@ -173,6 +179,8 @@ class Lens(w.VBox):
                 file, data = session.saved(_text(payload, "key"))
                 self.gestures.send({"type": "file", "name": file}, [data])
             elif name == "load":
+                if buffers and buffers[0].nbytes > LARGEST_FILE:
+                    raise FactlensError("The file is larger than any edit. Use factlens.Edit.load in a cell.")
                 session.start_load(bytes(buffers[0]) if buffers else b"")
             else:
                 raise FactlensError(f"Unknown gesture {name!r}.")
@@ -266,4 +274,8 @@ def _text(payload: dict[str, Any], name: str) -> str:
     value = payload.get(name)
     if not isinstance(value, str):
         raise FactlensError(f"{name} must be text, not {type(value).__name__}.")
+    if len(value) > LONGEST_TEXT:
+        raise FactlensError(f"The {name} has {len(value):,} characters; a lens takes up to {LONGEST_TEXT:,}.")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise FactlensError(f"The {name} holds half of a character (a lone surrogate), which no tokenizer reads.")
     return value

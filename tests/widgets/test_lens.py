@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -407,6 +408,14 @@ def test_a_file_that_is_no_edit_for_this_model(lens: fl.Lens, data: bytes | str,
         ("load", {}),
         ("judge", {}),
         ("add_prompt", {"prompt": 3}),
+        ("trace", {"prompt": "The \ud800 Needle", "subject": "Needle"}),
+        ("trace", {"prompt": "x" * 1_000_000, "subject": "x"}),
+        ("trace", {"prompt": "<img src=x onerror=alert(1)> " * 900, "subject": "Needle"}),
+        ("apply", {"target": "\udc80", "layer": None}),
+        ("apply", {"target": "Paris", "layer": 10**30}),
+        ("apply", {"target": "Paris", "layer": None, "settings": {"steps": float("nan")}}),
+        ("add_prompt", {"prompt": "y" * 1_000_000}),
+        ("save", {"key": "\x00\u202e" * 10}),
         ("remove_prompt", {}),
         ("__init__", {}),
         ("close", {}),
@@ -416,12 +425,44 @@ def test_nonsense_from_the_page_is_an_error_and_nothing_else(lens: fl.Lens, name
     assert gesture(lens, name, **payload) == [{"type": "ack", "id": 7}]
     assert lens.session.wait(10)
     assert lens.error is not None
-    assert lens.error["text"]
+    assert 0 < len(lens.error["text"]) <= 1001
+    assert lens.error["text"].isprintable()
+    json.dumps([lens.error, lens.locate.state, lens.editor.state, lens.judge.state], allow_nan=False).encode()
     assert lens.session.model.edits == ()
     assert lens.trace is None
     place = lens.error["place"]
     shown = {"locate": lens.locate, "edit": lens.editor, "judge": lens.judge}[place].state["error"]
     assert shown["text"] == lens.error["text"]
+
+
+def test_a_flood_of_gestures_leaves_the_lens_as_it_was(lens: fl.Lens) -> None:
+    """Ten thousand gestures in no order, from a page that has gone mad."""
+    lens.start()
+    assert lens.session.wait(30)
+    trace, draw = lens.trace, random.Random(1)
+    say = [
+        ("select", {"kind": "mlp", "token": 1, "layer": 1}),
+        ("select", {"kind": "mlp", "token": 10**9, "layer": -1}),
+        ("pins", {"cells": [{"kind": "mlp", "token": 1, "layer": 1}] * 50}),
+        ("range", {"layers": [3, 1], "tokens": "all"}),
+        ("stop", {}),
+        ("resume", {}),
+        ("add_prompt", {"prompt": "Is it?"}),
+        ("remove_prompt", {"prompt": "Is it?"}),
+        ("undo", {}),
+        ("load", {}),
+        ("trace", {"prompt": "", "subject": ""}),
+    ]
+    for _ in range(10_000):
+        name, payload = draw.choice(say)
+        lens._gesture(name, payload)
+    assert lens.session.wait(60)
+    assert lens.trace is trace
+    assert lens.status == "idle"
+    assert lens.session.model.edits == ()
+    assert lens.session._jobs.qsize() < 10
+    lens._gesture("select", {"kind": "attn", "token": 2, "layer": 0})
+    assert lens.selection == {"kind": "attn", "token": 2, "layer": 0}
 
 
 @pytest.mark.parametrize("content", [None, [], "text", {}, {"type": "gesture"}, {"type": 3}])
