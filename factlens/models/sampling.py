@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import DynamicCache
 
+from factlens.models.interrupts import interruption_point
 from factlens.models.model import Model
 
 
@@ -46,6 +47,7 @@ def sample_ids(
             choice = torch.multinomial(best.values.softmax(-1).cpu(), 1, generator=generator)
             token = best.indices.gather(1, choice.to(best.indices.device))
             rows.append(token)
+            interruption_point()
     result: list[list[int]] = torch.cat(rows, dim=1).tolist()
     return result
 

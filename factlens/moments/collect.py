@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from factlens.errors import FactlensError, Interrupted, NumericalError
 from factlens.models import Model
 from factlens.models.hooks import all_of, fused_activations, on_input, run_until_stopped, stopping_before
-from factlens.models.interrupts import interruption_point, interrupts_held
+from factlens.models.interrupts import interruption_point, interrupts_held, stopped_by
 from factlens.moments.checkpoint import Checkpoint, Position
 from factlens.moments.corpora import Source, open_corpus
 from factlens.moments.rows import TokenRows, row_length
@@ -104,7 +105,15 @@ def collect(
     rows = TokenRows(model, source.read(at.read), length, read=at.read, left=at.left)
     report = progress or (lambda _share: None)
     report(min(1.0, at.seen / tokens))
-    with interrupts_held() as interrupted, model.exclusive(interrupted, stop), model.unedited():
+    # Texts that the model writes itself take a while each: a stop ends them between two tokens.
+    ended = nullcontext() if stop is None else stopped_by(stop)
+    with (
+        interrupts_held() as interrupted,
+        model.exclusive(interrupted, stop),
+        model.unedited(),
+        ended,
+        _keeping(kept, at),
+    ):
         while at.seen < tokens and (ids := rows.take(min(batch, wanted - at.seen // length))) is not None:
             for layer, keys in _keys(model, layers, ids.to(model.device)).items():
                 at.sums[layer].add(keys.flatten(0, -2))
@@ -114,10 +123,9 @@ def collect(
                         "the model with dtype='bfloat16' or 'float32'."
                     )
             at.seen += ids.numel()
+            at.read, at.left = rows.read, list(rows.left)
             report(min(1.0, at.seen / tokens))
-            stopped = interrupted.is_set() or (stop is not None and stop.is_set())
-            if kept is not None and at.seen < tokens and (stopped or kept.due):
-                at.read, at.left = rows.read, rows.left
+            if kept is not None and at.seen < tokens and kept.due:
                 kept.save(at)
             if stop is not None and stop.is_set():
                 raise Interrupted("Collecting second moments was stopped.")
@@ -144,6 +152,17 @@ def collect(
         )
         for layer, sums in at.sums.items()
     }
+
+
+@contextmanager
+def _keeping(kept: Checkpoint | None, at: Position) -> Iterator[None]:
+    """Keep what was collected when a stop or an interrupt ends the block, wherever that strikes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if kept is not None and at.seen:
+            kept.save(at)
+        raise
 
 
 def _keys(model: Model, layers: list[int], ids: Tensor) -> dict[int, Tensor]:

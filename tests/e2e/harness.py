@@ -42,7 +42,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, W
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from scripts import browser as chromium
-from scripts.kernels import INSTALLED, KERNELS, kernelspec
+from scripts.kernels import INSTALLED, KERNELS, WITHOUT_SUBSHELLS, kernelspec
 
 T = TypeVar("T")
 App = Literal["lab", "notebook"]
@@ -179,7 +179,7 @@ class JupyterServer:
             path = self.state / "settings" / package / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values))
-        for name in KERNELS:
+        for name in (*KERNELS, WITHOUT_SUBSHELLS):
             path = self.state / "data" / "kernels" / name / "kernel.json"
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps(kernelspec(name)))

@@ -62,7 +62,11 @@ def test_interrupt_and_restart(lab: Lab) -> None:
     run = lab.start_cell(0)
     lab.wait_kernel("'here' in globals()", busy=True)
     lab.interrupt()
-    lab.wait_run(run, timeout=10)
+    lab.wait_run(run, timeout=30)
+    # The run may be known to be over a moment before its last output is there.
+    deadline = time.monotonic() + 30
+    while not lab.errors(0) and time.monotonic() < deadline:
+        lab.page.wait_for_timeout(50)
     assert "KeyboardInterrupt" in lab.errors(0)[0]
     assert lab.kernel_eval("here") == 1
     lab.restart_kernel()

@@ -195,7 +195,7 @@ def test_stop_works_while_a_cell_sleeps_in_notebook_7(notebook7: Lab) -> None:
 
 
 def stop_while_a_cell_sleeps(lab: Lab, kernel: str) -> None:
-    lab.open([SLOW, "lens.start(); time.sleep(10)"], kernel)
+    lab.open([SLOW, "lens.start(); time.sleep(60)"], kernel)
     lab.run_cell(0)
     run = lab.start_cell(1)
     expect(part(lab, "heatmap")).to_have_attribute("data-complete", "false")
@@ -205,6 +205,7 @@ def stop_while_a_cell_sleeps(lab: Lab, kernel: str) -> None:
     assert part(lab, "heatmap").get_attribute("data-complete") == "false"
     expect(part(lab, "heatmap-status")).to_contain_text(re.compile("stopped", re.IGNORECASE))
     lab.shot("stopped")
+    lab.interrupt()
     lab.wait_run(run)
     assert lab.kernel_eval("lens.session.stopped") is True
     lab.assert_clean()
@@ -212,11 +213,12 @@ def stop_while_a_cell_sleeps(lab: Lab, kernel: str) -> None:
 
 def test_the_first_gesture_ever_works_in_the_cell_that_shows_the_lens(lab: Lab, kernel: str) -> None:
     """No click has been handled, nothing has come from the browser yet: nothing can have worked by luck."""
-    lab.open([SLOW.replace("\nlens\n", "\ndisplay(lens); lens.start(); time.sleep(12)\n")], kernel)
+    lab.open([SLOW.replace("\nlens\n", "\ndisplay(lens); lens.start(); time.sleep(60)\n")], kernel)
     run = lab.start_cell(0)
     expect(part(lab, "heatmap")).not_to_have_attribute("data-computed", "0", timeout=40_000)
     stop_within_a_second(lab)
     assert lab.running(run), "the cell was still asleep"
+    lab.interrupt()
     lab.wait_run(run)
     lab.assert_clean()
 

@@ -1,0 +1,141 @@
+"""Nothing that a lens does freezes the notebook, and nothing that the notebook does freezes a lens."""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import expect
+
+from scripts.kernels import ANCIENT, WITHOUT_SUBSHELLS
+from tests.e2e.harness import Lab
+from tests.e2e.test_lens import SLOW, part
+
+
+def stop_in_time(lab: Lab) -> None:
+    """Press Stop, and see the session idle within a second of the kernel's own clock."""
+    lab.kernel_exec(
+        "import time\n"
+        "def _idle(change):\n"
+        "    if change['new'] == 'stopping': lens.pressed = time.monotonic()\n"
+        "    if change['new'] == 'idle': lens.stopped_after = time.monotonic() - getattr(lens, 'pressed', 0)\n"
+        "lens.session.observe(_idle, 'status')",
+        busy=True,
+    )
+    part(lab, "stop").click()
+    lab.wait_kernel("hasattr(lens, 'stopped_after')", busy=True, timeout=20)
+    assert lab.kernel_eval("lens.stopped_after", busy=True) < 1.0
+
+
+def test_stop_ends_an_edit_while_a_cell_sleeps(lab: Lab, kernel: str) -> None:
+    """In its moments pass and in its optimisation: a model that has neither yet, and a setting that never ends."""
+    steps = "lens.session.start_edit('Paris', 8, {'steps': 100_000}); time.sleep(60)"
+    lab.open([SLOW, steps], kernel)
+    lab.run_cell(0)
+    run = lab.start_cell(1)
+    lab.wait_kernel("lens.status == 'editing'", busy=True, timeout=60)
+    expect(part(lab, "stop")).to_have_attribute("aria-disabled", "false")
+    stop_in_time(lab)
+    assert lab.running(run), "the cell was still asleep"
+    assert lab.kernel_eval("[len(lens.edits), lens.error]", busy=True) == [0, None]
+    lab.interrupt()
+    lab.assert_clean()
+
+
+def test_without_subshells_work_goes_on_and_a_click_says_that_it_waits(lab: Lab) -> None:
+    lab.open([SLOW, "lens.start(); time.sleep(6)", "import ipykernel; ipykernel.__version__"], WITHOUT_SUBSHELLS)
+    lab.run_cell(0)
+    lab.run_cell(2)
+    assert ANCIENT in lab.output_text(2)
+    run = lab.start_cell(1)
+    heatmap = part(lab, "heatmap")
+    expect(heatmap).not_to_have_attribute("data-computed", "0", timeout=20_000)
+    part(lab, "stop").click()
+    expect(part(lab, "waiting")).to_be_visible(timeout=5000)
+    lab.wait_run(run)
+    expect(part(lab, "waiting")).to_be_hidden(timeout=5000)
+    lab.wait_kernel("lens.status == 'idle'")
+    # The click was carried out when the cell was over, and nothing is lost.
+    assert lab.kernel_eval("[lens.session.stopped, int(lens.trace.scores.notnull().sum()) > 0]") == [True, True]
+    lab.assert_clean()
+
+
+def test_a_thousand_updates_and_the_page_still_answers(lab: Lab) -> None:
+    frames = """
+import threading, numpy as np
+from factlens.widgets.wire import frame_of
+trace = fl.trace(fl.load('atlas'), fl.Fact('{} is in downtown', 'The Space Needle'), samples=2)
+heatmap = fl.Heatmap(trace)
+def flood():
+    frame = frame_of(trace)
+    for i in range(1000):
+        grid = np.frombuffer(frame['grid'], '<f4').copy()
+        grid[i % grid.size] = 0.5
+        heatmap.frame = {**frame, 'run': i, 'grid': grid.tobytes()}
+        time.sleep(0.005)
+heatmap
+"""
+    lab.open(["import factlens as fl, time", frames])
+    lab.run_all()
+    expect(part(lab, "heatmap")).to_have_attribute("data-complete", "true")
+    lab.kernel_exec("thread = threading.Thread(target=flood); thread.start()")
+    delays = lab.page.evaluate("""async () => {
+        const canvas = document.querySelector('[data-kind=mlp] canvas');
+        const root = document.querySelector('[data-testid=factlens-heatmap]');
+        const box = canvas.getBoundingClientRect();
+        const delays = [];
+        while (delays.length < 100 || root.dataset.run !== '999') {
+            if (delays.length > 5000) throw new Error('the last frame did not come: ' + root.dataset.run);
+            const asked = performance.now();
+            await new Promise((done) => setTimeout(done, 0)); // where the browser would deliver the event
+            const at = {clientX: box.left + (delays.length % 8 + 0.5) * box.width / 8, clientY: box.top + 5};
+            canvas.parentElement.dispatchEvent(new PointerEvent('pointermove', {...at, bubbles: true}));
+            await new Promise(requestAnimationFrame);
+            delays.push(performance.now() - asked);
+        }
+        return delays;
+    }""")
+    delays.sort()
+    print(f"input to frame, ms: median {delays[len(delays) // 2]:.1f}, 95 % {delays[int(0.95 * len(delays))]:.1f}")
+    assert delays[len(delays) // 2] < 100
+    assert lab.kernel_eval("heatmap.frame['run']") == 999
+    lab.assert_clean()
+
+
+def test_of_two_lenses_on_one_model_one_waits_and_says_so(lab: Lab) -> None:
+    second = "other = fl.Lens(slow, fl.Fact('{} is in', 'The Space Needle'))\nother"
+    lab.open([SLOW, second])
+    lab.run_all()
+    first_panel, second_panel = (lab.page.get_by_test_id("factlens-locate").nth(i) for i in range(2))
+    first_panel.get_by_test_id("factlens-trace").click()
+    lab.wait_kernel("lens.status == 'tracing'")
+    lab.kernel_exec("held = slow.exclusive(); held.__enter__()")  # nobody gets the model now
+    second_panel.get_by_test_id("factlens-trace").click()
+    expect(second_panel.get_by_test_id("factlens-message")).to_have_text("waiting for the model")
+    lab.kernel_exec("held.__exit__(None, None, None)")
+    expect(second_panel.get_by_test_id("factlens-message")).not_to_have_text("waiting for the model", timeout=60_000)
+    lab.kernel_exec("lens.session.stop(); other.session.stop()")
+    lab.assert_clean()
+
+
+def test_closing_and_restarting_leave_no_thread(lab: Lab) -> None:
+    lab.open([SLOW])
+    lab.run_all()
+    part(lab, "trace").click()
+    lab.wait_kernel("lens.status == 'tracing'")
+    count = "sum(t.name.startswith('factlens') for t in __import__('threading').enumerate())"
+    assert lab.kernel_eval(count) == 1
+    started = time.monotonic()
+    lab.kernel_exec("lens.close()")
+    lab.wait_kernel(f"{count} == 0", timeout=10)
+    assert time.monotonic() - started < 10
+    expect(part(lab, "heatmap")).to_have_count(0)
+    lab.run_all()
+    part(lab, "trace").click()
+    lab.wait_kernel("lens.status == 'tracing'")
+    lab.restart_kernel()
+    assert lab.kernel_eval(count) == 0
+    lab.run_all()
+    lab.wait_kernel("lens.status == 'idle'")
+    # A restart costs the connection for a moment, and JupyterLab says so.
+    lab.console = [entry for entry in lab.console if "Connection lost" not in entry.text]
+    lab.assert_clean()
