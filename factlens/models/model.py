@@ -364,7 +364,7 @@ class Model:
         Raises
         ------
         ValueError
-            If nothing was undone since the last `apply` or `reorder`.
+            If nothing was undone since the last `apply`, `reorder` or `set_edits`.
         QuantizedModel, NumericalError, WeightsChanged
             As `apply`; nothing has changed then.
         """
@@ -392,6 +392,33 @@ class Model:
         """
         with self.exclusive():
             self._stack.reorder(edits)
+
+    def set_edits(self, edits: Sequence[WeightEdit]) -> None:
+        """Let the weights carry these edits and no others, whichever they carry now.
+
+        What was undone cannot be redone after. With the edits in force already, in their order, nothing happens.
+
+        Parameters
+        ----------
+        edits
+            The one to be oldest first.
+
+        Raises
+        ------
+        WrongModel, QuantizedModel, NumericalError, WeightsChanged
+            As `apply`; nothing has changed then.
+        ValueError
+            If one edit is named twice.
+        """
+        wanted = tuple(edits)
+        with self.exclusive():
+            if list(map(id, wanted)) == list(map(id, self.edits)):
+                return
+            if len(set(map(id, wanted))) < len(wanted):
+                raise ValueError("An edit can be in force only once, and one of these is named twice.")
+            for edit in wanted:
+                self._check_model(edit)
+            self._stack.replace(wanted)
 
     @contextmanager
     def edited(self, edit: WeightEdit) -> Iterator[Model]:
@@ -423,6 +450,11 @@ class Model:
             yield self
 
     def _check_applicable(self, edit: WeightEdit) -> None:
+        self._check_model(edit)
+        if any(edit is other for other in self.edits):
+            raise ValueError("This edit is already applied. Undo it first, or make another one.")
+
+    def _check_model(self, edit: WeightEdit) -> None:
         made_for, name = getattr(edit, "fingerprint", None), getattr(edit, "model", "another model")
         if made_for is not None and made_for != self.fingerprint:
             alike = " The names are alike: mind the revision, and the number format." if name == self.name else ""
@@ -430,8 +462,6 @@ class Model:
                 f"This edit was made for {name!r} (fingerprint {made_for}), "
                 f"not for {self.name!r} (fingerprint {self.fingerprint}).{alike}"
             )
-        if any(edit is other for other in self.edits):
-            raise ValueError("This edit is already applied. Undo it first, or make another one.")
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model as it is now, edits and all, as an ordinary Hugging Face model with its tokenizer.

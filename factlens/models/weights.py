@@ -138,6 +138,12 @@ class EditStack:
             )
         self._write(list(edits), [])
 
+    def replace(self, edits: Sequence[WeightEdit]) -> None:
+        """Carry `edits` instead, oldest first; nothing can be put back any more."""
+        for edit in edits:
+            self.check(edit)
+        self._write(list(edits), [])
+
     @contextmanager
     def temporarily(self, edits: Sequence[WeightEdit]) -> Iterator[None]:
         """Let the weights carry `edits` instead for the block; whatever is done in it ends with it."""

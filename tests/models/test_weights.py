@@ -129,7 +129,7 @@ def test_two_hundred_random_changes_of_the_stack(kind: str, tied: bool, dtype: t
     model = small_model(kind, dtype=dtype, tie_word_embeddings=tied)
     random, tracked, done = Random(f"{kind} {tied} {dtype}"), Tracked(model), set()
     for _ in range(200):
-        what = random.choice(["apply", "apply", "undo", "drop", "redo", "redo", "reorder", "refused", "block"])
+        what = random.choice(["apply", "apply", "undo", "drop", "redo", "redo", "reorder", "set", "refused", "block"])
         stack = tracked.stack
         if what == "apply":
             edit = random_edit(model, random)
@@ -146,7 +146,15 @@ def test_two_hundred_random_changes_of_the_stack(kind: str, tied: bool, dtype: t
         elif what == "reorder" and len(stack) > 1:
             tracked.stack, tracked.history = random.sample(stack, len(stack)), []
             model.reorder(tracked.stack)
+        elif what == "set":
+            kept = random.sample(stack, random.randint(0, len(stack)))
+            tracked.stack = [*kept, random_edit(model, random)]
+            tracked.history = []
+            model.set_edits(tracked.stack)
+            assert model.edits == tuple(tracked.stack)
         elif what == "refused":
+            with pytest.raises(NumericalError):
+                model.set_edits([too_large(model, random_edit(model, random)), *stack])
             with pytest.raises(NumericalError):
                 model.apply(too_large(model, random_edit(model, random)))
         elif what == "block":
@@ -158,7 +166,7 @@ def test_two_hundred_random_changes_of_the_stack(kind: str, tied: bool, dtype: t
             continue
         done.add(what)
         tracked.check()
-    assert done == {"apply", "undo", "drop", "redo", "reorder", "refused", "block"}
+    assert done == {"apply", "undo", "drop", "redo", "reorder", "set", "refused", "block"}
     while model.edits:
         model.undo()
     assert same_bits(bits(model), tracked.before)
@@ -184,6 +192,20 @@ def test_undo_and_redo_are_an_editors() -> None:
     assert (model.edits, model.undone) == ((a, b, d), ())
     with pytest.raises(ValueError, match="nothing to redo"):
         model.redo()
+
+
+def test_edits_are_set_as_a_whole() -> None:
+    model = small_model("gpt2")
+    a, b, c = stacked(model)
+    model.set_edits([a, b])
+    assert (model.edits, model.undone) == ((a, b), (c,)), "they were in force already"
+    model.set_edits([c, a])
+    assert (model.edits, model.undone) == ((c, a), ())
+    with pytest.raises(ValueError, match="named twice"):
+        model.set_edits([a, a])
+    assert model.edits == (c, a)
+    model.set_edits([])
+    assert (model.edits, model._stack._originals) == ((), {})
 
 
 def test_the_sum_is_taken_in_the_order_of_the_stack() -> None:
@@ -305,6 +327,7 @@ CHANGES: dict[str, Change] = {
     "drop": lambda model, a, b, c: model.drop(a),
     "redo": lambda model, a, b, c: model.redo(),
     "reorder": lambda model, a, b, c: model.reorder([b, a]),
+    "set_edits": lambda model, a, b, c: model.set_edits([c, a]),
     "edited": lambda model, a, b, c: model.edited(c).__enter__(),
     "unedited": lambda model, a, b, c: model.unedited().__enter__(),
 }
