@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,18 @@ class Editing(Locating):
             return lambda: self._change(lambda: self.model.apply(edit))
 
         self._begin(begin, "edit", "The file was not applied")
+
+    def start_edits(self, edits: Sequence[Any]) -> None:
+        """Let the model carry these edits and no others, oldest first."""
+
+        def begin() -> Callable[[], None]:
+            self._check_idle("change the edits")
+            for edit in edits:
+                if not isinstance(edit, Edit):
+                    raise FactError(f"Edits are what factlens.edit and factlens.Edit.load return, not {edit!r:.200}.")
+            return lambda: self._change(lambda: self.model.set_edits(edits))
+
+        self._begin(begin, "edit", "The edits in force were not changed")
 
     def saved(self, key: str) -> tuple[str, bytes]:
         """Return a file name and the bytes of the edit with this `key_of`."""

@@ -80,9 +80,11 @@ class Working(t.HasTraits):
             work = begin()
             self._stop.clear()
             self._idle.clear()
+            # First of all: an observer that raises must not leave a session that is busy with nothing. The worker
+            # waits for the gate.
+            self._put(lambda: self._run(work, place, title))
             self.error = None
             self._set_status("queued")
-            self._put(lambda: self._run(work, place, title))
 
     def _put(self, job: Callable[[], None]) -> None:
         if self._worker is None:
@@ -97,15 +99,19 @@ class Working(t.HasTraits):
 
     def _run(self, work: Callable[[], None], place: str, title: str) -> None:
         try:
+            with self.gate:
+                pass  # whoever has queued this has told everyone now
             with self.reporting(place, title):
                 work()
         finally:
-            with self.gate, self.hold_trait_notifications():
-                self._ended()
-                self._set_status("idle")
-                self._idling()
-            # Only now, with every view told: whoever waits sees what they show.
-            self._idle.set()
+            try:
+                with self.reporting(place, "An observer failed"), self.gate, self.hold_trait_notifications():
+                    self._ended()
+                    self._set_status("idle")
+                    self._idling()
+            finally:
+                # Only now, with every view told: whoever waits sees what they show.
+                self._idle.set()
 
     def _ended(self) -> None:
         """Bring the traits in order at the end of a job, before the status says idle."""

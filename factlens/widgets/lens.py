@@ -35,6 +35,11 @@ from factlens.widgets.wire import comparison_of, frame_of
 LONGEST_TEXT = 50_000
 """Characters in a field of the page: more than any model here reads, and little enough to be tokenised at once."""
 
+SETTABLE = ("fact", "trace", "selection", "target", "method", "edits")
+"""The traits of a lens that say what its session's say, and can be set."""
+MIRRORED = (*SETTABLE, "details", "judgement", "status", "progress", "error")
+"""All that say what its session's say."""
+
 LARGEST_FILE = 1 << 30
 """Bytes of a file that is opened from the page."""
 
@@ -51,12 +56,14 @@ class Lens(w.VBox):
 
     Attributes
     ----------
-    fact, trace, selection, target, method
+    fact, trace, selection, edits, target, method
         The state of the lens that is both observable and settable, as by the gesture on the page: setting `fact`
-        traces it, setting `trace` shows one that was computed elsewhere or saved.
+        traces it, setting `trace` shows one that was computed elsewhere or saved, setting `edits` lets the model
+        carry these and no others. A trait says what is: where work has to be done first it changes when that is
+        done, and what is refused raises a `TraitError` and changes nothing.
     pins, layer_range, token_range
         What is marked on the heatmap; see `factlens.Heatmap`.
-    details, edits, judgement, status, progress, error
+    details, judgement, status, progress, error
         What only the lens itself changes. The meaning of all is that of `factlens.session.Session`.
 
     Examples
@@ -74,7 +81,7 @@ class Lens(w.VBox):
     details = t.Dict(allow_none=True, default_value=None, read_only=True)
     target = t.Unicode("")
     method = t.Enum(METHODS, default_value="rome")
-    edits = t.Tuple(read_only=True)
+    edits = t.Tuple()
     judgement = t.Dict(allow_none=True, default_value=None, read_only=True)
     status = t.Unicode("idle", read_only=True)
     progress = t.Float(0.0, read_only=True)
@@ -107,8 +114,6 @@ class Lens(w.VBox):
         self._boxes[-1].add_class("factlens-below")
         self._mirrored: dict[str, Any] = {}
         self.session.observe(self._changed)
-        t.link((self.session, "target"), (self, "target"))
-        t.link((self.session, "method"), (self, "method"))
         for name in ("pins", "layer_range", "token_range"):
             t.link((self.heatmap, name), (self, name))
         self.heatmap.observe(self._marked, ["pins", "layer_range"])
@@ -191,28 +196,42 @@ class Lens(w.VBox):
             raise FactlensError(f"settings must be named, not {type(settings).__name__}.")
         self.session.start_edit(_text(payload, "target"), payload.get("layer"), settings)
 
-    @t.observe("selection")
-    def _selected_in_code(self, change: Any) -> None:
-        cell = change["new"]
-        if cell != self.session.selection:
-            if cell is None:
-                with self.session.gate:
-                    self.session.selection = None
+    @t.validate(*SETTABLE)
+    def _asked_in_code(self, proposal: Any) -> Any:
+        """Do what the gesture on the page does; return what is the case now."""
+        name, wanted, session = proposal["trait"].name, proposal["value"], self.session
+        with session.gate:
+            if wanted is getattr(session, name) or wanted == getattr(session, name):
+                return wanted  # also what `_mirror` sets
+            failed, session.last_error = session.last_error, None
+            if name == "fact":
+                session.start_trace(of=wanted)
+            elif name == "trace":
+                with session.reporting("locate", "This trace cannot be shown"):
+                    session.take(wanted)
+            elif name == "edits":
+                session.start_edits(wanted)
+            elif name in ("target", "method"):
+                setattr(session, name, wanted)
             else:
-                self.session.select(cell.get("kind"), cell.get("token"), cell.get("layer"))
+                session.select(wanted.get("kind"), wanted.get("token"), wanted.get("layer"))
+            if session.last_error is not None:
+                raise t.TraitError(str(session.last_error)) from session.last_error
+            session.last_error = failed
+            return getattr(session, name)
 
-    @t.observe("fact")
-    def _fact_in_code(self, change: Any) -> None:
-        fact = change["new"]
-        if fact is not None and fact != self.session.fact:
-            self.session.start_trace(of=fact)
-
-    @t.observe("trace")
-    def _trace_in_code(self, change: Any) -> None:
-        trace = change["new"]
-        if trace is not None and trace is not self.session.trace:
-            with self.session.reporting("locate", "This trace cannot be shown"):
-                self.session.take(trace)
+    @t.observe("fact", "trace", "selection")
+    def _taken_away(self, change: Any) -> None:
+        """Hear of None, about which traitlets asks no validator."""
+        name, session = change["name"], self.session
+        with session.gate:
+            if change["new"] is not None or getattr(session, name) is None:
+                return
+            if name == "selection":
+                session.selection = None
+            else:
+                self.set_trait(name, getattr(session, name))
+                raise t.TraitError(f"The {name} of a lens can be replaced, not taken away.")
 
     def _changed(self, _change: Any) -> None:
         self._mirror()
@@ -221,8 +240,10 @@ class Lens(w.VBox):
         """Bring the parts up to date with the session; what has not changed is not sent again."""
         session = self.session
         with session.gate:
-            for name in ("fact", "trace", "details", "edits", "judgement", "status", "progress", "error"):
-                self.set_trait(name, getattr(session, name))
+            for name in MIRRORED:
+                # What somebody else does with the news must not end a trace or a thread.
+                with session.reporting("locate", f"An observer of the lens's {name} failed"):
+                    self.set_trait(name, getattr(session, name))
             self.locate.state = locate_state(session)
             self.editor.state = edit_state(session)
             self.reader.state = details_state(session)
@@ -237,7 +258,6 @@ class Lens(w.VBox):
                 self.snapshot.update(session.trace, self.edits)
             self.heatmap.busy = session.status in ("tracing", "queued")
             self.heatmap.selection = session.selection
-            self.selection = session.selection
             if session.comparison != self._mirrored.get("comparison"):
                 self._mirrored["comparison"] = session.comparison
                 self.bars.show(session.comparison)

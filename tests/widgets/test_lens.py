@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from traitlets import TraitError
+from traitlets import TraitError, link
 
 import factlens as fl
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
@@ -545,3 +545,115 @@ def test_closing_leaves_no_thread_and_no_widget(lens: fl.Lens) -> None:
     assert not worker.is_alive()
     assert lens.comm is None
     assert lens.heatmap.comm is None
+
+
+def test_edits_set_in_code_are_those_in_force(lens: fl.Lens) -> None:
+    model = lens.session.model
+    weights = {name: value.clone() for name, value in model.model.state_dict().items()}
+    rome, oslo = (
+        fl.edit(model, FACT.with_target(t), method="ft", layers=1, steps=2, apply=False) for t in ("Rome", "Oslo")
+    )
+    seen = []
+    lens.observe(lambda change: seen.append(change.new), "edits")
+    lens.edits = (rome, oslo)
+    assert lens.session.wait(30)
+    assert lens.edits == model.edits == (rome, oslo)
+    assert seen == [(rome, oslo)], "the trait says what is in force, once it is"
+    assert [shown["label"] for shown in lens.editor.state["edits"]] == ["Eiffel Tower → Rome", "Eiffel Tower → Oslo"]
+    lens.edits = (oslo, rome)
+    assert lens.session.wait(30)
+    assert model.edits == (oslo, rome)
+    lens.edits = ()
+    assert lens.session.wait(30)
+    assert model.edits == lens.edits == ()
+    assert all(torch.equal(value, weights[name]) for name, value in model.model.state_dict().items())
+
+
+def test_what_is_refused_in_code_raises_and_is_shown(lens: fl.Lens) -> None:
+    model, other = lens.session.model, small_model("llama")
+    lens.start()
+    assert lens.session.wait(30)
+    trace, cell = lens.trace, {"kind": "mlp", "token": 1, "layer": 1}
+    lens.selection = cell
+    with pytest.raises(TraitError, match="no kind 'mpl'"):
+        lens.selection = {**cell, "kind": "mpl"}
+    assert lens.locate.state["error"]["title"] == "This cell cannot be selected"
+    with pytest.raises(TraitError, match="not of the model in this lens"):
+        lens.trace = fl.trace(other, FACT, samples=1)
+    with pytest.raises(TraitError, match="replaced, not taken away"):
+        lens.trace = None
+    with pytest.raises(TraitError, match="what factlens"):
+        lens.edits = ("Paris",)
+    assert lens.editor.state["error"]["title"] == "The edits in force were not changed"
+    with pytest.raises(TraitError, match="reads at most 64"):
+        lens.fact = fl.Fact("{} " + "is " * 80, "Eiffel Tower")
+    assert (lens.trace, lens.selection, lens.edits, lens.fact) == (trace, cell, (), FACT)
+    # An edit of another model fits only when it is tried, so it is the widget that says so.
+    lens.edits = (fl.edit(other, FACT, method="ft", layers=1, steps=1, apply=False),)
+    assert lens.session.wait(30)
+    assert "not for" in lens.error["text"]
+    assert lens.edits == model.edits == ()
+
+
+def test_linked_lenses_follow_each_other(lens: fl.Lens) -> None:
+    second = fl.Lens(lens.session.model)
+    other = fl.Fact("In Paris, the {} is in", "Eiffel Tower")
+    try:
+        for name in ("fact", "selection", "target", "method"):
+            link((lens, name), (second, name))
+        assert second.session.wait(30)
+        assert second.fact == FACT
+        assert second.trace.complete, "it was given the fact of the first"
+        second.fact = other
+        assert second.session.wait(30)
+        assert lens.session.wait(30)
+        assert lens.fact == second.fact == other
+        assert lens.trace.complete
+        lens.selection = {"kind": "attn", "token": 1, "layer": 2}
+        assert second.selection == second.heatmap.selection == lens.selection
+        second.target, second.method = "Oslo", "ft"
+        assert (lens.editor.state["target"], lens.editor.state["method"]) == ("Oslo", "ft")
+        assert lens.error is second.error is None
+    finally:
+        second.close()
+
+
+def test_an_observer_may_set_another_trait(lens: fl.Lens) -> None:
+    cell = {"kind": "mlp", "token": 1, "layer": 1}
+    lens.observe(lambda change: change.new == "idle" and setattr(lens, "selection", cell), "status")
+    lens.start()
+    assert lens.session.wait(30)
+    assert lens.error is None
+    assert lens.heatmap.selection == lens.session.selection == cell
+
+
+@pytest.mark.parametrize("name", ["status", "trace", "progress", "edits", "target"])
+def test_an_observer_that_fails_ends_nothing(lens: fl.Lens, name: str) -> None:
+    def fail(_change: object) -> None:
+        raise RuntimeError("somebody else's fault")
+
+    lens.observe(fail, name)
+    lens.start()
+    assert lens.session.wait(30)
+    assert lens.trace.complete
+    gesture(lens, "apply", target="Rome", layer=2, settings=QUICK)
+    assert lens.session.wait(60)
+    assert len(lens.session.model.edits) == 1
+    gesture(lens, "undo")
+    assert lens.session.wait(60)
+    assert (lens.session.model.edits, lens.status) == ((), "idle")
+    assert "somebody else's fault" in str(lens.session.last_error)
+
+
+def test_an_observer_of_the_session_that_fails_leaves_a_session_that_works(lens: fl.Lens) -> None:
+    def fail(_change: object) -> None:
+        raise RuntimeError("somebody else's fault")
+
+    lens.session.observe(fail, "status")
+    lens.start()
+    assert lens.session.wait(30)
+    lens.session.unobserve(fail, "status")
+    lens.start()
+    assert lens.session.wait(30)
+    assert lens.trace.complete
+    assert (lens.status, lens.error) == ("idle", None)
