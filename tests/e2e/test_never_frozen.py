@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from playwright.sync_api import expect
 
 from scripts.kernels import ANCIENT, WITHOUT_SUBSHELLS
@@ -26,13 +27,28 @@ def stop_in_time(lab: Lab) -> None:
     assert lab.kernel_eval("lens.stopped_after", busy=True) < 1.0
 
 
-def test_stop_ends_an_edit_while_a_cell_sleeps(lab: Lab, kernel: str) -> None:
-    """In its moments pass and in its optimisation: a model that has neither yet, and a setting that never ends."""
-    steps = "lens.session.start_edit('Paris', 8, {'steps': 100_000}); time.sleep(60)"
-    lab.open([SLOW, steps], kernel)
+ATLAS = """
+import time, factlens as fl
+atlas = fl.load("atlas")
+lens = fl.Lens(atlas, fl.Fact("{} is in downtown", subject="The Space Needle"))
+lens
+"""
+# A model whose keys nobody has looked at yet, so that the edit begins with them; and one whose keys are soon known,
+# with more steps of optimisation than anyone would wait for.
+PHASES = {
+    "collecting the second moment of the keys": (SLOW, 8),
+    "optimising v*": (ATLAS, 3),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_stop_ends_an_edit_while_a_cell_sleeps(lab: Lab, kernel: str, phase: str) -> None:
+    cell, layer = PHASES[phase]
+    edit = f"lens.session.start_edit('Paris', {layer}, {{'steps': 100_000}}); time.sleep(60)"
+    lab.open([cell, edit], kernel)
     lab.run_cell(0)
     run = lab.start_cell(1)
-    lab.wait_kernel("lens.status == 'editing'", busy=True, timeout=60)
+    expect(part(lab, "message")).to_have_text(phase, timeout=60_000)
     expect(part(lab, "stop")).to_have_attribute("aria-disabled", "false")
     stop_in_time(lab)
     assert lab.running(run), "the cell was still asleep"
