@@ -10,8 +10,8 @@ from tests.e2e.harness import Lab
 from tests.e2e.test_lens import click_cell, part, wait_for_the_grid
 
 SCRIPT = "<img src=x onerror=window.harmed=1>"
-# What a tokenizer can be made to hold: markup, text that runs backwards, control characters, the end of a cell's output,
-# a token of ten thousand characters; and a picture whose bytes are tokens each.
+# What a tokenizer can be made to hold: markup, text that runs backwards, control characters, the end of a script, ten
+# thousand characters at once; and a picture whose bytes are tokens each.
 TOKENS = [SCRIPT, "\u202eesrever", "\x1b[31m\x07", "</script><script>window.harmed=1</script>", "x" * 10_000]
 SUBJECT = f"{SCRIPT}\u202eesrever🗼"
 PROMPT = f"{{}}\x1b[31m\x07</script><script>window.harmed=1</script>{'x' * 10_000} is in"
@@ -68,9 +68,12 @@ def test_tokens_that_mean_harm_are_shown_and_do_none(lab: Lab) -> None:
     unharmed(lab)
 
     # Nothing is pushed off the page by a token of ten thousand characters.
-    widths = lab.page.evaluate("""() => [...document.querySelectorAll('.factlens-lens [data-testid]')]
-        .map((node) => [node.dataset.testid, node.getBoundingClientRect().width]).filter(([, width]) => width > 1500)""")
-    assert widths == []
+    box = part(lab, "tokens").bounding_box()
+    assert box is not None
+    assert box["height"] < 150
+    wide = lab.page.evaluate("""() => [...document.querySelectorAll('.factlens-lens [data-testid]')]
+        .filter((node) => node.getBoundingClientRect().width > 1500).map((node) => node.dataset.testid)""")
+    assert wide == []
     lab.shot("hostile")
     json.dumps(lab.kernel_eval("lens.judgement"), allow_nan=False)
     lab.assert_clean()

@@ -1,5 +1,5 @@
 // One panel: the title, the token labels, the canvas with its outlines above, and the layer axis below.
-import { tokenParts } from "../shared/a11y";
+import { clipped, tokenParts } from "../shared/a11y";
 import { element, setAttributes, setText, show } from "../shared/dom";
 import { isWindowed } from "../shared/kinds";
 import type { Ramp } from "../shared/palettes";
@@ -14,7 +14,6 @@ import { kindNote, panelTitle, type Span } from "./sentences";
 import { paint } from "./view";
 
 /** No label is wider than a few words; its title has more of it, but nobody reads ten thousand letters. */
-const LONGEST_TITLE = 300;
 
 export interface PanelEvents {
   move(event: PointerEvent): void;
@@ -228,7 +227,7 @@ function tokenLabels(frame: Frame): HTMLElement {
   const column = element("div", { class: "fl-labels", "data-testid": "factlens-labels" });
   frame.tokens.forEach((token, index) => {
     const name = element("span", { class: "fl-token" });
-    const short = token.text.length > LONGEST_TITLE ? `${token.text.slice(0, LONGEST_TITLE)}…` : token.text;
+    const short = clipped(token.text);
     for (const part of tokenParts(short)) {
       name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
     }

@@ -1,11 +1,14 @@
 // What screen readers hear: how tokens and numbers are said in words.
 
+const LONGEST_TOKEN = 120;
+
 /** Shows the whitespace of a token: the dim parts are markers, not letters of the token. */
 export function tokenParts(token: string): { text: string; dim: boolean }[] {
   const parts: { text: string; dim: boolean }[] = [];
   const markers: Record<string, string> = { " ": "·", "\n": "↵", "\r": "↵", "\t": "⇥", "\u00a0": "·" };
-  for (const letter of token) {
-    const marker = markers[letter];
+  for (const letter of clipped(token)) {
+    // Control characters have pictures of their own, from U+2400 on.
+    const marker = markers[letter] ?? (letter < " " ? String.fromCharCode(0x2400 + letter.charCodeAt(0)) : undefined);
     const previous = parts[parts.length - 1];
     const dim = marker !== undefined;
     if (previous && previous.dim === dim) previous.text += marker ?? letter;
@@ -14,10 +17,20 @@ export function tokenParts(token: string): { text: string; dim: boolean }[] {
   return parts.length > 0 ? parts : [{ text: "∅", dim: true }];
 }
 
+/** The beginning of a token that is too long to be shown: some tokenizers hold pages of white space. */
+export function clipped(token: string): string {
+  let short = "";
+  for (const letter of token) {
+    if (short.length + letter.length > LONGEST_TOKEN) return `${short}…`;
+    short += letter;
+  }
+  return short;
+}
+
 /** A token inside a sentence: without the whitespace around it, unless it is nothing else. */
 export function tokenName(token: string): string {
   return (
-    token.trim() ||
+    clipped(token.trim()) ||
     tokenParts(token)
       .map((part) => part.text)
       .join("")
