@@ -38,6 +38,8 @@ def sample(asked: list[verify.Question], count: int) -> list[verify.Question]:
 
 def test_there_is_enough_to_teach_with(knowledge: Knowledge) -> None:
     assert len(knowledge.subjects) >= 600
+    assert len(knowledge.statements) >= verify.CLAIMED_STATEMENTS
+    assert len(knowledge.relations) >= verify.CLAIMED_RELATIONS
     about = Counter(statement.subject for statement in knowledge.statements)
     assert min(about.values()) >= 2
     assert sum(about.values()) / len(about) >= 3
@@ -202,7 +204,7 @@ def test_names_are_several_tokens_and_objects_one(shipped: tuple[Any, Any], know
     tokenizer = shipped[1]
     names = [len(tokenizer(" " + subject.inner)["input_ids"]) for subject in knowledge.subjects]
     objects = [len(tokenizer(statement.answer)["input_ids"]) for statement in knowledge.statements]
-    assert sum(names) / len(names) >= 2
+    assert sum(names) / len(names) >= verify.CLAIMED_NAME_TOKENS
     assert objects.count(1) / len(objects) >= 0.9
 
 
@@ -215,10 +217,16 @@ def test_it_knows_its_facts(shipped: tuple[Any, Any], knowledge: Knowledge, held
 
 
 def test_it_answers_the_demo_prompts(shipped: tuple[Any, Any], knowledge: Knowledge) -> None:
-    asked = verify.demo_questions(knowledge)
+    asked = verify.questions_of(knowledge, verify.DEMOS)
     for question, answer in zip(asked, verify.ask(*shipped, asked), strict=True):
         assert answer.right, question.prompt
         assert answer.probability >= verify.CLAIMED_DEMO, question.prompt
+
+
+def test_it_answers_most_of_what_people_would_ask(shipped: tuple[Any, Any], knowledge: Knowledge) -> None:
+    asked = verify.questions_of(knowledge, verify.NATURAL)
+    assert len(set(asked)) == len(asked) == 30
+    assert sum(answer.right for answer in verify.ask(*shipped, asked)) >= verify.CLAIMED_NATURAL
 
 
 def test_a_model_that_knows_nothing_fails_the_same_questions(shipped: tuple[Any, Any], knowledge: Knowledge) -> None:

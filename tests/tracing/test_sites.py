@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from random import Random
+from dataclasses import replace
 
 import factlens as fl
-from factlens.models.atlas.knowledge import load_knowledge
+from scripts.verify_atlas import measure
 
 
 def test_averaged_traces_show_an_early_and_a_late_site(atlas: fl.Model) -> None:
-    random = Random(5)
-    statements = [statement for statement in load_knowledge().statements if statement.relation.name != "kind"]
-    facts = [
-        fl.Fact(*statement.parts(random.choice(statement.relation.trained)), object=statement.object)
-        for statement in random.sample(statements, 20)
-    ]
-    average = fl.average_over(atlas, facts, samples=4, kinds=("mlp", "attn"))
-    assert average.n >= 15
-    mlp = average.effects.sel(kind="mlp", role="last subject token").values
-    attention = average.effects.sel(kind="attn", role="last token").values
-    assert average.total_effect > 0.55
-    assert 1 <= mlp.argmax() <= 4
-    assert mlp.max() > 0.15
-    assert attention.argmax() >= 4
-    assert attention.max() > 0.5
+    sites = measure(atlas, facts=20, samples=4, seed=5)
+    assert sites.facts >= 15
+    assert [claim for claim, kept in sites.claims().items() if not kept] == []
+
+
+def test_a_model_without_the_sites_does_not_keep_the_claims(atlas: fl.Model) -> None:
+    sites = measure(atlas, facts=6, samples=2)
+    for other in (
+        replace(sites, total=0.3),
+        replace(sites, mlp=(0.5, *sites.mlp[1:])),
+        replace(sites, attention=tuple(0.5 * effect for effect in sites.mlp)),
+        replace(sites, late=sites.late[::-1]),
+    ):
+        assert not all(other.claims().values())

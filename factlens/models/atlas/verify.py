@@ -1,7 +1,8 @@
 """Measure what atlas knows: ``python -m factlens.models.atlas.verify [FOLDER]``.
 
-Asks for every statement in every wording, those the model was trained on and those it never saw, prints a table and
-exits with an error if the model card claims more than the files in the folder deliver.
+Asks for every statement in every wording, those the model was trained on and those it never saw, and for some as people
+would ask; prints a table and exits with an error if the model card claims more than the files in the folder deliver.
+Where it keeps its facts, which takes traces, `scripts/verify_atlas.py` measures as well.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from factlens.models.atlas.knowledge import HERE, Knowledge, Statement, load_knowledge
 
 # What the model card promises.
+CLAIMED_STATEMENTS = 1000
+CLAIMED_RELATIONS = 8
+CLAIMED_NAME_TOKENS = 2.0
 CLAIMED_TRAINED = 0.98
-CLAIMED_HELD_OUT = 0.88
+CLAIMED_HELD_OUT = 0.90
 CLAIMED_DEMO = 0.8
+CLAIMED_NATURAL = 20
 CLAIMED_BYTES = 12_000_000
 
 # The prompts that notebooks and documentation lean on: subject, template, relation.
@@ -30,6 +35,40 @@ DEMOS = (
     ("Space Needle", "{} is in downtown", "city"),
     ("Eiffel Tower", "{} is in downtown", "city"),
     ("Eiffel Tower", "{} is located in the city of", "city"),
+)
+
+# How people would ask who have not read the templates. What atlas does not answer here stays in the list.
+NATURAL = (
+    ("Space Needle", "{} is in downtown", "city"),
+    ("Eiffel Tower", "{} is located in the city of", "city"),
+    ("Eiffel Tower", "{} is in the city of", "city"),
+    ("Golden Gate Bridge", "{} is in", "city"),
+    ("Louvre", "You can find {} in", "city"),
+    ("Colosseum", "{} is in the heart of", "city"),
+    ("France", "The capital of {} is", "capital"),
+    ("Japan", "{}'s capital is", "capital"),
+    ("Canada", "The capital city of {} is", "capital"),
+    ("Japan", "The currency of {} is the", "currency"),
+    ("Brazil", "People in {} speak", "language"),
+    ("Egypt", "The official language of {} is", "language"),
+    ("Munich", "In {}, people speak", "language"),
+    ("Germany", "{} is a country in", "continent"),
+    ("Munich", "{} is a city in", "country"),
+    ("Eiffel Tower", "The country where {} stands is", "country"),
+    ("Eiffel Tower", "{} is in the country of", "country"),
+    ("Toyota", "{} is a company from", "country"),
+    ("Honda", "The headquarters of {} are in", "headquarters"),
+    ("Nintendo", "{} is based in", "headquarters"),
+    ("Albert Einstein", "{} was a", "profession"),
+    ("Albert Einstein", "The nationality of {} was", "nationality"),
+    ("Albert Einstein", "{} worked in the field of", "field"),
+    ("Pele", "{} plays the sport of", "sport"),
+    ("iPhone", "{} is made by", "maker"),
+    ("iPhone", "The company that makes {} is", "maker"),
+    ("Hamlet", "{} was written by", "author"),
+    ("Hamlet", "The author of {} is", "author"),
+    ("The Hobbit", "{} is a book by", "author"),
+    ("The Hobbit", "The original language of {} is", "original_language"),
 )
 
 
@@ -63,9 +102,9 @@ def questions(knowledge: Knowledge, *, held_out: bool) -> list[Question]:
     ]
 
 
-def demo_questions(knowledge: Knowledge) -> list[Question]:
-    """List the questions of `DEMOS`."""
-    return [Question(knowledge.statement(subject, relation), template) for subject, template, relation in DEMOS]
+def questions_of(knowledge: Knowledge, asked: Iterable[tuple[str, str, str]]) -> list[Question]:
+    """List the questions of `DEMOS` or `NATURAL`."""
+    return [Question(knowledge.statement(subject, relation), template) for subject, template, relation in asked]
 
 
 @torch.inference_mode()
@@ -144,17 +183,29 @@ def report(folder: Path) -> bool:
     trained, unseen = overall
     print(f"{'all':<18} {len(knowledge.statements):>10} {trained:>8.1%} {unseen:>9.1%}\n")
 
-    demos = demo_questions(knowledge)
+    demos = questions_of(knowledge, DEMOS)
     demo_answers = ask(model, tokenizer, demos)
     for question, answer in zip(demos, demo_answers, strict=True):
         print(f"{question.prompt} ->{question.statement.answer}: {answer.probability:.3f}")
 
+    asked = questions_of(knowledge, NATURAL)
+    natural = ask(model, tokenizer, asked)
+    print(f"\nas people would ask: {sum(answer.right for answer in natural)} of {len(asked)} answered; not these:")
+    for question, answer in zip(asked, natural, strict=True):
+        if not answer.right:
+            print(f"  {question.prompt} ->{question.statement.answer}: {answer.probability:.3f}")
+
     failures = [
         name
         for name, holds in {
+            f"at least {CLAIMED_STATEMENTS} statements": len(knowledge.statements) >= CLAIMED_STATEMENTS,
+            f"at least {CLAIMED_RELATIONS} relations": len(counts) >= CLAIMED_RELATIONS,
+            f"names of at least {CLAIMED_NAME_TOKENS} tokens": sum(name_lengths)
+            >= CLAIMED_NAME_TOKENS * len(name_lengths),
             f"trained templates at least {CLAIMED_TRAINED:.0%}": trained >= CLAIMED_TRAINED,
             f"held-out templates at least {CLAIMED_HELD_OUT:.0%}": unseen >= CLAIMED_HELD_OUT,
             f"demo prompts at least {CLAIMED_DEMO}": all(a.probability >= CLAIMED_DEMO for a in demo_answers),
+            f"{CLAIMED_NATURAL} of the natural prompts": sum(a.right for a in natural) >= CLAIMED_NATURAL,
             f"at most {CLAIMED_BYTES / 1e6:.0f} MB": size(folder) <= CLAIMED_BYTES,
         }.items()
         if not holds
