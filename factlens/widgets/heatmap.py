@@ -30,6 +30,8 @@ class Heatmap(Part):
         Up to four pinned cells, in the order of their numbers. Shift and a click pins a cell, or P.
     layer_range, token_range
         What is marked on the axes, as ``(first, last)``, or None. Dragging along an axis marks a range.
+    edit
+        What an edit from here would change: ``{"method": "MEMIT", "layers": [1, 2, 3]}``; empty without an editor.
     refused
         Counts the gestures of the page that were refused, so that the page takes back what it drew.
 
@@ -47,6 +49,7 @@ class Heatmap(Part):
     pins = t.List(t.Dict()).tag(sync=True)
     layer_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None).tag(sync=True)
     token_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None).tag(sync=True)
+    edit = t.Dict().tag(sync=True)
     busy = t.Bool(False).tag(sync=True)
     refused = t.Int(0).tag(sync=True)
 

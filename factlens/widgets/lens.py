@@ -19,6 +19,7 @@ from factlens.widgets.bars import AnswerBars
 from factlens.widgets.gestures import Gestures
 from factlens.widgets.heatmap import Heatmap
 from factlens.widgets.panels import (
+    METHOD_TITLES,
     DetailsPanel,
     EditPanel,
     JudgePanel,
@@ -257,6 +258,8 @@ class Lens(w.VBox):
             if session.status == "idle":
                 self.snapshot.update(session.trace, self.edits)
             self.heatmap.busy = session.status in ("tracing", "queued")
+            # Before the selection, whose sentence speaks of it.
+            self.heatmap.edit = {"method": METHOD_TITLES[session.method], "layers": list(session.edit_layers)}
             self.heatmap.selection = session.selection
             if session.comparison != self._mirrored.get("comparison"):
                 self._mirrored["comparison"] = session.comparison

@@ -79,16 +79,31 @@ describe("a cell", () => {
   });
 
   test("as the selected one: what an edit will change", () => {
-    expect(say.selected(frame(), { kind: "mlp", token: 1, layer: 2 })).toBe(
-      "Layer 2 · MLP · token “Needle” selected (0.41, 43 % restored). An edit will change the MLP of layer 2.",
+    const rome = say.decodeEdit({ method: "ROME", layers: [2] });
+    const memit = say.decodeEdit({ method: "MEMIT", layers: [1, 2, 3] });
+    const tuning = say.decodeEdit({ method: "fine-tuning", layers: [3] });
+    expect(say.selected(frame(), { kind: "mlp", token: 1, layer: 2 }, rome)).toBe(
+      "Layer 2 · MLP · token “Needle” selected (0.41, 43 % restored). An edit with ROME will change the MLP of layer 2.",
     );
-    expect(say.selected(frame(), { kind: "attn", token: 1, layer: 2 })).toBe(
+    expect(say.selected(frame(), { kind: "attn", token: 1, layer: 2 }, rome)).toBe(
       "Layer 2 · attention · token “Needle” selected (0.41, 43 % restored). " +
-        "ROME edits the MLP of that layer: an edit will change the MLP of layer 2.",
+        "ROME edits MLPs: it will change the MLP of layer 2.",
     );
-    expect(say.selected(frame(), { kind: "state", token: 2, layer: 3 })).toContain(
-      "(not computed). ROME edits the MLP",
+    expect(say.selected(frame(), { kind: "mlp", token: 1, layer: 3 }, memit)).toContain(
+      "An edit with MEMIT will change the MLPs of layers 1 to 3.",
     );
+    expect(say.selected(frame(), { kind: "state", token: 2, layer: 3 }, tuning)).toContain(
+      "(not computed). Fine-tuning edits MLPs: it will change the MLP of layer 3.",
+    );
+  });
+
+  test("alone, where nothing is edited, nothing is said of edits", () => {
+    expect(say.decodeEdit({})).toBeNull();
+    expect(say.decodeEdit(undefined)).toBeNull();
+    expect(say.selected(frame(), { kind: "attn", token: 1, layer: 2 }, null)).toBe(
+      "Layer 2 · attention · token “Needle” selected (0.41, 43 % restored).",
+    );
+    expect(say.nothingSelected(null)).toBe("Nothing selected. Click a cell, or press Enter on it.");
   });
 
   test("in the tooltip", () => {
@@ -122,7 +137,7 @@ describe("an estimate", () => {
     expect(say.cellLabel(half, cell)).toBe(
       "token Needle, subject, layer 2, hidden state, estimate 0.25, 25 percent restored",
     );
-    expect(say.selected(half, cell)).toContain("selected (estimate 0.25, 25 % restored).");
+    expect(say.selected(half, cell, null)).toContain("selected (estimate 0.25, 25 % restored).");
     expect(say.tooltipLines(half, cell)[2]).toBe("estimate: probability 0.25 (25 %)");
     expect(say.cellLabel(half, { ...cell, kind: "mlp" })).not.toContain("estimate");
   });

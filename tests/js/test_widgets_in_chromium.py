@@ -625,6 +625,7 @@ def test_hover_tells_the_cell_without_the_kernel(page):
 def test_click_selects_the_cell_under_the_pointer(page):
     record_gestures(page)
     heatmap(page)
+    change(page, "a", edit={"method": "ROME", "layers": [6]})
     page.mouse.click(*point(page, "attn", 5, 6))
     wanted = {"kind": "attn", "token": 5, "layer": 6}
     assert page.evaluate("gestures") == [{"lens": "lens-1", "name": "select", **wanted}]
@@ -639,7 +640,7 @@ def test_click_selects_the_cell_under_the_pointer(page):
     expect(column).not_to_have_class(re.compile("fl-tentative"))
     sentence = re.compile(
         r"Layer 6 · attention · token “down” selected \(0\.\d\d, −?\d+ % restored\)\. "
-        r"ROME edits the MLP of that layer: an edit will change the MLP of layer 6\."
+        r"ROME edits MLPs: it will change the MLP of layer 6\."
     )
     expect(line).to_have_text(sentence)
     expect(live).to_have_text(sentence)
@@ -662,9 +663,16 @@ def test_click_selects_the_cell_under_the_pointer(page):
     expect(page.locator("[data-kind=state]").get_by_test_id("factlens-selected-cell")).to_be_hidden()
     expect(line).to_have_text(sentence)
 
-    change(page, "a", selection={"kind": "mlp", "token": 2, "layer": 1})
-    sentence = r"^Layer 1 · MLP · token “Needle” selected \(.*\)\. An edit will change the MLP of layer 1\.$"
+    change(page, "a", edit={"method": "ROME", "layers": [1]}, selection={"kind": "mlp", "token": 2, "layer": 1})
+    sentence = r"^Layer 1 · MLP · token “Needle” selected \(.*\)\. An edit with ROME will change the MLP of layer 1\.$"
     expect(line).to_have_text(re.compile(sentence))
+
+    # A method that edits several layers: all of them are outlined, and named.
+    change(page, "a", edit={"method": "MEMIT", "layers": [0, 1]})
+    expect(line).to_contain_text("An edit with MEMIT will change the MLPs of layers 0 to 1.")
+    outline = column.bounding_box()
+    assert outline["x"] == pytest.approx(canvas["x"])
+    assert outline["width"] == pytest.approx(canvas["width"] / 4)
     change(page, "a", selection=None)
     expect(column).to_be_hidden()
 

@@ -368,6 +368,19 @@ def test_a_method_that_spreads_over_layers_ends_at_the_chosen_one(lens: fl.Lens)
     assert lens.method == "rome"
 
 
+def test_the_heatmap_says_what_the_chosen_method_would_edit() -> None:
+    lens = fl.Lens(fl.load("atlas"), fl.Fact("{} is in downtown", "The Space Needle"))
+    lens.start()
+    assert lens.session.wait(60)
+    gesture(lens, "select", kind="attn", token=2, layer=4)
+    assert lens.heatmap.edit == {"method": "ROME", "layers": [4]}
+    gesture(lens, "method", method="memit")
+    assert lens.heatmap.edit == {"method": "MEMIT", "layers": [2, 3, 4]}
+    gesture(lens, "select", kind="mlp", token=2, layer=1)
+    assert lens.heatmap.edit == {"method": "MEMIT", "layers": [0, 1]}
+    lens.close()
+
+
 @pytest.mark.parametrize("data", [b"", b"not a file", b"\x10\x00\x00\x00\x00\x00\x00\x00{}", "another model's"])
 def test_a_file_that_is_no_edit_for_this_model(lens: fl.Lens, data: bytes | str, tmp_path: Path) -> None:
     if isinstance(data, str):

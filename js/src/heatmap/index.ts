@@ -275,13 +275,10 @@ function render({ model, el }: RenderProps): () => void {
     if (!frame) return;
     const confirmed = selection();
     const shown = pending ?? confirmed;
-    for (const panel of built) panel.select(shown, frame, pending !== null);
+    const edit = say.decodeEdit(model.get("edit"));
+    for (const panel of built) panel.select(shown, frame, pending ? [] : (edit?.layers ?? []), pending !== null);
     const here = confirmed && inward(frame, confirmed)[0];
-    const line = here
-      ? say.selected(frame, here)
-      : given
-        ? "Nothing selected. Click a cell, or press Enter on it, to choose the layer to edit."
-        : "";
+    const line = here ? say.selected(frame, here, edit) : given ? say.nothingSelected(edit) : "";
     setText(page.selection, line);
     show(page.selection, line !== "");
     if (selectionStale) {
@@ -499,7 +496,7 @@ function render({ model, el }: RenderProps): () => void {
       signal,
     );
   }
-  onTrait(model, "busy", schedule, signal);
+  for (const trait of ["busy", "edit"]) onTrait(model, trait, schedule, signal);
   function settle(): void {
     pending = null;
     clearTimeout(pendingTimer);

@@ -159,17 +159,24 @@ export class Panel {
     this.bracket.dataset.last = String(last);
   }
 
-  /** The column of the layer in every panel (an edit changes that layer), the cell in its own. */
-  select(cell: Cell | null, frame: Frame, tentative: boolean): void {
+  /** The column of the layer in every panel, with those of all layers that an edit would change; the cell in its own. */
+  select(cell: Cell | null, frame: Frame, edited: number[], tentative: boolean): void {
     const layout = this.layout;
     const own = cell && inward(frame, cell).find((each) => each.kind === this.kind);
     show(this.column, cell !== null);
     show(this.cell, own !== null && own !== undefined);
     for (const outline of [this.column, this.cell]) outline.classList.toggle("fl-tentative", tentative);
     if (!cell || !layout) return;
-    const left = cell.layer * layout.cellWidth;
-    place(this.column, left, 0, layout.cellWidth, layout.plotHeight);
-    if (own) place(this.cell, left, own.token * layout.cellHeight, layout.cellWidth, layout.cellHeight);
+    const [first, last] = [Math.min(cell.layer, ...edited), Math.max(cell.layer, ...edited)];
+    place(this.column, first * layout.cellWidth, 0, (last - first + 1) * layout.cellWidth, layout.plotHeight);
+    if (own)
+      place(
+        this.cell,
+        cell.layer * layout.cellWidth,
+        own.token * layout.cellHeight,
+        layout.cellWidth,
+        layout.cellHeight,
+      );
   }
 
   suggest(cell: Cell | null): void {

@@ -2,6 +2,8 @@
 import { percent, restored, signedDecimal, tokenName } from "../shared/a11y";
 import { isWindowed, kindName, kindTitle } from "../shared/kinds";
 import { isProbability, measureName, precise } from "../shared/measure";
+import { number as integer, list, record, text } from "../shared/model";
+import { layersWords } from "../shared/panel-sentences";
 import { isDifference } from "./comparison";
 import { type Cell, type Frame, halfAt, scaleOf, sourceOf, type Value, valueAt } from "./grid";
 import type { Means } from "./range";
@@ -115,13 +117,31 @@ export function cellName(frame: Frame, cell: Cell): string {
   return `Layer ${cell.layer} · ${kindName(sourceOf(frame, cell.kind))} · token “${tokenName(frame.tokens[cell.token]?.text ?? "")}”`;
 }
 
-export function selected(frame: Frame, cell: Cell): string {
+/** What an edit from here would change; a heatmap of its own edits nothing. */
+export interface Edit {
+  method: string;
+  layers: number[];
+}
+
+export function decodeEdit(value: unknown): Edit | null {
+  const fields = record(value);
+  const layers = list(fields.layers).flatMap((layer) => integer(layer) ?? []);
+  return layers.length > 0 ? { method: text(fields.method), layers } : null;
+}
+
+/** Every method edits MLPs, and some of them several: whatever is selected, this says which. */
+export function selected(frame: Frame, cell: Cell, edit: Edit | null): string {
   const what = `${cellName(frame, cell)} selected (${valueText(frame, cell)}).`;
-  const edit =
-    sourceOf(frame, cell.kind) === "mlp"
-      ? `An edit will change the MLP of layer ${cell.layer}.`
-      : `ROME edits the MLP of that layer: an edit will change the MLP of layer ${cell.layer}.`;
-  return `${what} ${edit}`;
+  if (!edit) return what;
+  const { method, layers } = edit;
+  const mlps = `${layers.length === 1 ? "MLP" : "MLPs"} of ${layersWords(layers)}`;
+  return sourceOf(frame, cell.kind) === "mlp"
+    ? `${what} An edit with ${method} will change the ${mlps}.`
+    : `${what} ${capital(method)} edits MLPs: it will change the ${mlps}.`;
+}
+
+export function nothingSelected(edit: Edit | null): string {
+  return `Nothing selected. Click a cell, or press Enter on it${edit ? ", to choose the layer to edit" : ""}.`;
 }
 
 export function pending(frame: Frame, cell: Cell): string {
@@ -187,17 +207,21 @@ export function range(frame: Frame, layers: Span | null, rows: Span | null, mean
     const [first, last] = rows.map((row) => `“${tokenName(frame.tokens[row]?.text ?? "")}”`);
     parts.push(rows[0] === rows[1] ? `token ${first}` : `tokens ${first} to ${last}`);
   }
-  const where = parts.join(", ");
+  const where = capital(parts.join(", "));
   const each = means.map(({ kind, mean, cells }) => {
     const name = frame.titles[kind] ?? kindName(kind);
     return mean === null
       ? `${name} not computed`
       : `${name} ${number(frame, kind, mean)}${cells ? "" : " (part of it)"}`;
   });
-  return `${where.charAt(0).toUpperCase()}${where.slice(1)}, mean ${measureName(frame)}: ${each.join(" · ")}.`;
+  return `${where}, mean ${measureName(frame)}: ${each.join(" · ")}.`;
 }
 
 export type Span = [first: number, last: number];
+
+function capital(words: string): string {
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
+}
 
 function signed(value: number): string {
   return value < 0 ? `−${-value}` : String(value);
