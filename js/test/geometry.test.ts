@@ -25,6 +25,13 @@ describe("layout", () => {
     expect(layout.plotWidth).toBeGreaterThan(480);
   });
 
+  test("long prompts stand side by side, and scroll sideways where they must", () => {
+    const layout = layoutFor(1100, 100, { kinds: 3, tokens: 60, layers: 48 });
+    expect(layout).toMatchObject({ mode: "side", cellWidth: 14 });
+    expect(layoutFor(320, 100, { kinds: 3, tokens: 60, layers: 8 })).toMatchObject({ mode: "side", cellWidth: 18 });
+    expect(layoutFor(480, 100, { kinds: 1, tokens: 60, layers: 48 })).toMatchObject({ mode: "stack" });
+  });
+
   test("two layers do not become two barn doors", () => {
     expect(layoutFor(1600, 100, { kinds: 3, tokens: 7, layers: 2 }).cellWidth).toBe(64);
   });

@@ -13,8 +13,8 @@ test("sentences of the panels", () => {
   expect(answerLine(" Seattle", 6, -1.5, { metric: "logit_difference", contrast: " Paris" })).toBe(
     "Clean run: “Seattle” logit difference vs “Paris” +6.00 · corrupted run: −1.50",
   );
-  expect(editsBadge(1)).toBe("the model's weights carry 1 edit");
-  expect(editsBadge(2)).toBe("the model's weights carry 2 edits");
+  expect(editsBadge(1)).toBe("the model’s weights carry 1 edit");
+  expect(editsBadge(2)).toBe("the model’s weights carry 2 edits");
   expect(layerWords([2], true)).toBe("at layer 2");
   expect(layerWords([0], true)).toBe("at layer 0");
   expect(layerWords([1], false)).toBe("at layer 1 (the default)");

@@ -171,7 +171,7 @@ test("pins: four, each once, and again takes it out", () => {
 
 test("deep models and long prompts get smaller cells, and a zoom larger ones", () => {
   const shape = { kinds: 3, tokens: 500, layers: 128 };
-  expect(layoutFor(1100, 100, shape)).toMatchObject({ mode: "stack", cellWidth: 10, cellHeight: 14 });
+  expect(layoutFor(1100, 100, shape)).toMatchObject({ mode: "side", cellWidth: 10, cellHeight: 14 });
   expect(layoutFor(1100, 100, shape, 20)).toMatchObject({ mode: "stack", cellWidth: 50 });
 });
 

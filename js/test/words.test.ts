@@ -221,6 +221,6 @@ test("the state of the trace", () => {
   expect(say.progress(frame({ complete: false }), true)).toBe("Tracing: 35 of 36 cells.");
   expect(say.progress(frame({ complete: false }), false)).toContain("Incomplete (35 of 36 cells)");
   expect(say.suggestion(frame(), { kind: "mlp", token: 1, layer: 2 })).toBe(
-    "Suggested: layer 2 · MLP · token “Needle”.",
+    "Suggested: layer 2 · MLP · token “Needle”, the largest MLP effect at the subject’s last token.",
   );
 });

@@ -186,7 +186,7 @@ def test_what_the_panel_says(page):
     put(page, "locate", state="js:fakeLocate({edits: 2})")
     expect(page.get_by_test_id("factlens-model")).to_have_text("atlas · 8 layers · float32 · cpu")
     expect(page.get_by_test_id("factlens-answer")).to_have_text("Clean run: “Seattle” 93 % · corrupted run: 4 %")
-    expect(page.get_by_test_id("factlens-edited-badge")).to_have_text("the model's weights carry 2 edits")
+    expect(page.get_by_test_id("factlens-edited-badge")).to_have_text("the model’s weights carry 2 edits")
     expect(page.locator(".fl-piece.fl-subject")).to_have_count(3)
     expect(page.get_by_role("alert")).to_be_hidden()
     change(page, "a", state="js:fakeLocate({error: {title: 'No subject', text: 'Write it down.'}})")
@@ -439,8 +439,10 @@ def test_the_page_says_what_is_drawn(page):
     expect(legend).to_contain_text("corrupted 4 %")
     expect(legend).to_contain_text("clean 93 %")
     expect(legend).to_contain_text("not computed")
-    expect(page.get_by_test_id("factlens-suggestion")).to_have_text("Suggested: layer 2 · MLP · token “down”.")
-    expect(root).to_contain_text("it does not prove where to edit (Hase et al. 2023)")
+    expect(page.get_by_test_id("factlens-suggestion")).to_have_text(
+        "Suggested: layer 2 · MLP · token “down”, the largest MLP effect at the subject’s last token."
+    )
+    expect(root).to_contain_text("it does not prove where to edit (Hase et al. 2023, arXiv:2301.04213)")
     expect(page.locator("[data-kind=state] .fl-label.fl-subject")).to_have_text(["The*", "·Space*", "·Needle*"])
     expect(page.locator("[data-kind=state] .fl-label").last).to_have_text("(last)town")
     expect(page.locator("[data-kind=mlp] .fl-labels")).to_be_hidden()  # side by side, the rows are shared
@@ -782,8 +784,10 @@ def test_pins_are_marked_listed_and_told(page):
         page.keyboard.press(key)
     expect(pins).to_have_count(4)  # the fifth has no place
     expect(page.get_by_test_id("factlens-live")).to_contain_text("No more than 4 pins")
+    expect(page.get_by_test_id("factlens-pins-full")).to_be_visible()  # said to eyes, too
     page.get_by_role("button", name="Unpin 1").click()
     expect(pins).to_have_count(3)
+    expect(page.get_by_test_id("factlens-pins-full")).to_be_hidden()
     said = sent(page)
     assert [name for name, _ in said] == ["pins"] * 5
     assert said[0][1] == {"cells": [{"kind": "mlp", "token": 2, "layer": 3}]}
@@ -815,6 +819,9 @@ def test_dragging_along_an_axis_marks_a_range(page):
     ]
     band = page.locator("[data-kind=attn] .fl-band:visible")
     expect(band).to_have_count(2)
+    on_axis = page.locator("[data-kind=mlp] [data-testid=factlens-axis] .fl-span").bounding_box()
+    assert on_axis["x"] == pytest.approx(axis["x"] + 2 * step)
+    assert on_axis["width"] == pytest.approx(4 * step)
     page.get_by_test_id("factlens-clear-range").click()
     expect(band).to_have_count(0)
     drag(page, at(4), at(4))
@@ -847,8 +854,16 @@ def test_two_traces_side_by_side(page):
     # A click in any of the panels chooses the cell of the trace, outlined in all three.
     page.mouse.click(*point(page, "difference:attn", 6, 5))
     assert sent(page)[-1] == ("select", {"kind": "attn", "token": 6, "layer": 5})
-    change(page, "a", selection={"kind": "attn", "token": 6, "layer": 5})
+    pinned = [{"kind": "attn", "token": 6, "layer": 5}, {"kind": "mlp", "token": 2, "layer": 1}]
+    change(page, "a", selection=pinned[0], pins=pinned)
     expect(page.locator("[data-testid=factlens-selected-cell]:visible")).to_have_count(3)
+    # Each of the three values under its own name; a pin of another kind says that it is not here.
+    each = re.compile(r"before: “Seattle” \+0.* · now: “Paris” \+0.* · now − before [+−]?0")
+    expect(page.get_by_test_id("factlens-selection")).to_contain_text(each)
+    expect(page.get_by_test_id("factlens-pins").locator("li").first).to_contain_text(each)
+    expect(page.get_by_test_id("factlens-pins").locator("li").last).to_contain_text(
+        "Layer 1 · MLP: not in this comparison"
+    )
     below, above = pixels(page, "difference:attn", 6, 5), pixels(page, "b:attn", 6, 5)
     assert below != above
     button.click()
@@ -881,7 +896,7 @@ def test_units_rows_and_scales(page):
     pale = pixels(page, "attn", 5, 5)
     page.get_by_test_id("factlens-own-scale").check()
     expect(page.locator("[data-kind=mlp] .fl-note")).to_contain_text(" to ")
-    expect(page.get_by_test_id("factlens-legend")).to_contain_text("each panel's own largest")
+    expect(page.get_by_test_id("factlens-legend")).to_contain_text("each panel’s own largest")
     assert pixels(page, "attn", 5, 5) != pale
 
 
@@ -1007,6 +1022,30 @@ def test_it_follows_the_width_and_scrolls_by_itself(page):
     change(page, "a", frame="js:fakeFrame({run: 2})")
     page.set_viewport_size({"width": 1200, "height": 800})
     expect(panels).to_have_attribute("data-layout", "side")
+
+
+def test_a_long_prompt_keeps_its_panels_side_by_side(page):
+    many = "Array.from({length: 60}, (_, i) => ({text: ` w${i}`, id: i, subject: i === 3}))"
+    heatmap(page, f"fakeFrame({{layers: 48, tokens: {many}}})")
+    expect(page.locator(".fl-panels")).to_have_attribute("data-layout", "side")
+    scroller = page.locator(".fl-scroll")
+    assert scroller.evaluate("(n) => n.scrollWidth > n.clientWidth && n.scrollHeight > n.clientHeight")
+    # Scrolled down, no label shows beside the titles, which stay in sight.
+    scroller.evaluate("(n) => { n.scrollTop = 100; }")
+    corner = page.locator("[data-kind=state] .fl-corner").bounding_box()
+    at = [corner["x"] + corner["width"] - 20, corner["y"] + corner["height"] / 2]
+    assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).className", at) == "fl-corner"
+
+
+def test_the_cursors_ring_is_not_cut_off_at_the_edges(page):
+    heatmap(page)
+    page.get_by_test_id("factlens-cursor").focus()
+    for key in ("Control+Home", "Control+End"):
+        page.keyboard.press(key)
+        style = page.get_by_test_id("factlens-cursor").evaluate(
+            "(n) => { const s = getComputedStyle(n); return [s.outlineWidth, s.outlineOffset, s.outlineStyle]; }"
+        )
+        assert style == ["2px", "-2px", "solid"]  # all of it lies inside the cell
 
 
 def test_it_waits_for_a_width(page):

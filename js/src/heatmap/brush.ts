@@ -5,6 +5,8 @@ import type { Span } from "./sentences";
 export class Brush {
   /** A band over the plot, in the direction of the axis. */
   readonly band = element("div", { class: "fl-overlay fl-band", hidden: true });
+  /** The same on the axis itself, where no outline of a cell can lie over it. */
+  private readonly span = element("div", { class: "fl-overlay fl-span", hidden: true });
   private from: number | null = null;
   private shown: Span | null = null;
   private before: Span | null = null;
@@ -17,6 +19,7 @@ export class Brush {
     at: (event: PointerEvent) => number,
     changed: (span: Span | null, done: boolean) => void,
   ) {
+    axis.prepend(this.span);
     const span = (event: PointerEvent): Span => {
       const to = at(event);
       const from = this.from ?? to;
@@ -48,12 +51,13 @@ export class Brush {
   draw(span: Span | null, step: number): void {
     this.shown = span;
     show(this.band, span !== null);
+    show(this.span, span !== null);
     if (!span) return;
     const [begin, size] = [`${span[0] * step}px`, `${(span[1] - span[0] + 1) * step}px`];
     const place =
       this.along === "x"
         ? { left: begin, width: size, top: "0", height: "100%" }
         : { top: begin, height: size, left: "0", width: "100%" };
-    Object.assign(this.band.style, place);
+    for (const node of [this.band, this.span]) Object.assign(node.style, place);
   }
 }

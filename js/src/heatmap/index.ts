@@ -11,7 +11,7 @@ import { type Comparison, decodeComparison } from "./comparison";
 import { Cursor } from "./cursor";
 import { type Cell, decodeCell, decodeFrame, type Frame, inward, outward, sameCell } from "./grid";
 import { move, stretch } from "./keyboard";
-import { type Layout, layoutFor } from "./layout";
+import { type Layout, LONG_PROMPT, layoutFor } from "./layout";
 import { takeAway } from "./leaving";
 import { Legend, panelRamp } from "./legend";
 import { buildPage } from "./page";
@@ -28,9 +28,6 @@ import { wordStarts } from "./words";
 
 /** A click is confirmed in milliseconds; only a kernel that lets it wait is worth a word. */
 const PENDING_TEXT_MS = 400;
-
-/** More rows than this, and the panels scroll inside the widget. */
-const LONG_PROMPT = 28;
 
 let lastPalette: PaletteName = "rome"; // new views begin with what this reader chose last
 let gestures = 0; // ids for a heatmap used alone
@@ -292,6 +289,7 @@ function render({ model, el }: RenderProps): () => void {
     if (!frame) return;
     for (const panel of built) panel.pin(pins, frame);
     pinList.update(pins, frame);
+    if (pins.length < MOST_PINS) show(page.pinsFull, false);
   }
 
   function drawRange(): void {
@@ -380,8 +378,9 @@ function render({ model, el }: RenderProps): () => void {
   /** Pins and ranges are shown at once, and told to Python, whose traits have the last word. */
   function pin(cell: Cell): void {
     const next = toggled(pins, cell);
+    show(page.pinsFull, next === null);
     if (!next) {
-      setText(live, `No more than ${MOST_PINS} pins: unpin one first.`);
+      setText(live, page.pinsFull.textContent ?? "");
       return;
     }
     setPins(next);

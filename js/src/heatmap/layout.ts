@@ -21,6 +21,8 @@ const MIN_CELL = 14;
 const DEEP = 60;
 const MIN_DEEP_CELL = 10;
 const MAX_CELL = 64;
+/** More rows than this, and the panels scroll inside the widget. */
+export const LONG_PROMPT = 28;
 /** Narrower than this, a panel cannot carry its title. */
 const MIN_SIDE_PLOT = 150;
 
@@ -34,8 +36,10 @@ export function layoutFor(
   const { kinds, tokens, layers } = shape;
   const least = layers > DEEP ? MIN_DEEP_CELL : MIN_CELL;
   const sideWidth = (width - labelWidth - GAP * (kinds - 1)) / kinds;
-  const side = inView === null && sideWidth >= MIN_SIDE_PLOT && sideWidth / layers >= least;
-  const room = side ? sideWidth : width - labelWidth;
+  const fits = sideWidth >= MIN_SIDE_PLOT && sideWidth / layers >= least;
+  // Three long panels one below the other would hide the second; sideways it is one short scroll away.
+  const side = inView === null && (fits || (kinds > 1 && tokens > LONG_PROMPT));
+  const room = side ? Math.max(sideWidth, MIN_SIDE_PLOT) : width - labelWidth;
   // Whole pixels keep the cells equally wide. A deep model in a narrow cell scrolls instead of shrinking further.
   const cellWidth = Math.min(MAX_CELL, Math.max(least, Math.floor(room / Math.min(layers, inView ?? layers))));
   const cellHeight = (CELL_HEIGHTS.find(([most]) => tokens <= most) as [number, number])[1];

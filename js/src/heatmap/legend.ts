@@ -41,7 +41,7 @@ export class Legend {
     setText(this.measure, `${measureName(frame)}:`);
     show(this.measure, !isProbability(frame)); // a percent sign says it
     setText(this.low, ends(frame.low, "corrupted"));
-    setText(this.high, own ? "each panel's own largest" : ends(frame.high, "clean"));
+    setText(this.high, own ? "each panel’s own largest" : ends(frame.high, "clean"));
     setAttributes(this.bar, {
       "aria-label": `Colours run from ${this.low.textContent} (pale) to ${this.high.textContent} (full).`,
     });

@@ -2,7 +2,7 @@
 import { element, OWN_KEYS } from "../shared/dom";
 import type { Cursor } from "./cursor";
 import type { Legend } from "./legend";
-import type { PinList } from "./pins";
+import { MOST_PINS, type PinList } from "./pins";
 import * as say from "./sentences";
 import type { Toolbar } from "./toolbar";
 
@@ -48,6 +48,11 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
     zoom,
     clear,
   );
+  const pinsFull = element(
+    "p",
+    { class: "fl-pins-full", hidden: true, "data-testid": "factlens-pins-full" },
+    `No more than ${MOST_PINS} pins: unpin one first.`,
+  );
   const live = element("div", {
     class: "fl-sr",
     "aria-live": "polite",
@@ -67,6 +72,7 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
     selection,
     range,
     pins.root,
+    pinsFull,
     suggested,
     element("p", { class: "fl-honest" }, say.HONEST),
   );
@@ -102,6 +108,7 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
     rangeText,
     zoom,
     clear,
+    pinsFull,
     live,
   };
 }

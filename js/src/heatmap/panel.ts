@@ -100,6 +100,7 @@ export class Panel {
     this.root = element(
       "div",
       { class: "fl-panel", "data-kind": kind },
+      element("div", { class: "fl-corner" }), // labels that scroll upwards go behind it
       title,
       this.labels,
       this.plot,

@@ -4,7 +4,7 @@
 import { element, setText, show } from "../shared/dom";
 import { list } from "../shared/model";
 import { type Cell, decodeCell, type Frame, inward, sameCell } from "./grid";
-import { pinned } from "./sentences";
+import { pinned, pinnedElsewhere } from "./sentences";
 
 export const MOST_PINS = 4;
 const COLOURS = ["#2f7de1", "#d9730d", "#2e9d5b", "#b0479a"];
@@ -41,7 +41,7 @@ export class PinList {
     pins.forEach((cell, index) => {
       const words = this.root.children[index]?.querySelector(".fl-pin-words");
       const here = inward(frame, cell)[0];
-      if (words) setText(words, here ? pinned(frame, here) : "not shown here");
+      if (words) setText(words, here ? pinned(frame, here) : pinnedElsewhere(frame, cell));
     });
   }
 

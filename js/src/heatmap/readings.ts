@@ -6,8 +6,8 @@ import type { Frame } from "./grid";
 const SURE = 1e-6;
 
 export const READINGS: [Reading, string][] = [
-  ["score", "score"],
-  ["effect", "effect (score − corrupted)"],
+  ["score", "as measured"],
+  ["effect", "effect (less the corrupted run)"],
   ["restored", "% of the total effect restored"],
   ["log_odds", "log-odds"],
 ];

@@ -5,14 +5,14 @@ import { isProbability, measureName, precise } from "../shared/measure";
 import { number as integer, list, record, text } from "../shared/model";
 import { layersWords } from "../shared/panel-sentences";
 import { isDifference } from "./comparison";
-import { type Cell, type Frame, halfAt, scaleOf, sourceOf, type Value, valueAt } from "./grid";
+import { type Cell, type Frame, halfAt, inward, outward, scaleOf, sourceOf, type Value, valueAt } from "./grid";
 import type { Means } from "./range";
 import { windowOf } from "./scales";
 
 export const EMPTY = "Press Trace to see where the model keeps this fact.";
 export const EMPTY_BUSY = "Tracing: the first cells are on their way.";
 export const HONEST =
-  "Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023).";
+  "Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023, arXiv:2301.04213).";
 
 export function panelTitle(frame: Frame, kind: string): string {
   return frame.titles[kind] ?? kindTitle(kind);
@@ -87,6 +87,13 @@ export function valueText(frame: Frame, cell: Cell, percentSign = " %"): string 
   return frame.reading === "restored" ? `${words.replace(" %", percentSign)} restored` : words;
 }
 
+/** The value of a cell; in a comparison those of all panels, each under its name. */
+function everyValue(frame: Frame, cell: Cell): string {
+  const shown = inward(frame, outward(frame, cell));
+  if (shown.length < 2) return valueText(frame, cell);
+  return shown.map((each) => `${panelTitle(frame, each.kind)} ${valueText(frame, each)}`).join(" · ");
+}
+
 /** A value of a panel; with its sign where the panel shows a difference. */
 function number(frame: Frame, kind: string, value: number): string {
   const words = precise(frame, value);
@@ -131,7 +138,7 @@ export function decodeEdit(value: unknown): Edit | null {
 
 /** Every method edits MLPs, and some of them several: whatever is selected, this says which. */
 export function selected(frame: Frame, cell: Cell, edit: Edit | null): string {
-  const what = `${cellName(frame, cell)} selected (${valueText(frame, cell)}).`;
+  const what = `${cellName(frame, cell)} selected (${everyValue(frame, cell)}).`;
   if (!edit) return what;
   const { method, layers } = edit;
   const mlps = `${layers.length === 1 ? "MLP" : "MLPs"} of ${layersWords(layers)}`;
@@ -150,7 +157,7 @@ export function pending(frame: Frame, cell: Cell): string {
 
 export function suggestion(frame: Frame, cell: Cell): string {
   const name = cellName(frame, cell);
-  return `Suggested: ${name.charAt(0).toLowerCase()}${name.slice(1)}.`;
+  return `Suggested: ${name.charAt(0).toLowerCase()}${name.slice(1)}, the largest MLP effect at the subject’s last token.`;
 }
 
 /** The lines of the tooltip: what the cell is, its value, how sure it is, and what was restored for it. */
@@ -196,7 +203,12 @@ function interval(value: number, low: number, half: number, frame: Frame): strin
 
 /** What a pin says: "Layer 3 · MLP · token “Needle”: 0.41, 43 % restored" */
 export function pinned(frame: Frame, cell: Cell): string {
-  return `${cellName(frame, cell)}: ${valueText(frame, cell)}`;
+  return `${cellName(frame, cell)}: ${everyValue(frame, cell)}`;
+}
+
+/** A pin of a kind, or of a row, that the picture does not show at the moment. */
+export function pinnedElsewhere(frame: Frame, cell: Cell): string {
+  return `Layer ${cell.layer} · ${kindName(cell.kind)}: not in this ${Object.keys(frame.titles).length > 0 ? "comparison" : "picture"}`;
 }
 
 /** What is marked on the axes, and the mean of the cells that lie there. */

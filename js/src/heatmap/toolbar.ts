@@ -47,7 +47,7 @@ export class Toolbar {
     element("button", { type: "button", "data-palette": "rome" }, "by kind"),
     element("button", { type: "button", "data-palette": "safe" }, "colour-blind safe"),
   ];
-  private readonly table = toggle("View as table", "factlens-table-toggle");
+  private readonly table = toggle("Table", "factlens-table-toggle");
   private readonly compare = toggle("Compare", "factlens-compare");
   private readonly kinds = element("select", {
     "aria-label": "Kind to compare",
@@ -85,7 +85,7 @@ export class Toolbar {
     for (const [key, what] of KEYS) list.append(element("li", {}, element("strong", {}, key), ` ${what}`));
     const keys = element("div", { class: "fl-fold", "data-testid": "factlens-keys" }, list);
     this.folding = [
-      [foldButton("View", "factlens-view"), options],
+      [foldButton("Options", "factlens-view"), options],
       [foldButton("Export", "factlens-export"), files],
       [foldButton("Keys", "factlens-keys-toggle"), keys],
     ];
@@ -96,7 +96,8 @@ export class Toolbar {
       ...this.palettes,
     );
     const buttons = this.folding.map(([button]) => button);
-    this.tools = element("div", { class: "fl-tools" }, control, this.compare, this.kinds, this.table, ...buttons);
+    // What comes and goes stands first: the others, at the right, stay where they are.
+    this.tools = element("div", { class: "fl-tools" }, this.kinds, this.compare, control, this.table, ...buttons);
     this.folds = element("div", {}, ...this.folding.map(([, fold]) => fold));
     for (const [button, fold] of this.folding) {
       show(fold, false);

@@ -14,7 +14,7 @@ export function answerLine(answer: string, high: number | null, low: number | nu
 export const RUNNING = "Possible when the running work is finished or stopped.";
 
 export function editsBadge(edits: number): string {
-  return `the model's weights carry ${edits} ${edits === 1 ? "edit" : "edits"}`;
+  return `the model’s weights carry ${edits} ${edits === 1 ? "edit" : "edits"}`;
 }
 
 /** "layer 2", "layers 2 to 4", or "layers 2, 5". */
