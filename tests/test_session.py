@@ -12,6 +12,7 @@ import torch
 
 import factlens as fl
 from factlens.session import Session, editing, locating
+from factlens.session.working import RemainingTime
 from tests.support import small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")
@@ -90,6 +91,36 @@ def test_a_trace_fills_while_it_is_computed(session: Session, slow: threading.Ev
     assert {name for _, name in frames} == {"factlens-session"}
     expected = fl.trace(session.model, FACT)
     np.testing.assert_array_equal(session.trace.samples.values, expected.samples.values)
+
+
+def test_the_answers_are_those_of_the_fact_that_is_traced(session: Session, slow: threading.Event) -> None:
+    slow.set()
+    session.start_trace()
+    assert session.wait(20)
+    before = session.comparison
+    slow.clear()
+    other = fl.Fact("The {} is", "Louvre")
+    session.start_trace(other.prompt, other.subject)
+    until(lambda: session.fact.prompt == other.prompt)
+    best = session.model.next_token(other.prompt)
+    assert session.comparison != before  # with the first cells, not at the end, which Stop may never let come
+    assert session.comparison[0][2] == pytest.approx(float(best.max()))
+    session.stop()
+    slow.set()
+    assert session.wait(20)
+    assert session.comparison[0][2] == pytest.approx(float(best.max()))
+
+
+def test_the_remaining_time_in_words() -> None:
+    clock = iter([100.0, 100.5, 102.0, 109.0, 120.0, 400.0, 500.0])
+    remaining = RemainingTime(lambda: next(clock))
+    assert remaining.words(0.2) == ""  # where it begins: a fifth was known
+    assert remaining.words(0.21) == ""  # too early to say
+    assert remaining.words(0.25) == "about 30 s left"
+    assert remaining.words(0.25) == "about 2 min left"
+    assert remaining.words(0.9) == "a few seconds left"
+    assert remaining.words(0.21) == "about 395 min left"
+    assert remaining.words(1.0) == ""
 
 
 def test_stop_keeps_the_partial_grid(session: Session, slow: threading.Event) -> None:

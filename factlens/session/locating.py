@@ -12,7 +12,7 @@ import traitlets as t
 from factlens.errors import FactError
 from factlens.facts import Fact
 from factlens.models import Model
-from factlens.session.working import Working
+from factlens.session.working import RemainingTime, Working
 from factlens.tracing import Trace, Update, stream, stream_rest
 from factlens.tracing import details as read_details
 
@@ -184,29 +184,36 @@ class Locating(Working):
         self.trace = trace
 
     def _trace(self, fact: Fact, updates: Iterator[Update]) -> None:
-        published = 0.0
+        published, clock = 0.0, RemainingTime()
         with self.model.exclusive(self._stop):
             with self.gate:
                 self._set_status("tracing")
+            answers = self._answers(fact)
             for update in updates:
                 with self.gate, self.hold_trait_notifications():
                     if not update.tokens:
                         self._replace(fact, update.trace)
+                        self.comparison = answers  # with the first cells: those of another fact must not stay
                     now = time.monotonic()
                     if now - published >= PUBLISH_SECONDS or update.progress == 1:
                         published = now
-                        self._publish(update.progress, "tracing")
-            self._compare(fact)
+                        self._publish(
+                            update.progress, ", ".join(filter(None, ["tracing", clock.words(update.progress)]))
+                        )
 
-    def _compare(self, fact: Fact, k: int = 5) -> None:
+    def _compare(self, fact: Fact) -> None:
+        answers = self._answers(fact)
+        with self.gate:
+            self.comparison = answers
+
+    def _answers(self, fact: Fact, k: int = 5) -> tuple[tuple[str, float, float], ...]:
         """Read the top answers with the original weights and with the present ones."""
         with self.model.unedited():
             before = self.model.next_token(fact.prompt)
         after = self.model.next_token(fact.prompt)
         top = dict.fromkeys([*before.topk(k).indices.tolist(), *after.topk(k).indices.tolist()])
         best = sorted(top, key=lambda i: -max(float(before[i]), float(after[i])))[: k + 1]
-        with self.gate:
-            self.comparison = tuple((self.model.token(i), float(before[i]), float(after[i])) for i in best)
+        return tuple((self.model.token(i), float(before[i]), float(after[i])) for i in best)
 
     # Reading a cell ----------------------------------------------------------------------------------------------
 
