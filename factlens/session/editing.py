@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -43,15 +44,19 @@ class Editing(Locating):
         How the next edit is made.
     edits, undone
         The edits that the model carries, and those that can be redone, the next one first.
+    spelt
+        A new object that is being written, and its tokens after the prompt: ``{"text", "pieces"}``.
     """
 
     method = t.Enum(METHODS, default_value="rome")
     edits = t.Tuple()
     undone = t.Tuple()
+    spelt = t.Dict()
 
     def __init__(self, model: Model, fact: Fact | None = None) -> None:
         super().__init__(model, fact)
         self._stack_changed()
+        self.spell(self.target)
 
     def choose_method(self, method: str) -> None:
         """Choose how the next edit is made."""
@@ -59,6 +64,21 @@ class Editing(Locating):
             if method not in METHODS:
                 raise FactError(f"There is no editing method {method!r}; there is {', '.join(METHODS)}.")
             self.method = method
+
+    def spell(self, text: str) -> None:
+        """Tokenise a new object as an edit would; one without tokens has no pieces."""
+        with self.gate:
+            pieces: tuple[str, ...] = ()
+            if text.strip():
+                with contextlib.suppress(FactlensError):
+                    _, ids = self.model.encode_option(self.fact.prompt if self.fact else "", text.strip())
+                    pieces = tuple(self.model.token(i) for i in ids)
+            self.spelt = {"text": text, "pieces": pieces}
+
+    @t.observe("target", "fact")
+    def _respell(self, change: Any) -> None:
+        # A new prompt leaves what is being written, and may split it otherwise.
+        self.spell(self.target if change["name"] == "target" else self.spelt.get("text", self.target))
 
     def start_edit(
         self,

@@ -107,10 +107,11 @@ class Lens(w.VBox):
         # Side by side where there is room: an edit with what it changed, and what the selected cell knows.
         column = {"flex": "1 1 400px", "min_width": "0", "overflow": "visible"}
         self.judge = JudgePanel(lens=uid, state=judge_state(self.session))
-        left = w.VBox([self.editor, self.bars, self.judge], layout=w.Layout(**column))
+        left = w.VBox([self.editor, self.bars], layout=w.Layout(**column))
         right = w.VBox([self.reader], layout=w.Layout(**column))
         self._boxes = (left, right, w.Box([left, right], layout=w.Layout(flex_flow="row wrap", overflow="visible")))
-        super().__init__([self.gestures, self.locate, self.heatmap, self.profile, self._boxes[-1]])
+        # Below both: its tables have long prompts in them, and grow.
+        super().__init__([self.gestures, self.locate, self.heatmap, self.profile, self._boxes[-1], self.judge])
         self.add_class("factlens-lens")
         self._boxes[-1].add_class("factlens-below")
         self._mirrored: dict[str, Any] = {}
@@ -167,6 +168,8 @@ class Lens(w.VBox):
                 self.heatmap.gesture(name, payload)
             elif name == "apply":
                 self._apply(payload)
+            elif name == "spell":
+                session.spell(_text(payload, "target"))
             elif name == "method":
                 session.choose_method(_text(payload, "method"))
             elif name == "judge":
@@ -287,7 +290,8 @@ class Lens(w.VBox):
     def _draw_profile(self) -> None:
         """Draw the lines of a trace that grows no more: a growing one changes the heatmap twenty times a second."""
         trace, stopped = self.session.trace, self.session.stopped
-        self.profile.show(trace if trace is not None and (trace.complete or stopped) else None, self.heatmap.pins)
+        growing = trace is not None and not trace.complete and not stopped
+        self.profile.show(trace, self.heatmap.pins, growing=growing)
 
     def __repr__(self) -> str:
         return f"<factlens.Lens on {self.session.model!r}, {self.status}>"

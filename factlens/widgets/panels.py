@@ -24,6 +24,23 @@ METHOD_TITLES = {
 }
 
 
+KNOBS = {
+    "clamp": ("clamp", "longest change of the value, in lengths of the old one"),
+    "kl_factor": ("KL factor", "weight of leaving alone what kind of thing the subject is"),
+    "steps": ("steps", "most steps of the optimiser"),
+    "learning_rate": ("learning rate", "of the optimiser"),
+    "ridge": ("ridge", "larger: a weaker, safer change"),
+    "moment_weight": ("moment weight", "weight of leaving ordinary text alone"),
+    "nullspace": ("null space", "directions with less variance than this are free to use"),
+    "limit": ("limit", "no single weight moves further"),
+    "rank": ("rank", "of the matrix that is added"),
+}
+"""What a setting is called on the page, and what it does; `Session.knobs` has its name in code."""
+
+MOST_PIECES = 24
+"""Tokens of a new object that travel to the page."""
+
+
 class LocatePanel(Part):
     """The prompt with its subject, Trace and Stop, progress, and what went wrong."""
 
@@ -82,10 +99,18 @@ def edit_state(session: Session) -> dict[str, Any]:
         "default_layer": session.default_layer,
         "method": session.method,
         "methods": [{"name": name, "title": title} for name, title in METHOD_TITLES.items()],
-        "knobs": [{"name": name, "value": value} for name, value in session.knobs.items()],
+        "knobs": [
+            {"name": name, "value": value, "title": KNOBS[name][0], "help": KNOBS[name][1]}
+            for name, value in session.knobs.items()
+        ],
         "subject": session.fact.subject if session.fact else "",
         "target": session.target,
-        "answer": session.trace.answer if session.trace else None,
+        "target_tokens": {
+            "text": session.spelt["text"],
+            "pieces": list(session.spelt["pieces"][:MOST_PIECES]),
+            "count": len(session.spelt["pieces"]),
+        },
+        "answer": max(session.comparison, key=lambda answer: float(answer[2]))[0] if session.comparison else None,
         "status": session.status,
         "edits": [
             {"key": key_of(edit), "label": edit.label, "method": edit.method, "layers": list(edit.layers)}

@@ -16,6 +16,7 @@ from factlens.tracing.protocol import kind_name
 # Number, colour and dashes of a pin: those of its mark on the heatmap (docs/wire.md).
 COLOURS = ("#2f7de1", "#d9730d", "#2e9d5b", "#b0479a")
 DASHES = ("solid", "dashed", "dotted", "dash_dotted")
+MARKS = ("━━", "╍╍", "┈┈", "━┅")
 
 
 class LayerProfile(w.VBox):
@@ -33,6 +34,7 @@ class LayerProfile(w.VBox):
     def __init__(self, brushed: Callable[[tuple[int, int] | None], None]) -> None:
         self._brushed = brushed
         self._told: tuple[int, int] | None = None
+        self._drawn: tuple[Any, ...] = (None,)
         self._x, self._y = bq.LinearScale(min=0, max=1), bq.LinearScale()
         scales = {"x": self._x, "y": self._y}
         self._lines = [
@@ -43,7 +45,7 @@ class LayerProfile(w.VBox):
         self._brush.observe(self._selected, "selected")
         axes = [
             bq.Axis(scale=self._x, label="layer", grid_lines="none", tick_format="d"),
-            bq.Axis(scale=self._y, side="left", num_ticks=5),
+            bq.Axis(scale=self._y, side="left"),
         ]
         self.figure = bq.Figure(
             marks=self._lines,
@@ -57,26 +59,46 @@ class LayerProfile(w.VBox):
         super().__init__([], layout=w.Layout(width="100%"))
         self.add_class("factlens-profile")
 
-    def show(self, trace: Trace | None, pins: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Draw a line for the row of each pin; nothing without a trace."""
+    def show(self, trace: Trace | None, pins: Sequence[Mapping[str, Any]] = (), *, growing: bool = False) -> None:
+        """Draw a line for the row of each pin, in the pin's colour; nothing without a trace.
+
+        With `growing` the chart is there, so that nothing jumps when the lines come, but without lines.
+        """
         if trace is None:
             self.set_trait("children", ())
             return
         rows = [(str(pin["kind"]), int(pin["token"])) for pin in pins] or _telling(trace)
-        rows = [row for i, row in enumerate(rows) if row not in rows[:i]]
-        scores = trace.scores
+        # Two pins of one row share the first one's line; the others keep their own number and colour.
+        drawn = {i: row for i, row in enumerate(rows) if row not in rows[:i]}
+        stamp = (trace, tuple(rows), bool(pins), growing)
+        if growing and self._drawn[1:] == stamp[1:] and self._drawn[0] is trace:
+            return
+        self._drawn = stamp
         layers = np.arange(trace.n_layers)
+        scores = None if growing else trace.scores
         with self._x.hold_sync():
             self._x.min, self._x.max = -0.5, trace.n_layers - 0.5
         self.figure.axes[0].tick_values = layers[:: max(1, trace.n_layers // 12)]
+        found = [trace.low, trace.high]
         for i, line in enumerate(self._lines):
-            row = scores.sel(kind=rows[i][0]).values[rows[i][1]] if i < len(rows) else None
-            known = np.array([], bool) if row is None else np.isfinite(row)
+            x = y = np.array([])
+            if scores is not None and i in drawn:
+                row = scores.sel(kind=drawn[i][0]).values[drawn[i][1]]
+                x, y = layers[np.isfinite(row)], row[np.isfinite(row)]
+                found.extend(y)
             with line.hold_sync():
-                line.x, line.y = (layers[known], row[known]) if row is not None else ([], [])
-        self._legend.value = _legend(trace, rows)
+                line.x, line.y = x, y
+        self._scale_to(found)
+        self._legend.value = _legend(trace, drawn, pinned=bool(pins), growing=growing)
         if not self.children:
             self.set_trait("children", (self._legend, self.figure))
+
+    def _scale_to(self, values: Sequence[float]) -> None:
+        ticks, tick_format = round_ticks(values)
+        with self._y.hold_sync():
+            self._y.min, self._y.max = float(ticks[0]), float(ticks[-1])
+        with self.figure.axes[1].hold_sync():
+            self.figure.axes[1].tick_values, self.figure.axes[1].tick_format = ticks, tick_format
 
     def mark(self, span: tuple[int, int] | None) -> None:
         """Move the brush to a range of layers, or take it away."""
@@ -116,13 +138,31 @@ def _telling(trace: Trace) -> list[tuple[str, int]]:
     return found or [(trace.kinds[0], trace.subject_range[1] - 1)]
 
 
-def _legend(trace: Trace, rows: Sequence[tuple[str, int]]) -> str:
+def round_ticks(values: Sequence[float]) -> tuple[np.ndarray, str]:
+    """Return some four to six round numbers that enclose the values, and d3's format for them."""
+    known = [value for value in values if np.isfinite(value)] or [0.0, 1.0]
+    low, high = min(known), max(known)
+    rough = max((high - low) / 4, 1e-6 * max(1.0, abs(low)))
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    ticks = step * np.arange(np.floor(low / step + 1e-6), np.ceil(high / step - 1e-6) + 1)
+    if len(ticks) < 2:
+        ticks = np.array([ticks[0], ticks[0] + step])
+    decimals = int(max(0.0, -np.floor(np.log10(step) + 1e-9)))
+    return ticks, f".{decimals}f" if decimals <= 5 else ".2e"
+
+
+def _legend(trace: Trace, rows: Mapping[int, tuple[str, int]], *, pinned: bool, growing: bool) -> str:
     # The one place where a widget of ours takes HTML: everything from elsewhere is escaped.
-    parts = [
-        f"<b style='color:{colour}'>{number} {mark}</b> {html.escape(kind_name(kind))} at "
-        f"“{html.escape(trace.label(token)[:40])}”"
-        for number, (kind, token), colour, mark in zip(
-            range(1, len(rows) + 1), rows, COLOURS, ("━━", "╍╍", "┈┈", "━┅"), strict=False
-        )
-    ]
-    return f"{html.escape(trace.measured)} along the layers: {'&emsp;'.join(parts)}"
+    title = f"{html.escape(trace.measured)} along the layers"
+    if growing:
+        return f"{title}: drawn when the trace is done"
+    start, stop = trace.subject_range
+    parts = []
+    for i, (kind, token) in rows.items():
+        number = f"{i + 1} " if pinned else ""
+        piece = trace.label(token)[:-1] if start <= token < stop else trace.label(token)  # without the star
+        where = f"{html.escape(kind_name(kind))} at “{html.escape(piece[:40])}”"
+        parts.append(f"<b style='color:{COLOURS[i]}'>{number}{MARKS[i]}</b> {where}")
+    hint = "" if pinned else "&emsp;(pin cells to see theirs)"
+    return f"{title}: {'&emsp;'.join(parts)}{hint}"

@@ -166,7 +166,7 @@ export function fakeEdit(rest = {}) {
       { name: "memit", title: "MEMIT" },
     ],
     knobs: [
-      { name: "clamp", value: 6 },
+      { name: "clamp", value: 6, title: "clamp", help: "longest change" },
       { name: "steps", value: 40 },
     ],
     redo: null,

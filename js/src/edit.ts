@@ -17,9 +17,13 @@ import { EditStack } from "./shared/edit-stack";
 import { dispatchGesture } from "./shared/gestures-event";
 import { MethodFold } from "./shared/method-fold";
 import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
-import { layerWords, RUNNING } from "./shared/panel-sentences";
+import { layerWords, RUNNING, spelling } from "./shared/panel-sentences";
+import { pieceOf } from "./shared/pieces";
 import { SyncedText } from "./shared/synced-text";
 import { followTheme } from "./shared/theme";
+
+/** So long after the last letter Python is asked for the tokens. */
+const SPELL_MS = 200;
 
 const STATUS: Record<string, string> = {
   editing: "computing the edit …",
@@ -47,6 +51,14 @@ function render({ model, el }: RenderProps): () => void {
   const layer = element("span", { class: "fl-at-layer", "data-testid": "factlens-edit-layer" });
   const apply = element("button", { type: "button", class: "fl-primary", "data-testid": "factlens-apply" }, "Apply");
   const undo = element("button", { type: "button", "data-testid": "factlens-undo" }, "Undo");
+  const tokens = element("span", { class: "fl-tokens" });
+  const tokensNote = element("span", { class: "fl-tokens-name" });
+  const spelt = element(
+    "div",
+    { class: "fl-tokens-row fl-spelt", "data-testid": "factlens-target-tokens" },
+    tokens,
+    tokensNote,
+  );
   const status = element("p", { class: "fl-status", role: "status", "data-testid": "factlens-edit-status" });
   const redo = element("button", { type: "button", "data-testid": "factlens-redo" }, "Redo");
   const load = element("button", { type: "button", "data-testid": "factlens-load" }, "Load …");
@@ -75,8 +87,9 @@ function render({ model, el }: RenderProps): () => void {
       { class: "fl-form" },
       element("div", { class: "fl-field fl-target" }, element("label", { for: id }, "New object"), target),
       layer,
-      element("div", { class: "fl-buttons" }, apply, undo, redo, load, file),
     ),
+    spelt,
+    element("div", { class: "fl-buttons" }, apply, undo, redo, load, file),
     fold.root,
     status,
     banner.root,
@@ -94,6 +107,27 @@ function render({ model, el }: RenderProps): () => void {
   let idle = true;
   let count = 0;
   let again = "";
+  let asking: ReturnType<typeof setTimeout> | undefined;
+
+  /** The tokens of what stands in the box; nothing while Python's are those of something else. */
+  function updateTokens(): void {
+    const known = record(record(model.get("state")).target_tokens);
+    const current = target.value.trim() !== "" && text(known.text) === target.value;
+    const pieces = current ? list(known.pieces).map(text) : [];
+    const key = JSON.stringify(pieces);
+    if (tokens.dataset.key !== key) {
+      tokens.dataset.key = key;
+      tokens.replaceChildren(...pieces.map(pieceOf));
+    }
+    setText(tokensNote, current ? spelling(pieces.length, number(known.count) ?? pieces.length) : "");
+  }
+
+  function ask(): void {
+    clearTimeout(asking);
+    asking = setTimeout(() => {
+      if (!signal.aborted && target.value.trim() !== "") gesture("spell", { target: target.value });
+    }, SPELL_MS);
+  }
 
   function updateButtons(): void {
     setAvailable(apply, idle && target.value.trim() !== "", idle ? "Write a new object first." : RUNNING);
@@ -112,8 +146,8 @@ function render({ model, el }: RenderProps): () => void {
 
     setText(subject, text(state.subject));
     const says = text(state.answer);
-    setText(answer, says ? `, which the model completes with “${tokenName(says)}”` : "");
-    if (text(state.subject)) sentence.replaceChildren("Change what the model says about ", subject, answer, ".");
+    setText(answer, says ? ` It now completes the prompt with “${tokenName(says)}”.` : "");
+    if (text(state.subject)) sentence.replaceChildren("Change what the model says about ", subject, ".", answer);
     else sentence.replaceChildren("Trace a fact first, then change it here.");
 
     sync.accept(text(state.target));
@@ -123,10 +157,12 @@ function render({ model, el }: RenderProps): () => void {
     setText(status, STATUS[now] ?? "");
     show(status, status.textContent !== "");
 
-    count = stack.update(state.edits, idle);
+    const titles = list(state.methods).map((entry) => record(entry));
+    count = stack.update(state.edits, idle, new Map(titles.map(({ name, title }) => [text(name), text(title)])));
     again = text(state.redo);
     banner.update(problem(state.error));
     updateButtons();
+    updateTokens();
   }
 
   function submit(): void {
@@ -140,6 +176,8 @@ function render({ model, el }: RenderProps): () => void {
     () => {
       sync.input();
       updateButtons();
+      updateTokens();
+      ask();
     },
     { signal },
   );
@@ -164,6 +202,7 @@ function render({ model, el }: RenderProps): () => void {
   followTheme(root, () => {}, signal);
   update();
 
+  signal.addEventListener("abort", () => clearTimeout(asking), { once: true });
   return tearDown(end, root);
 }
 

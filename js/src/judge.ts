@@ -149,11 +149,13 @@ function group(role: string, title: string, rows: JudgedRow[], open: boolean): H
 function said(row: JudgedRow, when: "before" | "after"): HTMLElement {
   const { top, old, fresh } = row[when];
   const changed = when === "after" && row.before.top !== top;
+  // A prompt whose old answer is the new object has one probability, not two.
+  const shares = row.old === row.new ? [share(row.old, old)] : [share(row.old, old), share(row.new, fresh)];
   return element(
     "td",
     {},
     element("span", { class: changed ? "fl-answer fl-changed" : "fl-answer" }, tokenName(top)),
-    element("span", { class: "fl-shares" }, `${share(row.old, old)} · ${share(row.new, fresh)}`),
+    element("span", { class: "fl-shares" }, shares.join(" · ")),
   );
 }
 

@@ -1,5 +1,4 @@
 // The panel in which a fact is written down and traced.
-import { tokenParts } from "./shared/a11y";
 import { Banner } from "./shared/banner";
 import {
   element,
@@ -16,6 +15,7 @@ import {
 import { dispatchGesture, onWaiting } from "./shared/gestures-event";
 import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
 import { answerLine, editsBadge, RUNNING } from "./shared/panel-sentences";
+import { pieceOf } from "./shared/pieces";
 import { SyncedText } from "./shared/synced-text";
 import { followTheme } from "./shared/theme";
 
@@ -25,6 +25,7 @@ const STATUS: Record<string, string> = {
   queued: "Waiting for its turn …",
   tracing: "Tracing …",
   editing: "Editing …",
+  judging: "Checking what else changed …",
   stopping: "Stopping …",
 };
 
@@ -75,8 +76,8 @@ function render({ model, el }: RenderProps): () => void {
       element("div", { class: "fl-buttons" }, trace, stop),
     ),
     tokensRow,
-    progressRow,
-    answer,
+    // One line for both, and there from the start: what stands below does not jump when something begins or ends.
+    element("div", { class: "fl-run-row" }, answer, progressRow),
     waiting,
     banner.root,
   );
@@ -182,13 +183,11 @@ function drawTokens(box: HTMLElement, pieces: { text: string; subject: boolean }
   box.dataset.key = key;
   box.replaceChildren(
     ...pieces.map((piece, index) => {
-      const name = element("span", { class: piece.subject ? "fl-piece fl-subject" : "fl-piece" });
+      const name = pieceOf(piece.text);
+      if (piece.subject) name.classList.add("fl-subject");
       if (piece.subject && !pieces[index - 1]?.subject) name.classList.add("fl-first");
       if (piece.subject && !pieces[index + 1]?.subject) name.classList.add("fl-end");
-      if (piece.subject) name.append(element("span", { class: "fl-sr" }, "subject: "));
-      for (const part of tokenParts(piece.text)) {
-        name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
-      }
+      if (piece.subject) name.prepend(element("span", { class: "fl-sr" }, "subject: "));
       return name;
     }),
   );

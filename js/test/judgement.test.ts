@@ -35,7 +35,7 @@ test("rows are counted by role", () => {
     ["neighbour", 2],
   ]);
   expect(groups.map((group) => heldWords(group.role, group.rows))).toEqual([
-    "0 → 1 of 1 say the new object",
-    "2 → 1 of 2 say what they said",
+    "0 → 1 of 1 give the new object",
+    "2 → 1 of 2 give the old answer",
   ]);
 });

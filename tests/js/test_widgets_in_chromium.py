@@ -282,10 +282,29 @@ def test_apply_and_undo(page):
     change(page, "a", state="js:fakeEdit({target: 'Paris', edits, error: {title: 'T', text: 'why'}})")
     listed = page.get_by_test_id("factlens-edits").locator("li")
     expect(listed.locator(".fl-edit-label")).to_have_text(["A → B", "C → D"])
-    expect(listed.locator(".fl-edit-method")).to_have_text([" (rome, layer 1)", " (memit, layers 4 to 5)"])
+    expect(listed.locator(".fl-edit-method")).to_have_text([" (ROME, layer 1)", " (MEMIT, layers 4 to 5)"])
     expect(page.get_by_role("alert")).to_contain_text("why")
     undo.click()
     assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "undo"}
+
+
+def test_the_tokens_of_a_new_object_are_shown_while_it_is_written(page):
+    record_gestures(page)
+    put(page, "edit", state="js:fakeEdit({target: 'Rome', target_tokens: {text: 'Rome', pieces: [' Rome'], count: 1}})")
+    row = page.get_by_test_id("factlens-target-tokens")
+    expect(row).to_have_text("·Romeone token")
+    place = page.get_by_role("button", name="Apply").bounding_box()
+    box = page.get_by_label("New object")
+    box.press("End")
+    box.press_sequentially("x")
+    expect(row).to_have_text("")  # Python's tokens are those of something else
+    page.wait_for_function("gestures.length === 1")
+    assert page.evaluate("gestures[0]") == {"lens": "lens-1", "name": "spell", "target": "Romex"}
+    spelt = "{text: 'Romex', pieces: [' Rom', 'ex'], count: 2}"
+    change(page, "a", state=f"js:fakeEdit({{target: 'Rome', target_tokens: {spelt}}})")
+    expect(row).to_have_text("·Romex2 tokens: the bars show the first, the checks score them all")
+    expect(box).to_have_value("Romex")
+    assert page.get_by_role("button", name="Apply").bounding_box() == place  # nothing has jumped
 
 
 def test_the_stack_of_edits(page):
@@ -319,6 +338,7 @@ def test_the_method_and_its_knobs(page):
     expect(fold.locator("summary")).to_have_text("Method: ROME")
     expect(page.get_by_label("clamp")).to_be_hidden()
     fold.locator("summary").click()
+    expect(page.get_by_label("clamp")).to_have_accessible_description("longest change")
     page.get_by_label("clamp").fill("4.5")
     page.get_by_role("button", name="Apply").click()
     assert page.evaluate("gestures.at(-1).settings") == {"clamp": 4.5}
@@ -377,10 +397,10 @@ def test_what_else_changed(page):
     change(page, "a", state="js:fakeJudge()")
     folds = page.get_by_test_id("factlens-judged").locator("details")
     expect(folds.locator("summary")).to_have_text([
-        "the prompt0 → 1 of 1 say the new object",
-        "paraphrases0 → 1 of 1 say the new object",
-        "neighbours2 → 1 of 2 say what they said",
-        "your prompts1 → 1 of 1 say what they said",
+        "the prompt0 → 1 of 1 give the new object",
+        "paraphrases0 → 1 of 1 give the new object",
+        "neighbours2 → 1 of 2 give the old answer",
+        "your prompts1 → 1 of 1 give the old answer",
         "continuations0 of 1 as before",
     ])
     neighbours = folds.nth(2)

@@ -12,7 +12,7 @@ import traitlets as t
 import factlens as fl
 from factlens.errors import FactError
 from factlens.tracing import Trace
-from factlens.widgets.profile import LayerProfile
+from factlens.widgets.profile import LayerProfile, round_ticks
 from factlens.widgets.wire import comparison_of, frame_of
 from tests.support import small_model
 
@@ -161,6 +161,12 @@ def test_the_profile_draws_the_rows_of_the_pins(trace: Trace) -> None:
     profile.show(trace, [{"kind": "state", "token": 2, "layer": 0}, {"kind": "state", "token": 2, "layer": 3}])
     assert list(profile.values) == [1]  # two cells of one row are one line
     np.testing.assert_allclose(profile.values[1], trace.scores.sel(kind="state").values[2])
+    cells = [("state", 2, 0), ("state", 2, 3), ("mlp", 1, 1)]
+    profile.show(trace, [dict(zip(("kind", "token", "layer"), cell, strict=True)) for cell in cells])
+    assert list(profile.values) == [1, 3]  # and the third pin keeps its number
+    np.testing.assert_allclose(profile.values[3], trace.scores.sel(kind="mlp").values[1])
+    assert "3 ┈┈" in profile._legend.value
+    assert "*" not in profile._legend.value
     # The brush covers the layers whose middles lie in it.
     profile._brush.selected = np.array([0.6, 2.4])
     assert told == [(1, 2)]
@@ -170,6 +176,40 @@ def test_the_profile_draws_the_rows_of_the_pins(trace: Trace) -> None:
     profile._brush.selected = None
     assert told == [(1, 2), None]
     profile.close()
+
+
+def test_the_profile_is_there_before_its_lines(trace: Trace) -> None:
+    profile = LayerProfile(lambda _: None)
+    profile.show(trace, growing=True)
+    assert profile.values == {}
+    assert profile.figure in profile.children
+    assert "drawn when the trace is done" in profile._legend.value
+    profile.show(trace)
+    assert list(profile.values) == [1, 2]
+    profile.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks", "shape"),
+    [
+        ([0.27, 0.999], [0.2, 0.4, 0.6, 0.8, 1.0], ".1f"),
+        ([0.00103, 0.00111], [0.00102, 0.00104, 0.00106, 0.00108, 0.0011, 0.00112], ".5f"),
+        ([-3.2, 1.4], [-4, -2, 0, 2], ".0f"),
+        ([1e-9, 4e-9], None, None),
+        ([0.5, 0.5], None, None),
+        ([float("nan"), 0.1, 0.9], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], ".1f"),
+        ([], [0.0, 0.5, 1.0], ".1f"),
+    ],
+)
+def test_ticks_are_round_and_enclose_the_values(values: list[float], ticks: list[float] | None, shape: str) -> None:
+    found, written = round_ticks(values)
+    known = [value for value in values if value == value] or [0, 1]
+    assert found[0] <= min(known) + 1e-12
+    assert found[-1] >= max(known) - 1e-12
+    assert 2 <= len(found) <= 7
+    if ticks is not None:
+        np.testing.assert_allclose(found, ticks, atol=1e-12)
+        assert written == shape
 
 
 def test_token_text_in_the_profile_is_never_html(model: fl.Model) -> None:

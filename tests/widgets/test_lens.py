@@ -13,11 +13,12 @@ import torch
 from traitlets import TraitError, link
 
 import factlens as fl
+from factlens.session.editing import KNOBS as SETTINGS
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.base import STATIC
 from factlens.widgets.gestures import Gestures, _follow_the_sender
-from factlens.widgets.panels import details_state
+from factlens.widgets.panels import KNOBS, MOST_PIECES, details_state
 from factlens.widgets.wire import frame_of
 from tests.support import small_model
 
@@ -48,9 +49,10 @@ def test_every_part_belongs_to_the_lens_and_has_its_module(lens: fl.Lens) -> Non
     parts = [lens.gestures, lens.locate, lens.heatmap, lens.editor, lens.judge, lens.reader]
     assert len({part.lens for part in parts}) == 1
     assert parts[0].lens
-    *above, below = lens.children
+    *above, columns, last = lens.children
     assert above == [*parts[:3], lens.profile]
-    assert [list(column.children) for column in below.children] == [[lens.editor, lens.bars, lens.judge], [lens.reader]]
+    assert [list(column.children) for column in columns.children] == [[lens.editor, lens.bars], [lens.reader]]
+    assert last is lens.judge
     for part in parts:
         assert "export" in str(part._esm)
         assert len(str(part._esm)) < 60_000
@@ -255,12 +257,32 @@ def test_apply_and_undo(lens: fl.Lens) -> None:
     assert "Rome" in repr(lens)
     before, after = np.array(list(lens.bars.values.values())).T
     assert not np.allclose(before, after)
+    assert lens.editor.state["answer"] == lens.session.model.answers(FACT.prompt)[0].text  # now, not when traced
     gesture(lens, "undo")
     assert lens.session.wait(30)
     assert lens.edits == ()
     assert "unedited" in repr(lens)
     before, after = np.array(list(lens.bars.values.values())).T
     np.testing.assert_array_equal(before, after)
+
+
+def test_a_new_object_is_spelt_while_it_is_written(lens: fl.Lens) -> None:
+    assert lens.editor.state["target_tokens"]["text"] == "Seattle"  # the one proposed
+    gesture(lens, "spell", target="an object that nobody has written about before")
+    found = lens.editor.state["target_tokens"]
+    _, ids = lens.session.model.encode_option(FACT.prompt, found["text"])
+    assert found["count"] == len(ids) > len(found["pieces"]) == MOST_PIECES
+    assert found["pieces"] == [lens.session.model.token(i) for i in ids[:MOST_PIECES]]
+    assert lens.target == "Seattle"  # writing is not applying
+    gesture(lens, "spell", target="  ")
+    assert lens.editor.state["target_tokens"] == {"text": "  ", "pieces": [], "count": 0}
+    lens.target = "Rome"
+    assert lens.editor.state["target_tokens"]["text"] == "Rome"
+    assert lens.error is None
+
+
+def test_every_setting_on_the_page_says_what_it_does() -> None:
+    assert set(KNOBS) == {name for names in SETTINGS.values() for name in names}
 
 
 def test_what_else_changed(lens: fl.Lens) -> None:
@@ -413,6 +435,8 @@ def test_a_file_that_is_no_edit_for_this_model(lens: fl.Lens, data: bytes | str,
         ("apply", {"target": "Rome", "settings": {"clamp": -1}}),
         ("method", {"method": "romme"}),
         ("method", {}),
+        ("spell", {}),
+        ("spell", {"target": "z" * 1_000_000}),
         ("undo", {"extra": "words"}),
         ("redo", {}),
         ("drop", {"key": "0"}),

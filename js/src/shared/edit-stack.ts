@@ -19,24 +19,25 @@ export class EditStack {
   }
 
   /** Draws the list anew only when it has changed, so that a focused button stays. */
-  update(edits: unknown, idle: boolean): number {
+  update(edits: unknown, idle: boolean, titles: Map<string, string>): number {
     const entries = list(edits).map((entry) => record(entry));
     setText(this.name, entries.length === 0 ? "No edit in force." : "Edits in force, oldest first");
-    const now = JSON.stringify(entries);
+    const now = JSON.stringify([entries, [...titles]]);
     if (now !== this.shown) {
       this.shown = now;
-      this.items.replaceChildren(...entries.map((entry) => this.item(entry)));
+      this.items.replaceChildren(...entries.map((entry) => this.item(entry, titles)));
     }
     for (const button of this.items.querySelectorAll("button")) setAvailable(button, idle, RUNNING);
     show(this.items, entries.length > 0);
     return entries.length;
   }
 
-  private item(entry: Record<string, unknown>): HTMLLIElement {
+  private item(entry: Record<string, unknown>, titles: Map<string, string>): HTMLLIElement {
     const key = text(entry.key);
     const label = text(entry.label);
     const layers = list(entry.layers).flatMap((layer) => number(layer) ?? []);
-    const method = [text(entry.method), layersWords(layers)].filter(Boolean).join(", ");
+    const name = text(entry.method);
+    const method = [titles.get(name) || name, layersWords(layers)].filter(Boolean).join(", ");
     return element(
       "li",
       {},

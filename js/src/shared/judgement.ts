@@ -67,9 +67,9 @@ export function rowsByRole(rows: JudgedRow[], roles: string[]): { role: string; 
 /** Whose wanted answer is the new object; the others shall stay as they are. */
 const CHANGED = ["rewrite", "paraphrase", "portability"];
 
-/** "new object: 0 → 4 of 4" or "unchanged answer: 10 → 9 of 10". */
+/** "0 → 4 of 4 give the new object" or "10 → 9 of 10 give the old answer". */
 export function heldWords(role: string, rows: JudgedRow[]): string {
   const [before, after] = [0, 1].map((when) => rows.filter((row) => row.held[when]).length);
-  const what = CHANGED.includes(role) ? "say the new object" : "say what they said";
+  const what = CHANGED.includes(role) ? "give the new object" : "give the old answer";
   return `${before} → ${after} of ${rows.length} ${what}`;
 }

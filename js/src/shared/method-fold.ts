@@ -1,5 +1,5 @@
 // How the next edit is made: the method and its few settings, behind a fold.
-import { element, setText, uniqueId } from "./dom";
+import { element, setAttributes, setText, uniqueId } from "./dom";
 import { list, number, record, text } from "./model";
 
 export class MethodFold {
@@ -53,7 +53,17 @@ export class MethodFold {
           "data-default": number(knob.value),
         });
         box.value = String(number(knob.value) ?? "");
-        return element("div", { class: "fl-field" }, element("label", { for: id }, text(knob.name)), box);
+        const name = text(knob.name);
+        const help = text(knob.help);
+        const note = element("span", { id: `${id}-help`, class: "fl-help" }, help);
+        setAttributes(box, { "aria-describedby": help ? note.id : null, title: name });
+        return element(
+          "div",
+          { class: "fl-field" },
+          element("label", { for: id }, text(knob.title) || name),
+          box,
+          note,
+        );
       }),
     );
   }

@@ -17,6 +17,14 @@ export function editsBadge(edits: number): string {
   return `the model’s weights carry ${edits} ${edits === 1 ? "edit" : "edits"}`;
 }
 
+/** What counts as the new object where: of several tokens, the bars show the first, the checks all of them. */
+export function spelling(shown: number, count: number): string {
+  if (count === 0) return "no token: write it in other characters";
+  if (count === 1) return "one token";
+  const dots = shown < count ? "… " : "";
+  return `${dots}${count} tokens: the bars show the first, the checks score them all`;
+}
+
 /** "layer 2", "layers 2 to 4", or "layers 2, 5". */
 export function layersWords(layers: number[]): string {
   const [first, last] = [layers[0], layers[layers.length - 1]];
