@@ -44,7 +44,7 @@ class LayerProfile(w.VBox):
         self._brush = bq.interacts.BrushIntervalSelector(scale=self._x, color="#7a8699")
         self._brush.observe(self._selected, "selected")
         axes = [
-            bq.Axis(scale=self._x, label="layer", grid_lines="none", tick_format="d"),
+            bq.Axis(scale=self._x, label="layer", label_offset="2.5em", grid_lines="none", tick_format="d"),
             bq.Axis(scale=self._y, side="left"),
         ]
         self.figure = bq.Figure(
@@ -95,8 +95,9 @@ class LayerProfile(w.VBox):
 
     def _scale_to(self, values: Sequence[float]) -> None:
         ticks, tick_format = round_ticks(values)
+        room = 0.04 * float(ticks[-1] - ticks[0])  # or the axis' own end would strike through its last number
         with self._y.hold_sync():
-            self._y.min, self._y.max = float(ticks[0]), float(ticks[-1])
+            self._y.min, self._y.max = float(ticks[0]) - room, float(ticks[-1]) + room
         with self.figure.axes[1].hold_sync():
             self.figure.axes[1].tick_values, self.figure.axes[1].tick_format = ticks, tick_format
 

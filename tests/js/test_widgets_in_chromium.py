@@ -886,6 +886,11 @@ def test_two_traces_side_by_side(page):
     )
     below, above = pixels(page, "difference:attn", 6, 5), pixels(page, "b:attn", 6, 5)
     assert below != above
+    page.get_by_test_id("factlens-table-toggle").click()
+    captions = page.get_by_test_id("factlens-table").locator("caption")
+    expect(captions.first).to_contain_text("Corrupted run 0.00")
+    expect(captions.last).not_to_contain_text("run")  # a difference has none of its own
+    page.get_by_test_id("factlens-table-toggle").click()
     button.click()
     expect(root).to_have_attribute("data-view", "trace")
     expect(page.locator(".fl-heading")).to_contain_text("Probability of “Seattle”")
@@ -1042,6 +1047,21 @@ def test_it_follows_the_width_and_scrolls_by_itself(page):
     change(page, "a", frame="js:fakeFrame({run: 2})")
     page.set_viewport_size({"width": 1200, "height": 800})
     expect(panels).to_have_attribute("data-layout", "side")
+
+
+def test_the_tooltip_is_as_wide_as_its_words_where_the_page_became_narrow(page):
+    heatmap(page, "fakeFrame({sure: true})")
+    tooltip = page.get_by_test_id("factlens-tooltip")
+    page.mouse.move(*point(page, "attn", 2, 4))  # far to the right
+    wide = tooltip.bounding_box()["width"]
+    page.set_viewport_size({"width": 360, "height": 800})
+    expect(page.locator(".fl-panels")).to_have_attribute("data-layout", "stack")
+    page.mouse.move(*point(page, "mlp", 2, 4))
+    expect(tooltip).to_contain_text("Layer 4 · MLP")
+    box = tooltip.bounding_box()
+    assert box["width"] > 0.8 * wide
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
 
 
 def test_a_long_prompt_keeps_its_panels_side_by_side(page):

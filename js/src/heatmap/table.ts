@@ -1,6 +1,7 @@
 // The same grid as a real table, for screen readers, for copying, and for whoever likes numbers.
 import { element } from "../shared/dom";
 import { brief, measureName, precise } from "../shared/measure";
+import { isDifference } from "./comparison";
 import { type Frame, scaleOf, shown, valueAt } from "./grid";
 import { panelTitle } from "./sentences";
 
@@ -11,16 +12,18 @@ const STRONGEST = 100;
 export function tables(frame: Frame): HTMLElement[] {
   if (frame.scores.length > TOO_MANY) return frame.kinds.map((kind) => strongest(frame, kind));
   const layers = Array.from({ length: frame.layers }, (_, layer) => layer);
-  const between =
-    Number.isFinite(frame.low) && Number.isFinite(frame.high)
-      ? ` Corrupted run ${brief(frame, frame.low)}, clean run ${brief(frame, frame.high)}.`
-      : "";
+  // In a comparison each trace has runs of its own, and their difference has none.
+  const between = (kind: string): string => {
+    const [low, high] = frame.ends[kind] ?? [frame.low, frame.high];
+    if (isDifference(frame, kind) || !Number.isFinite(low) || !Number.isFinite(high)) return "";
+    return ` Corrupted run ${brief(frame, low)}, clean run ${brief(frame, high)}.`;
+  };
   const unit = measureName(frame);
   return frame.kinds.map((kind) => {
     const caption = element(
       "caption",
       {},
-      `${panelTitle(frame, kind)}: ${unit} of the answer by token and layer.${between} A dash means not computed.`,
+      `${panelTitle(frame, kind)}: ${unit} of the answer by token and layer.${between(kind)} A dash means not computed.`,
     );
     const head = element("tr", {}, element("th", { scope: "col" }, "token"));
     head.append(...layers.map((layer) => element("th", { scope: "col" }, `layer ${layer}`)));
