@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import traitlets as t
@@ -15,13 +13,12 @@ from factlens.editing import METHODS, Edit, defaults
 from factlens.editing import edit as make_edit
 from factlens.editing.api import settle
 from factlens.editing.methods import ONE_LAYER
-from factlens.errors import FactError, FactlensError, FileFormatError
+from factlens.errors import FactError, FactlensError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.session.locating import Locating
+from factlens.session.received import bytes_of, file_name, read_bytes
 
-LARGEST_FILE = 256 * 2**20
-"""Bytes of the largest edit that is taken from the page."""
 _VALUE = ("clamp", "kl_factor", "steps", "learning_rate")
 KNOBS: Mapping[str, tuple[str, ...]] = {
     "rome": _VALUE,
@@ -142,7 +139,7 @@ class Editing(Locating):
 
         def begin() -> Callable[[], None]:
             self._check_idle("apply an edit")
-            edit = _read(data)
+            edit = read_bytes(data, Edit.load, "model.apply(fl.Edit.load(path))")
             return lambda: self._change(lambda: self.model.apply(edit))
 
         self._begin(begin, "edit", "The file was not applied")
@@ -164,10 +161,7 @@ class Editing(Locating):
         edit = self.edit_of(key)
         if not isinstance(edit, Edit):
             raise FactlensError(f"{edit} is not an edit that can be saved.")
-        with tempfile.TemporaryDirectory() as folder:
-            data = edit.save(Path(folder) / "edit").read_bytes()
-        words = "".join(c if c.isascii() and c.isalnum() else "-" for c in edit.label)[:60].strip("-")
-        return f"{words or 'edit'}.safetensors", data
+        return file_name(edit.label, "edit"), bytes_of(edit)
 
     def edit_of(self, key: str) -> Any:
         """Return the edit in force with this `key_of`.
@@ -256,18 +250,3 @@ def _numbers(settings: Mapping[str, object]) -> dict[str, float]:
         # JSON does not tell 20 from 20.0, and steps are counted.
         found[str(name)] = int(value) if float(value).is_integer() else value
     return found
-
-
-def _read(data: bytes) -> Edit:
-    if len(data) > LARGEST_FILE:
-        raise FileFormatError(
-            f"The file has {len(data) / 2**20:.0f} MB; from the page at most {LARGEST_FILE / 2**20:.0f} MB are taken. "
-            "Load it in a cell: model.apply(fl.Edit.load(path))."
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "the file"
-        path.write_bytes(data)
-        try:
-            return Edit.load(path)
-        except FileFormatError as error:
-            raise FileFormatError(str(error).replace(str(path), "The file")) from error

@@ -12,6 +12,7 @@ import traitlets as t
 from factlens.errors import FactError
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.session.received import bytes_of, file_name, read_bytes
 from factlens.session.working import RemainingTime, Working
 from factlens.tracing import Trace, Update, stream, stream_rest
 from factlens.tracing import details as read_details
@@ -114,14 +115,35 @@ class Locating(Working):
         """
         with self.gate:
             self._check_idle("show a trace")
-            if trace.fingerprint != self.model.fingerprint:
+            if trace.fingerprint != self.model.fingerprint or trace.n_layers != self.model.n_layers:
                 raise FactError(f"This is a trace of {trace.model}, not of the model in this lens ({self.model.name}).")
+            if self.model.encode(trace.fact).ids != trace.token_ids:
+                raise FactError("This trace was made with another tokenizer than the one of the model in this lens.")
             self._no_read()
             with self.hold_trait_notifications():
                 self._replace(trace.fact, trace)
                 self.error = None
                 self.stopped = not trace.complete
                 self.frame += 1
+
+    def open(self, data: bytes) -> None:
+        """Show a trace from the bytes of a file that `factlens.Trace.save` has written."""
+        with self.gate, self.reporting("locate", "The file was not opened"):
+            self.take(read_bytes(data, Trace.load, "lens.trace = fl.Trace.load(path)"))
+
+    def saved_trace(self) -> tuple[str, bytes]:
+        """Return a file name and the bytes of the trace that is shown.
+
+        Raises
+        ------
+        FactlensError
+            If there is none, or it is being computed.
+        """
+        with self.gate:
+            self._check_idle("save the trace")
+            if self.trace is None:
+                raise FactError("There is no trace to save.")
+            return file_name(self.trace.fact.prompt, "trace"), bytes_of(self.trace)
 
     def select(self, kind: object, token: object, layer: object) -> bool:
         """Select a cell, and with it the layer to edit; return whether there is such a cell."""

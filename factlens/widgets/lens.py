@@ -41,9 +41,6 @@ SETTABLE = ("fact", "trace", "selection", "target", "method", "edits")
 MIRRORED = (*SETTABLE, "details", "judgement", "status", "progress", "error")
 """All that say what its session's say."""
 
-LARGEST_FILE = 1 << 30
-"""Bytes of a file that is opened from the page."""
-
 
 class Lens(w.VBox):
     """Locate a fact in a model, choose a layer, edit it, see what changed: live, in a notebook cell.
@@ -188,9 +185,12 @@ class Lens(w.VBox):
                 file, data = session.saved(_text(payload, "key"))
                 self.gestures.send({"type": "file", "name": file}, [data])
             elif name == "load":
-                if buffers and buffers[0].nbytes > LARGEST_FILE:
-                    raise FactlensError("The file is larger than any edit. Use factlens.Edit.load in a cell.")
                 session.start_load(bytes(buffers[0]) if buffers else b"")
+            elif name == "open":
+                session.open(bytes(buffers[0]) if buffers else b"")
+            elif name == "save_trace":
+                file, data = session.saved_trace()
+                self.gestures.send({"type": "file", "name": file}, [data])
             else:
                 raise FactlensError(f"Unknown gesture {name!r}.")
 
@@ -215,8 +215,11 @@ class Lens(w.VBox):
                     session.take(wanted)
             elif name == "edits":
                 session.start_edits(wanted)
-            elif name in ("target", "method"):
-                setattr(session, name, wanted)
+            elif name == "method":
+                session.method = wanted
+            elif name == "target":
+                with session.reporting("edit", "This cannot be the new object"):
+                    session.target = _text({"target": wanted}, "target")
             else:
                 session.select(wanted.get("kind"), wanted.get("token"), wanted.get("layer"))
             if session.last_error is not None:

@@ -78,6 +78,7 @@ def locate_state(session: Session) -> dict[str, Any]:
         "prompt": fact.prompt if fact else "",
         "subject": fact.subject if fact else "",
         "pieces": _pieces(session),
+        "traced": trace is not None,
         "answer": trace.answer if trace else None,
         "high": trace.high if trace else None,
         "low": trace.low if trace else None,

@@ -141,6 +141,7 @@ export function fakeLocate(rest = {}) {
     prompt: "The Space Needle is in downtown",
     subject: "The Space Needle",
     pieces: TOKENS.map(({ text, subject }) => ({ text, subject })),
+    traced: true,
     answer: " Seattle",
     high: 0.93,
     low: 0.04,

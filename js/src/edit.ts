@@ -14,6 +14,7 @@ import {
   uniqueId,
 } from "./shared/dom";
 import { EditStack } from "./shared/edit-stack";
+import { fileButton } from "./shared/file-button";
 import { dispatchGesture } from "./shared/gestures-event";
 import { MethodFold } from "./shared/method-fold";
 import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
@@ -61,10 +62,14 @@ function render({ model, el }: RenderProps): () => void {
   );
   const status = element("p", { class: "fl-status", role: "status", "data-testid": "factlens-edit-status" });
   const redo = element("button", { type: "button", "data-testid": "factlens-redo" }, "Redo");
-  const load = element("button", { type: "button", "data-testid": "factlens-load" }, "Load …");
-  const file = element("input", { type: "file", accept: ".safetensors", hidden: true, "data-testid": "factlens-file" });
   const gesture = (name: string, payload: Record<string, unknown> = {}) =>
     dispatchGesture(lensOf(model), name, payload);
+  const { button: load, input: file } = fileButton(
+    "Load …",
+    "factlens-load",
+    (bytes) => gesture("load", { buffers: [bytes] }),
+    signal,
+  );
   const fold = new MethodFold((method) => gesture("method", { method }), signal);
   const stack = new EditStack({
     drop: (key) => gesture("drop", { key }),
@@ -188,16 +193,6 @@ function render({ model, el }: RenderProps): () => void {
   };
   onClick(undo, () => gesture("undo"));
   onClick(redo, () => gesture("redo"));
-  onClick(load, () => file.click());
-  file.addEventListener(
-    "change",
-    async () => {
-      const chosen = file.files?.[0];
-      file.value = "";
-      if (chosen) gesture("load", { buffers: [await chosen.arrayBuffer()] });
-    },
-    { signal },
-  );
   onTrait(model, "state", update, signal);
   followTheme(root, () => {}, signal);
   update();

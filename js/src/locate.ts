@@ -12,6 +12,7 @@ import {
   tearDown,
   uniqueId,
 } from "./shared/dom";
+import { fileButton } from "./shared/file-button";
 import { dispatchGesture, onWaiting } from "./shared/gestures-event";
 import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
 import { answerLine, editsBadge, RUNNING } from "./shared/panel-sentences";
@@ -39,6 +40,18 @@ function render({ model, el }: RenderProps): () => void {
   const subject = input("Subject", "factlens-subject", "The Space Needle");
   const trace = element("button", { type: "button", class: "fl-primary", "data-testid": "factlens-trace" }, "Trace");
   const stop = element("button", { type: "button", "data-testid": "factlens-stop" }, "Stop");
+  const save = element(
+    "button",
+    { type: "button", "aria-label": "Save this trace", "data-testid": "factlens-save-trace" },
+    "Save",
+  );
+  const { button: open, input: file } = fileButton(
+    "Open …",
+    "factlens-open-trace",
+    (bytes) => dispatchGesture(lensOf(model), "open", { buffers: [bytes] }),
+    signal,
+  );
+  open.setAttribute("aria-label", "Open a saved trace");
   const tokensName = element("span", { class: "fl-tokens-name" });
   const tokens = element("span", { class: "fl-tokens" });
   const tokensRow = element("div", { class: "fl-tokens-row", "data-testid": "factlens-tokens" }, tokensName, tokens);
@@ -73,7 +86,7 @@ function render({ model, el }: RenderProps): () => void {
       { class: "fl-form" },
       prompt.field,
       subject.field,
-      element("div", { class: "fl-buttons" }, trace, stop),
+      element("div", { class: "fl-buttons" }, trace, stop, open, save, file),
     ),
     tokensRow,
     // One line for both, and there from the start: what stands below does not jump when something begins or ends.
@@ -125,6 +138,8 @@ function render({ model, el }: RenderProps): () => void {
 
     setAvailable(trace, !running, RUNNING);
     setAvailable(stop, ["tracing", "queued", "editing", "judging"].includes(status), "Nothing is running.");
+    setAvailable(open, !running, RUNNING);
+    setAvailable(save, !running && state.traced === true, running ? RUNNING : "There is no trace to save.");
     setText(stop, status === "stopping" ? "Stopping …" : "Stop");
     setAttributes(root, { "data-status": status, "aria-busy": running ? "true" : "false" });
 
@@ -165,6 +180,13 @@ function render({ model, el }: RenderProps): () => void {
     "click",
     () => {
       if (isAvailable(stop)) dispatchGesture(lensOf(model), "stop");
+    },
+    { signal },
+  );
+  save.addEventListener(
+    "click",
+    () => {
+      if (isAvailable(save)) dispatchGesture(lensOf(model), "save_trace");
     },
     { signal },
   );

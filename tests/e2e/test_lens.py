@@ -359,6 +359,30 @@ def test_an_edit_is_saved_taken_out_and_loaded_from_the_page(lab: Lab, tmp_path:
     lab.assert_clean()
 
 
+def test_a_trace_is_saved_and_opened_from_the_page(lab: Lab, tmp_path: Path) -> None:
+    lab.open(["import factlens as fl", LENS, "other = fl.Lens(model); other"])
+    lab.run_all()
+    first, second = (lab.page.get_by_test_id("factlens-locate").nth(i) for i in range(2))
+    first.get_by_test_id("factlens-trace").click()
+    lab.wait_kernel("lens.trace is not None and lens.status == 'idle'")
+    with lab.page.expect_download() as download:
+        first.get_by_role("button", name="Save this trace").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    assert saved.name == "The-Space-Needle-is-in-downtown.safetensors"
+    for path in (lab.notebook, saved):
+        with lab.page.expect_file_chooser() as chooser:
+            second.get_by_role("button", name="Open a saved trace").click()
+        chooser.value.set_files(str(path))
+        if path == lab.notebook:
+            error = second.get_by_test_id("factlens-locate-error")
+            expect(error).to_contain_text("The file was not opened", timeout=30_000)
+    expect(second.get_by_test_id("factlens-prompt")).to_have_value("The Space Needle is in downtown")
+    expect(part(lab, "heatmap").nth(1)).to_have_attribute("data-complete", "true")
+    assert lab.kernel_eval("bool((other.trace.samples == lens.trace.samples).all())")
+    lab.assert_clean()
+
+
 def stop_within_a_second(lab: Lab) -> None:
     # Past the first rows, whose steps are the longest: this times the way of the click, not a step of the engine.
     lab.wait_kernel("lens.progress > 0.4", busy=True)

@@ -143,7 +143,7 @@ def test_trace_from_button_and_from_enter_in_either_box(page):
     prompt.press("Enter")
     subject.fill("Paris")
     subject.press("Enter")
-    page.get_by_role("button", name="Trace").click()
+    page.get_by_role("button", name="Trace", exact=True).click()
     wanted = {"lens": "lens-1", "name": "trace", "prompt": "Paris is in", "subject": "Paris"}
     assert page.evaluate("gestures") == [{**wanted, "subject": "The Space Needle"}, wanted, wanted]
 
@@ -365,6 +365,23 @@ def test_files_go_through_the_gestures_comm(page):
         page.evaluate("models.a.reply({type: 'file', name: 'e.safetensors'}, [new DataView(new Uint8Array([7]).buffer)])")
     assert download.value.suggested_filename == "e.safetensors"
     assert download.value.path().read_bytes() == bytes([7])
+
+
+def test_a_trace_is_opened_and_saved(page):
+    record_gestures(page)
+    put(page, "locate", state="js:fakeLocate()")
+    page.get_by_role("button", name="Save this trace").click()
+    assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "save_trace"}
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Open a saved trace").click()
+    chooser.value.set_files({"name": "t.safetensors", "mimeType": "application/octet-stream", "buffer": b"abc"})
+    page.wait_for_function("gestures.at(-1).name === 'open'")
+    assert page.evaluate("[...new Uint8Array(gestures.at(-1).buffers[0])]") == list(b"abc")
+    change(page, "a", state="js:fakeLocate({traced: false})")
+    expect(page.get_by_test_id("factlens-save-trace")).to_be_disabled()
+    expect(page.get_by_test_id("factlens-open-trace")).to_be_enabled()
+    change(page, "a", state="js:fakeLocate({status: 'tracing'})")
+    expect(page.get_by_test_id("factlens-open-trace")).to_be_disabled()
 
 
 def test_apply_keeps_the_keyboard_focus_while_it_works(page):
