@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from playwright.sync_api import Browser
 
 from scripts.kernels import KERNELS, ensure
-from tests.e2e.harness import ARTIFACTS, JupyterServer, Lab, launch_browser
+from tests.e2e.harness import ARTIFACTS, JupyterServer, Lab, Watched, launch_browser
 
 FAILED = pytest.StashKey[bool]()
+Page = TypeVar("Page", bound=Watched)
 
 
 @pytest.fixture(scope="session")
@@ -44,21 +47,32 @@ def kernel(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def new_page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callable[[JupyterServer], Lab]]:
-    """Open pages on a server; they are closed when the test ends, and photographed if it failed."""
-    name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.removeprefix("tests/e2e/")).strip("-")
-    pages: list[Lab] = []
+def shots(request: pytest.FixtureRequest) -> Path:
+    """The folder for a test's screenshots."""
+    return ARTIFACTS / re.sub(r"[^\w.-]+", "-", request.node.nodeid.removeprefix("tests/e2e/")).strip("-")
 
-    def open_page(server: JupyterServer) -> Lab:
-        pages.append(Lab(browser, server, shots=ARTIFACTS / name))
-        return pages[-1]
 
-    yield open_page
+@pytest.fixture
+def watch(request: pytest.FixtureRequest) -> Iterator[Callable[[Page], Page]]:
+    """Close a page when the test ends, and photograph it if it failed."""
+    pages: list[Watched] = []
+
+    def keep(page: Page) -> Page:
+        pages.append(page)
+        return page
+
+    yield keep
     for number, page in enumerate(pages):
         if request.node.stash.get(FAILED, False):
             page.shot(f"failed-{number}")
             (page.shots / f"failed-{number}-console.txt").write_text("\n".join(map(str, page.console)))
         page.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser, shots: Path, watch: Callable[[Lab], Lab]) -> Callable[[JupyterServer], Lab]:
+    """Open pages on a Jupyter server."""
+    return lambda server: watch(Lab(browser, server, shots))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""JupyterLab (or Notebook 7) in a real browser, driven from pytest.
+"""JupyterLab (or Notebook 7) in a real browser, driven from pytest; marimo is in `marimo_harness`.
 
 Three pieces, each a context manager::
 
@@ -29,7 +29,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -325,17 +325,23 @@ class KernelLink:
                 return cast("dict[str, Any]", answer["content"])
 
 
-class Lab:
-    """One page of a Jupyter application on one notebook.
+class Watched:
+    """One page that can reach one server and nothing else, and whatever went wrong on it.
 
     Parameters
     ----------
-    browser, server
-        What `launch_browser` and `JupyterServer` give.
+    browser
+        What `launch_browser` gives.
+    url
+        The server's address.
     shots
         The folder for this page's screenshots.
     viewport
         Width and height of the page in CSS pixels.
+    baseline
+        Kind and text of what the application itself writes to the console, without anything of ours.
+    scheme
+        The colours that the operating system would ask for.
     """
 
     #: Every wait on the page ends after this many seconds.
@@ -344,11 +350,13 @@ class Lab:
     def __init__(
         self,
         browser: Browser,
-        server: JupyterServer,
+        url: str,
         shots: Path = ARTIFACTS,
         viewport: tuple[int, int] = (1400, 1000),
+        baseline: Collection[tuple[str, str]] = (),
+        scheme: Theme = "light",
     ) -> None:
-        self.server = server
+        self.url = url
         self.shots = shots
         #: every console message as (kind, text, url)
         self.console: list[Problem] = []
@@ -356,12 +364,8 @@ class Lab:
         self.external: list[str] = []
         #: addresses that failed or were answered with an error, with the reason
         self.failed: list[tuple[str, str]] = []
-        self.notebook: Path | None = None
-        #: how often the kernel had to be woken, see `_until`
-        self.woken = 0
-        self._link: KernelLink | None = None
-        self._theme: Theme = "light"
-        self.context = browser.new_context(viewport={"width": viewport[0], "height": viewport[1]})
+        self._baseline = baseline
+        self.context = browser.new_context(viewport={"width": viewport[0], "height": viewport[1]}, color_scheme=scheme)
         self.context.set_default_timeout(self.timeout * 1000)
         self.context.route("**/*", self._gate)
         self.page: Page = self.context.new_page()
@@ -381,6 +385,78 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def problems(self) -> list[Problem]:
+        """Warnings and errors of the page, less what the application says of itself."""
+        return [
+            entry
+            for entry in self.console
+            if entry.kind in ("error", "pageerror", "warning") and (entry.kind, entry.text) not in self._baseline
+        ]
+
+    def assert_clean(self) -> None:
+        """No warning, no error, no request that failed or wanted to leave the machine."""
+        found = {"console": self.problems(), "external": self.external, "failed": self.failed}
+        assert not any(found.values()), found
+
+    def shot(self, name: str, of: Locator | None = None) -> Path:
+        """A picture of the page, or of one element, among this page's screenshots."""
+        self.shots.mkdir(parents=True, exist_ok=True)
+        path = self.shots / f"{name}.png"
+        if of is None:
+            self.page.screenshot(path=path)
+        else:
+            of.screenshot(path=path)
+        return path
+
+    def close(self) -> None:
+        """Close the page; twice is fine."""
+        self.context.close()
+
+    def _gate(self, route: Route) -> None:
+        if route.request.url.startswith((self.url + "/", "data:", "blob:")):
+            route.continue_()
+        else:
+            self.external.append(route.request.url)
+            route.abort()
+
+    def _socket_opened(self, opened: WebSocket) -> None:
+        if not opened.url.startswith(self.url.replace("http", "ws", 1) + "/"):
+            self.external.append(opened.url)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        self.console.append(Problem(message.type, message.text, message.location.get("url", "")))
+
+
+class Lab(Watched):
+    """One page of a Jupyter application on one notebook.
+
+    Parameters
+    ----------
+    browser, server
+        What `launch_browser` and `JupyterServer` give.
+    shots
+        The folder for this page's screenshots.
+    viewport
+        Width and height of the page in CSS pixels.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        server: JupyterServer,
+        shots: Path = ARTIFACTS,
+        viewport: tuple[int, int] = (1400, 1000),
+    ) -> None:
+        super().__init__(
+            browser, server.url, shots, viewport, NOTEBOOK_BASELINE if server.app == "notebook" else frozenset()
+        )
+        self.server = server
+        self.notebook: Path | None = None
+        #: how often the kernel had to be woken, see `_until`
+        self.woken = 0
+        self._link: KernelLink | None = None
+        self._theme: Theme = "light"
 
     # -- notebook ------------------------------------------------------------------------------------------------
 
@@ -578,30 +654,6 @@ class Lab:
         )
         self._theme = theme
 
-    def problems(self) -> list[Problem]:
-        """Warnings and errors of the page, less what the application says of itself on an empty notebook."""
-        baseline = NOTEBOOK_BASELINE if self.server.app == "notebook" else frozenset()
-        return [
-            entry
-            for entry in self.console
-            if entry.kind in ("error", "pageerror", "warning") and (entry.kind, entry.text) not in baseline
-        ]
-
-    def assert_clean(self) -> None:
-        """No warning, no error, no request that failed or wanted to leave the machine."""
-        found = {"console": self.problems(), "external": self.external, "failed": self.failed}
-        assert not any(found.values()), found
-
-    def shot(self, name: str, of: Locator | None = None) -> Path:
-        """A picture of the page, or of one element, among this page's screenshots."""
-        self.shots.mkdir(parents=True, exist_ok=True)
-        path = self.shots / f"{name}.png"
-        if of is None:
-            self.page.screenshot(path=path)
-        else:
-            of.screenshot(path=path)
-        return path
-
     def close(self) -> None:
         """Close the page and shut its kernel down; twice is fine."""
         if self.page.is_closed():
@@ -659,17 +711,3 @@ class Lab:
         if self._link is not None:
             self._link.close()
             self._link = None
-
-    def _gate(self, route: Route) -> None:
-        if route.request.url.startswith((self.server.url + "/", "data:", "blob:")):
-            route.continue_()
-        else:
-            self.external.append(route.request.url)
-            route.abort()
-
-    def _socket_opened(self, opened: WebSocket) -> None:
-        if not opened.url.startswith(self.server.url.replace("http", "ws", 1) + "/"):
-            self.external.append(opened.url)
-
-    def _heard(self, message: ConsoleMessage) -> None:
-        self.console.append(Problem(message.type, message.text, message.location.get("url", "")))
