@@ -145,8 +145,9 @@ class Heatmap(Part):
     def _received(self, _widget: Any, content: Any, _buffers: Any) -> None:
         # Used alone, the heatmap carries its own gestures; nonsense from the browser changes nothing.
         if isinstance(content, dict) and content.get("type") == "gesture":
-            self.send({"type": "ack", "id": content.get("id")})
             self.gesture(str(content.get("name")), content)
+            # Afterwards, so that the page knows its traits to be the answer (js/src/heatmap/alone.ts).
+            self.send({"type": "ack", "id": content.get("id")})
 
 
 def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Heatmap:

@@ -7,6 +7,8 @@ export class MockModel {
     this.listeners = new Map();
     this.sent = [];
     this.buffers = [];
+    this.unsaved = new Set();
+    this.written = [];
   }
 
   get(name) {
@@ -19,12 +21,16 @@ export class MockModel {
     this.emit(`change:${name}`);
   }
 
+  /** As marimo's model does it: every write is news, also the value that is there already. */
   set(name, value) {
-    this.traits.set(name, value);
+    if (this.traits.get("lens")) throw new Error("a part of a lens never writes a trait from the browser");
+    this.unsaved.add(name);
+    this.put(name, value);
   }
 
   save_changes() {
-    throw new Error("factlens never writes a trait from the browser");
+    this.written.push(Object.fromEntries([...this.unsaved].map((name) => [name, structuredClone(this.get(name))])));
+    this.unsaved.clear();
   }
 
   on(event, callback) {

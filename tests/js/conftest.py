@@ -98,6 +98,7 @@ class Watched:
         """Loads the blank page anew, with the mock model on ``window``: nothing is left of the test before."""
         self.trouble.clear()
         self.page.set_viewport_size({"width": 1200, "height": 900})
+        self.page.emulate_media(color_scheme="light")
         self.page.mouse.move(0, 0)
         self.page.goto(f"{self.server}/blank")
         self.page.evaluate(PREPARE)

@@ -637,6 +637,68 @@ def test_light_and_dark_and_palettes_are_painted_differently(page):
     expect(page.get_by_test_id("factlens-heatmap")).to_have_attribute("data-theme", "light")
 
 
+@pytest.mark.parametrize(("system", "background", "words", "theme"), [
+    ("light", "rgb(24, 28, 26)", "rgb(236, 238, 237)", "dark"),
+    ("dark", "rgb(250, 249, 245)", "rgb(15, 23, 42)", "light"),
+    ("dark", "rgba(0, 0, 0, 0)", "rgb(0, 0, 0)", "dark"),  # nobody painted: as the system has it
+    ("light", "rgb(250, 249, 245)", "rgb(200, 200, 200)", "light"),  # not to be read
+    ("dark", "rgb(250, 249, 245)", "rgb(200, 200, 200)", "dark"),
+])  # fmt: skip
+def test_a_host_we_know_nothing_of(page, system, background, words, theme):
+    """marimo: in a shadow root, on a page without JupyterLab's variables, whose theme need not be the system's."""
+    page.emulate_media(color_scheme=system)
+    page.evaluate(
+        """async ([background, words]) => {
+            document.querySelector('link[href*=themes]').remove();
+            document.body.style.cssText = `background: ${background}; color: ${words}`;
+            const inside = document.querySelector('#a').attachShadow({mode: 'open'});
+            inside.innerHTML = '<link rel="stylesheet" href="/factlens/static/factlens.css">'
+                + '<style>ol, ul { list-style: none } svg { display: block }</style><div></div>';
+            await new Promise((done) => { inside.querySelector('link').onload = done; });
+            const pins = [{kind: 'mlp', token: 2, layer: 2}];
+            window.models.a = new MockModel({frame: fakeFrame(), selection: null, pins, lens: ''});
+            await mount('heatmap', models.a, inside.querySelector('div'));
+            await frames();
+        }""",
+        [background, words],
+    )
+    root = page.get_by_test_id("factlens-heatmap")
+    expect(root).to_have_attribute("data-theme", theme)
+    known = theme != system
+    if known:
+        expect(root).to_have_css("background-color", background)
+        expect(root).to_have_css("color", words)
+    else:
+        expect(root).not_to_have_css("color", words)
+
+    expect(page.get_by_test_id("factlens-pins")).to_have_css("list-style-type", "decimal")
+    expect(page.get_by_test_id("factlens-pins").locator("svg")).to_have_css("display", "inline")
+
+    # A shadow root hides the focus from the document; the keyboard's cursor keeps it.
+    page.mouse.click(*point(page, "mlp", 2, 2))
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_test_id("factlens-cursor")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert [sent["layer"] for sent in page.evaluate("models.a.sent")] == [2, 4]
+
+
+def test_a_host_that_changes_its_theme(page):
+    page.evaluate("document.querySelector('link[href*=themes]').remove()")
+    page.evaluate("document.body.style.cssText = 'background: #ffffff; color: #000000'")
+    heatmap(page)
+    root = page.get_by_test_id("factlens-heatmap")
+    expect(root).to_have_attribute("data-theme", "light")
+    white = pixels(page, "mlp", 0, 0)
+    page.evaluate("document.body.style.cssText = 'background: #181c1a; color: #eceeed'")
+    expect(root).to_have_attribute("data-theme", "dark")
+    expect(root).to_have_css("background-color", "rgb(24, 28, 26)")
+    page.evaluate("frames()")
+    assert pixels(page, "mlp", 0, 0) != white
+    page.evaluate("document.body.style.cssText = ''")
+    expect(root).to_have_attribute("data-theme", "light")
+
+
 def test_hover_tells_the_cell_without_the_kernel(page):
     record_gestures(page)
     heatmap(page)
@@ -726,6 +788,30 @@ def test_a_heatmap_used_alone_sends_its_own_gesture(page):
         {"type": "gesture", "id": 1, "name": "select", "kind": "mlp", "token": 2, "layer": 3},
         {"type": "gesture", "id": 2, "name": "select", "kind": "state", "token": 6, "layer": 0},
     ]
+
+
+def test_a_heatmap_used_alone_passes_on_what_python_made_of_its_gesture(page):
+    heatmap(page, lens="")
+    page.evaluate("mount('heatmap', models.a, document.querySelector('#b'))")  # a second view, which did nothing
+    cell = {"kind": "mlp", "token": 2, "layer": 3}
+    change(page, "a", selection=cell)  # Python's own doing: marimo runs what it has to by itself
+    page.evaluate("models.a.reply({type: 'ack', id: 1})")
+    assert page.evaluate("models.a.written") == []
+
+    page.locator("#a [data-kind=mlp] canvas").click(position={"x": 5, "y": 5}, modifiers=["Shift"])
+    (sent,) = page.evaluate("models.a.sent")
+    assert page.evaluate("models.a.written") == []  # Python has not answered yet
+    change(page, "a", pins=sent["cells"])
+    page.evaluate("id => models.a.reply({type: 'ack', id})", sent["id"])
+    assert page.evaluate("models.a.written") == [{"selection": cell, "pins": sent["cells"]}]
+
+    page.mouse.click(*point(page.locator("#a"), "mlp", 2, 3))  # which is selected: nothing new
+    page.evaluate("models.a.reply({type: 'ack', id: models.a.sent.at(-1).id})")
+    page.mouse.click(*point(page.locator("#a"), "mlp", 4, 4))
+    change(page, "a", refused=1)  # and nothing new
+    page.evaluate("models.a.reply({type: 'ack', id: models.a.sent.at(-1).id})")
+    assert page.evaluate("models.a.sent.length") == 3
+    assert page.evaluate("models.a.written.length") == 1
 
 
 def test_keyboard_and_what_a_screen_reader_is_told(page):

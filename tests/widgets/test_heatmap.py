@@ -97,6 +97,18 @@ def test_nonsense_from_the_page_changes_nothing(heatmap: fl.Heatmap) -> None:
     assert heatmap.refused == refused
 
 
+def test_a_gesture_is_acknowledged_when_the_traits_say_what_came_of_it(
+    heatmap: fl.Heatmap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page passes the traits on to marimo at that moment (js/src/heatmap/alone.ts)."""
+    told = []
+    monkeypatch.setattr(heatmap, "send", lambda content: told.append((content, heatmap.selection, heatmap.refused)))
+    say(heatmap, "select", **CELL)
+    say(heatmap, "select", **{**CELL, "layer": 99})
+    ack = {"type": "ack", "id": 1}
+    assert told == [(ack, CELL, 0), (ack, CELL, 1)]
+
+
 def test_pins_last_as_long_as_their_cells(heatmap: fl.Heatmap, model: fl.Model, trace: Trace) -> None:
     heatmap.pins, heatmap.layer_range = [CELL], (0, 1)
     heatmap.frame = frame_of(trace, run=2)

@@ -21,7 +21,8 @@ export class Cursor {
   }
 
   get focused(): boolean {
-    return this.node !== null && this.node === document.activeElement;
+    // Not document.activeElement, which stops at a shadow root (marimo): it names the element that holds it.
+    return this.node?.matches(":focus") ?? false;
   }
 
   rect(): DOMRect | null {

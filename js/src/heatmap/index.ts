@@ -7,6 +7,7 @@ import { dispatchGesture } from "../shared/gestures-event";
 import { lensOf, onTrait, type RenderProps } from "../shared/model";
 import type { PaletteName } from "../shared/palettes";
 import { followTheme, readTheme, type Theme } from "../shared/theme";
+import { ownGestures, type SendGesture } from "./alone";
 import { type Comparison, decodeComparison } from "./comparison";
 import { Cursor } from "./cursor";
 import { type Cell, decodeCell, decodeFrame, type Frame, inward, outward, sameCell } from "./grid";
@@ -30,7 +31,6 @@ import { wordStarts } from "./words";
 const PENDING_TEXT_MS = 400;
 
 let lastPalette: PaletteName = "rome"; // new views begin with what this reader chose last
-let gestures = 0; // ids for a heatmap used alone
 
 function render({ model, el }: RenderProps): () => void {
   const end = new AbortController();
@@ -84,11 +84,10 @@ function render({ model, el }: RenderProps): () => void {
   const selection = (): Cell | null => (given ? decodeCell(model.get("selection"), given) : null);
   const busy = (): boolean => model.get("busy") === true;
 
-  function gesture(name: string, payload: Record<string, unknown>): void {
-    const lens = lensOf(model);
-    if (lens) dispatchGesture(lens, name, payload);
-    else model.send({ type: "gesture", id: ++gestures, name, ...payload });
-  }
+  const lens = lensOf(model); // it has one, or none, for life
+  const gesture: SendGesture = lens
+    ? (name, payload) => dispatchGesture(lens, name, payload)
+    : ownGestures(model, signal);
 
   // --- drawing ------------------------------------------------------------------------------------------------------
   let scheduled = 0;
@@ -195,7 +194,7 @@ function render({ model, el }: RenderProps): () => void {
     setText(page.title, say.heading(frame));
     setText(page.progress, say.progress(frame, busy()));
     show(page.progress, page.progress.textContent !== "");
-    show(page.resume, frame.stopped && !busy() && lensOf(model) !== "");
+    show(page.resume, frame.stopped && !busy() && lens !== "");
     setText(page.details, say.details(frame));
     setText(page.estimates, say.estimateNote(frame, busy()));
     show(page.estimates, page.estimates.textContent !== "");

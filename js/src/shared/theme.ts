@@ -1,7 +1,8 @@
 // Which colours the page has now, and when they change.
 //
-// The style sheet takes them from JupyterLab, then VS Code, then the system. A canvas cannot follow a style sheet, so
-// the heatmap reads the resolved colours here and paints again when the theme changes.
+// The style sheet takes them from JupyterLab, then VS Code, then from what lies around the widget (marimo, a page of
+// one's own), then the system. A canvas cannot follow a style sheet, so the heatmap reads the resolved colours here and
+// paints again when the theme changes.
 
 export type Rgb = readonly [number, number, number];
 
@@ -30,8 +31,35 @@ export function luminance(rgb: Rgb): number {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
+/** WCAG's contrast, 1 to 21. */
+export function contrast(a: Rgb, b: Rgb): number {
+  const [light = 0, dark = 0] = [luminance(a), luminance(b)].sort((x, y) => y - x);
+  return (light + 0.05) / (dark + 0.05);
+}
+
+/** The colours that the widget stands on and would inherit; null where nobody painted, or nobody could read. */
+function surroundings(root: HTMLElement): { background: string; foreground: string } | null {
+  const above = (node: Element) => {
+    const around = node.parentNode;
+    return around instanceof ShadowRoot ? around.host : node.parentElement;
+  };
+  const around = above(root);
+  for (let node = around; around && node; node = above(node)) {
+    const background = getComputedStyle(node).backgroundColor;
+    const painted = parseColour(background);
+    if (!painted || painted.alpha <= 0.5) continue;
+    const foreground = getComputedStyle(around).color;
+    const written = parseColour(foreground);
+    return written && contrast(painted.rgb, written.rgb) >= 4.5 ? { background, foreground } : null;
+  }
+  return null;
+}
+
 /** Resolves the theme at `root` and marks the root with it, for the rules of the style sheet that differ. */
 export function readTheme(root: HTMLElement): Theme {
+  const around = surroundings(root);
+  root.style.setProperty("--fl-host-bg", around?.background ?? null);
+  root.style.setProperty("--fl-host-fg", around?.foreground ?? null);
   // Without the mark, system colours resolve for the user's scheme instead of the one marked before.
   delete root.dataset.theme;
   const style = getComputedStyle(root);
