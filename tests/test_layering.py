@@ -26,7 +26,7 @@ STOREYS = (
     {"cli", "demo", "judging_commands", "__main__", "__init__"},
 )
 LEVEL = {part: level for level, parts in enumerate(STOREYS) for part in parts}
-FRONT_END = {"anywidget", "bqplot", "ipywidgets", "traitlets", "IPython"}
+FRONT_END = {"anywidget", "bqplot", "ipywidgets", "marimo", "traitlets", "IPython"}
 #: The parts that may know of the front end, and what of it.
 MAY_USE = {"session": {"traitlets"}, "widgets": FRONT_END, "cli": FRONT_END}
 
@@ -164,6 +164,10 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_importing_factlens_is_light() -> None:
     assert not loaded_by("import factlens") & {"torch", "transformers", "xarray", *FRONT_END}
+
+
+def test_widgets_load_no_marimo() -> None:
+    assert "marimo" not in loaded_by("import factlens; factlens.Lens")
 
 
 def test_tracing_loads_no_widgets() -> None:

@@ -148,6 +148,12 @@ class Lens(w.VBox):
         display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
         self.snapshot.show(self.session.trace, self.edits)
 
+    def _display_(self) -> Any:
+        """Show the lens in marimo, which asks for this: it has anywidgets, but neither ipywidgets' boxes nor bqplot."""
+        from marimo import vstack
+
+        return vstack([self.gestures, self.locate, self.heatmap, self.editor, self.judge, self.reader])
+
     def _gesture(self, name: str, payload: dict[str, Any], buffers: Sequence[memoryview] = ()) -> None:
         """Carry out a gesture of the browser; whatever is wrong with it becomes the session's error."""
         session = self.session

@@ -16,7 +16,7 @@ import factlens as fl
 from factlens.session.editing import KNOBS as SETTINGS
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
 from factlens.widgets.bars import AnswerBars
-from factlens.widgets.base import STATIC
+from factlens.widgets.base import STATIC, Part
 from factlens.widgets.gestures import Gestures, _follow_the_sender
 from factlens.widgets.panels import KNOBS, MOST_PIECES, details_state
 from factlens.widgets.wire import frame_of
@@ -629,6 +629,14 @@ def test_misspelt_traits_are_refused() -> None:
 
 def test_the_bundle_is_text_and_a_view_only(lens: fl.Lens) -> None:
     assert set(lens._repr_mimebundle_()) <= {"text/plain", "application/vnd.jupyter.widget-view+json"}
+
+
+def test_marimo_is_given_the_parts_that_it_can_show(lens: fl.Lens, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not marimo's own: outside its kernel that would take over the comms of all widgets made later in this process.
+    monkeypatch.setattr("marimo.vstack", list)
+    shown = lens._display_()
+    assert shown == [lens.gestures, lens.locate, lens.heatmap, lens.editor, lens.judge, lens.reader]
+    assert all(isinstance(part, Part) for part in shown)
 
 
 def test_bars_of_answers_that_read_the_same_stay_apart() -> None:
