@@ -170,7 +170,7 @@ function continuations(texts: Written[], open: boolean): HTMLElement {
     element(
       "tr",
       {},
-      element("th", { scope: "row" }, `${one.prompt} …`),
+      element("th", { scope: "row" }, `${one.prompt}\u00a0…`),
       element("td", {}, one.before),
       element("td", { class: one.before === one.after ? "" : "fl-changed" }, one.after),
     ),
