@@ -72,7 +72,7 @@ def test_the_wheel_carries_the_data(names: set[str], folder: str, pattern: str) 
 def test_the_wheel_carries_nothing_else(names: set[str]) -> None:
     tops = {name.split("/")[0] for name in names}
     assert tops == {"factlens", f"factlens-{factlens.__version__}.dist-info"}
-    assert not [name for name in names if "node_modules" in name or "__pycache__" in name]
+    assert not [name for name in names if "node_modules" in name or "__pycache__" in name or name.endswith(".png")]
 
 
 def test_the_wheel_carries_no_pickle(wheel: Path) -> None:
@@ -101,6 +101,9 @@ def test_the_sdist_has_sources_and_bundle_but_no_node_modules(tmp_path: Path) ->
     assert {"pyproject.toml", "LICENSE", "js/package-lock.json", "constraints.txt", "factlens/py.typed"} <= found
     assert any(name.startswith("js/src/") for name in found)
     assert in_tree(PACKAGE / "static") <= found
+    # What the tests compare with goes where they go; what they leave behind does not.
+    screenshots = in_tree(ROOT / "tests" / "js" / "screenshots")
+    assert {name for name in found if name.endswith(".png") and not name.startswith("docs/")} == screenshots
     assert not [name for name in found if "node_modules" in name or name.startswith((".venv", ".cache", "artifacts"))]
 
 

@@ -7,6 +7,7 @@ import http.server
 import pathlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright import sync_api
@@ -27,22 +28,50 @@ def chromium_path() -> pathlib.Path | None:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium_path: pathlib.Path | None) -> Iterator[sync_api.Browser]:
+def chromium_args() -> tuple[str, ...]:
+    """What else Chromium is started with; for a module to say."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def context_options() -> dict[str, Any]:
+    """What the pages' context is made with; for a module to say."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: pathlib.Path | None, chromium_args: tuple[str, ...]) -> Iterator[sync_api.Browser]:
     """One Chromium, closed after the module: a thread cannot drive two Playwrights, and tests/e2e has its own."""
     with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium_path, args=list(chromium.ARGS))
+        args = [*chromium.ARGS, *chromium_args]
+        running = playwright.chromium.launch(executable_path=chromium_path, args=args)
         yield running
         running.close()
 
 
+def _font(name: str) -> bytes:
+    """One of the fonts that matplotlib brings along: the same on every machine."""
+    import matplotlib
+
+    return (pathlib.Path(matplotlib.get_data_path()) / "fonts" / "ttf" / pathlib.PurePosixPath(name).name).read_bytes()
+
+
 class _Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
-        if self.path != "/blank":
-            return super().do_GET()
+        if self.path == "/blank":
+            self._answer("text/html", BLANK)
+        elif self.path.startswith("/fonts/"):
+            self._answer("font/ttf", _font(self.path), {"Cache-Control": "max-age=3600"})
+        else:
+            super().do_GET()
+
+    def _answer(self, kind: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Type", kind)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(BLANK)
+        self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -106,8 +135,8 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def _watched(browser: sync_api.Browser, server: str) -> Iterator[Watched]:
-    context = browser.new_context()
+def _watched(browser: sync_api.Browser, server: str, context_options: dict[str, Any]) -> Iterator[Watched]:
+    context = browser.new_context(**context_options)
     yield Watched(context, server)
     context.close()
 
