@@ -236,7 +236,7 @@ def test_what_else_an_edit_has_changed(lab: Lab, kernel: str) -> None:
     run = lab.start_cell(2)
     part(lab, "check").click()
     judged = part(lab, "judged")
-    expect(judged.locator("summary").first).to_have_text("the prompt0 → 1 of 1 say the new object", timeout=9_000)
+    expect(judged.locator("summary").first).to_have_text("the prompt0 → 1 of 1 give the new object", timeout=9_000)
     assert lab.running(run), "the checks were asked while a cell ran"
     lab.wait_run(run)
     expect(judged.locator("summary")).to_have_count(6)
