@@ -224,8 +224,8 @@ def test_strings_are_never_html(page):
     )
     put(
         page, "edit", "c",
-        state="js:fakeEdit({subject: evil, answer: evil, target: evil, edits: [{label: evil, method: evil, layers: [1]}], "
-        "error: {title: evil, text: evil}})",
+        state="js:fakeEdit({subject: evil, answer: evil, target: evil, "
+        "edits: [{label: evil, method: evil, layers: [1]}], error: {title: evil, text: evil}})",
     )  # fmt: skip
     page.evaluate("() => { document.body.append(Object.assign(document.createElement('div'), {id: 'd'})); }")
     put(
@@ -235,12 +235,16 @@ def test_strings_are_never_html(page):
         "error: {title: evil, text: evil}})",
     )  # fmt: skip
     page.evaluate("() => { document.body.append(Object.assign(document.createElement('div'), {id: 'e'})); }")
-    page.evaluate("""(evil) => {
+    page.evaluate(
+        """(evil) => {
         const said = {top: evil, old: 0.5, new: 0.5};
-        const row = {role: 'own', prompt: evil, old: evil, new: evil, before: said, after: {...said, top: 'x'}, held: []};
+        const after = {...said, top: 'x'};
+        const row = {role: 'own', prompt: evil, old: evil, new: evil, before: said, after, held: []};
         const judgement = {rows: [row], texts: [{prompt: evil, before: evil, after: evil}]};
         window.judged = {judgement, own: [evil], roles: [{name: 'own', title: evil}], error: {title: evil, text: evil}};
-    }""", evil)
+    }""",
+        evil,
+    )
     put(page, "judge", "e", state="js:fakeJudge(judged)")
     page.mouse.move(*point(page, "mlp", 1, 3))
     page.get_by_test_id("factlens-table-toggle").click()
@@ -273,7 +277,10 @@ def test_apply_and_undo(page):
     apply_gesture = {"lens": "lens-1", "name": "apply", "target": "Paris", "settings": {}}
     assert page.evaluate("gestures") == [{**apply_gesture, "layer": None}, {**apply_gesture, "layer": 5}]
 
-    rome, memit = "{key: 'a', label: 'A → B', method: 'rome', layers: [1]}", "{key: 'b', label: 'C → D', method: 'memit', layers: [4, 5]}"
+    rome, memit = (
+        "{key: 'a', label: 'A → B', method: 'rome', layers: [1]}",
+        "{key: 'b', label: 'C → D', method: 'memit', layers: [4, 5]}",
+    )
     page.evaluate(f"window.edits = [{rome}, {memit}]")
     change(page, "a", state="js:fakeEdit({target: 'Paris', status: 'editing', edits})")
     expect(apply).to_have_attribute("aria-disabled", "true")
@@ -347,7 +354,8 @@ def test_the_method_and_its_knobs(page):
     expect(page.get_by_label("clamp")).to_have_value("4.5")
     page.get_by_label("Method").select_option("memit")
     assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "method", "method": "memit"}
-    change(page, "a", state="js:fakeEdit({method: 'memit', knobs: [{name: 'clamp', value: 0.75}], edit_layers: [0, 1]})")
+    knobs = "knobs: [{name: 'clamp', value: 0.75}]"
+    change(page, "a", state=f"js:fakeEdit({{method: 'memit', {knobs}, edit_layers: [0, 1]}})")
     expect(fold.locator("summary")).to_have_text("Method: MEMIT")
     expect(page.get_by_label("clamp")).to_have_value("0.75")
     expect(page.get_by_test_id("factlens-edit-layer")).to_have_text("at layers 0 to 1 (the default)")
@@ -362,7 +370,9 @@ def test_files_go_through_the_gestures_comm(page):
     assert page.evaluate("models.a.sent.at(-1)") == {"type": "gesture", "id": 1, "name": "load"}
     assert page.evaluate("[...new Uint8Array(models.a.buffers.at(-1)[0])]") == [1, 2]
     with page.expect_download() as download:
-        page.evaluate("models.a.reply({type: 'file', name: 'e.safetensors'}, [new DataView(new Uint8Array([7]).buffer)])")
+        page.evaluate(
+            "models.a.reply({type: 'file', name: 'e.safetensors'}, [new DataView(new Uint8Array([7]).buffer)])"
+        )
     assert download.value.suggested_filename == "e.safetensors"
     assert download.value.path().read_bytes() == bytes([7])
 
@@ -413,13 +423,15 @@ def test_what_else_changed(page):
 
     change(page, "a", state="js:fakeJudge()")
     folds = page.get_by_test_id("factlens-judged").locator("details")
-    expect(folds.locator("summary")).to_have_text([
-        "the prompt0 → 1 of 1 give the new object",
-        "paraphrases0 → 1 of 1 give the new object",
-        "neighbours2 → 1 of 2 give the old answer",
-        "your prompts1 → 1 of 1 give the old answer",
-        "continuations0 of 1 as before",
-    ])
+    expect(folds.locator("summary")).to_have_text(
+        [
+            "the prompt0 → 1 of 1 give the new object",
+            "paraphrases0 → 1 of 1 give the new object",
+            "neighbours2 → 1 of 2 give the old answer",
+            "your prompts1 → 1 of 1 give the old answer",
+            "continuations0 of 1 as before",
+        ]
+    )
     neighbours = folds.nth(2)
     expect(neighbours.get_by_text("Pike Place is in downtown")).to_be_hidden()
     neighbours.locator("summary").click()
@@ -1471,7 +1483,7 @@ def test_buttons_are_large_enough(page):
         assert box["width"] >= 24
 
 
-@pytest.mark.parametrize("name", ["gestures.js", "locate.js", "heatmap.js", "edit.js", "judge.js", "details.js", "factlens.css"])
+@pytest.mark.parametrize("name", sorted(path.name for path in STATIC.iterdir()))
 def test_bundles_are_small_and_load_nothing(name):
     source = (STATIC / name).read_text(encoding="utf-8")
     assert len(source.encode()) < 60_000
