@@ -40,18 +40,13 @@ function render({ model, el }: RenderProps): () => void {
   const subject = input("Subject", "factlens-subject", "The Space Needle");
   const trace = element("button", { type: "button", class: "fl-primary", "data-testid": "factlens-trace" }, "Trace");
   const stop = element("button", { type: "button", "data-testid": "factlens-stop" }, "Stop");
-  const save = element(
-    "button",
-    { type: "button", "aria-label": "Save this trace", "data-testid": "factlens-save-trace" },
-    "Save",
-  );
+  const save = element("button", { type: "button", "data-testid": "factlens-save-trace" }, "Save trace");
   const { button: open, input: file } = fileButton(
-    "Open …",
+    "Open trace …",
     "factlens-open-trace",
     (bytes) => dispatchGesture(lensOf(model), "open", { buffers: [bytes] }),
     signal,
   );
-  open.setAttribute("aria-label", "Open a saved trace");
   const tokensName = element("span", { class: "fl-tokens-name" });
   const tokens = element("span", { class: "fl-tokens" });
   const tokensRow = element("div", { class: "fl-tokens-row", "data-testid": "factlens-tokens" }, tokensName, tokens);

@@ -366,13 +366,13 @@ def test_a_trace_is_saved_and_opened_from_the_page(lab: Lab, tmp_path: Path) -> 
     first.get_by_test_id("factlens-trace").click()
     lab.wait_kernel("lens.trace is not None and lens.status == 'idle'")
     with lab.page.expect_download() as download:
-        first.get_by_role("button", name="Save this trace").click()
+        first.get_by_role("button", name="Save trace").click()
     saved = tmp_path / download.value.suggested_filename
     download.value.save_as(saved)
     assert saved.name == "The-Space-Needle-is-in-downtown.safetensors"
     for path in (lab.notebook, saved):
         with lab.page.expect_file_chooser() as chooser:
-            second.get_by_role("button", name="Open a saved trace").click()
+            second.get_by_role("button", name="Open trace").click()
         chooser.value.set_files(str(path))
         if path == lab.notebook:
             error = second.get_by_test_id("factlens-locate-error")

@@ -380,10 +380,10 @@ def test_files_go_through_the_gestures_comm(page):
 def test_a_trace_is_opened_and_saved(page):
     record_gestures(page)
     put(page, "locate", state="js:fakeLocate()")
-    page.get_by_role("button", name="Save this trace").click()
+    page.get_by_role("button", name="Save trace").click()
     assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "save_trace"}
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Open a saved trace").click()
+        page.get_by_role("button", name="Open trace").click()
     chooser.value.set_files({"name": "t.safetensors", "mimeType": "application/octet-stream", "buffer": b"abc"})
     page.wait_for_function("gestures.at(-1).name === 'open'")
     assert page.evaluate("[...new Uint8Array(gestures.at(-1).buffers[0])]") == list(b"abc")
