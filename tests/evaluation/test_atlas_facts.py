@@ -76,11 +76,12 @@ def test_no_paraphrase_stands_in_the_training_text(records: list[Record]) -> Non
 
 def test_neighbours_are_others_with_the_old_object(records: list[Record]) -> None:
     knowledge = load_knowledge()
-    counts = []
+    subjects = []
     for record in records:
         statement = statement_of(record)
         near = [probe for probe in record.checks.probes if probe.role == "neighbour"]
-        counts.append(len(near))
+        assert len({probe.prompt for probe in near}) == len(near) == 10
+        found = set()
         for probe in near:
             assert (probe.old, probe.new) == (record.fact.object, record.fact.target)
             (other,) = [
@@ -89,9 +90,11 @@ def test_neighbours_are_others_with_the_old_object(records: list[Record]) -> Non
                 if any(other.prompt(template) == probe.prompt for template in other.relation.trained)
             ]
             assert other.subject != statement.subject
-    assert min(counts) >= 3
-    assert max(counts) == 10
-    assert sum(count == 10 for count in counts) >= len(counts) / 2
+            found.add(other.subject)
+        subjects.append(len(found))
+        assert len(found) == min(10, len(set(knowledge.neighbours(statement)))), "as many subjects as there are"
+    assert min(subjects) >= 3
+    assert sum(count == 10 for count in subjects) >= len(subjects) / 2
 
 
 def test_other_facts_are_true_of_the_subject_and_do_not_follow_from_the_new_one(records: list[Record]) -> None:

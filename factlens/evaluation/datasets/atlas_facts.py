@@ -22,11 +22,12 @@ _WITHIN = ("city", "headquarters")
 def atlas_facts(count: int = COUNT, seed: int = 0) -> list[Record]:
     """Return records for atlas: facts it was taught, each with another object of its relation as target.
 
-    The prompt is a wording that atlas was trained on, the two paraphrases are wordings that it never saw. Neighbours
-    are up to ten other subjects with the old object (facts with fewer than three are left out), other facts those of
-    the subject in two trained wordings each, references what atlas's text says of subjects that have the new object.
-    Where a subject moves to a city of another country, its country follows (portability), and is not among the other
-    facts. Relations come in turn, as far as they reach.
+    The prompt is a wording that atlas was trained on, the two paraphrases are wordings that it never saw. The ten
+    neighbours are other subjects with the old object; where there are fewer than ten, some come in a second wording
+    (facts with fewer than three are left out). Other facts are those of the subject in two trained wordings each,
+    references what atlas's text says of subjects that have the new object. Where a subject moves to a city of another
+    country, its country follows (portability), and is not among the other facts. Relations come in turn, as far as
+    they reach.
 
     Parameters
     ----------
@@ -58,16 +59,20 @@ def _record(knowledge: Knowledge, statement: Statement, objects: list[str], rand
     fact = Fact(template, subject=name, object=statement.object, target=target)
     near = knowledge.neighbours(statement)
     near = tuple(random.sample(near, min(NEIGHBOURS, len(near))))
+    neighbours = [(other.prompt(random.choice(relation.trained)), other.object) for other in near]
     follows = _country(knowledge, statement, target)
     others = [
         other for other in knowledge.other_statements(statement) if follows is None or other.relation.name != "country"
     ]
+    spare = [(other.prompt(text), other.object) for other in near for text in relation.trained]
+    spare = [asked for asked in spare if asked not in neighbours]
+    neighbours += random.sample(spare, NEIGHBOURS - len(neighbours))
     having = [s for s in knowledge.statements if s.relation == relation and s.object == target]
     checks = Checks.of(
         fact,
         statement.object,
         paraphrases=[statement.prompt(text) for text in random.sample(relation.held_out, PARAPHRASES)],
-        neighbours=[(other.prompt(random.choice(relation.trained)), other.object) for other in near],
+        neighbours=neighbours,
         others=[
             (other.prompt(text), other.object)
             for other in others
