@@ -11,8 +11,9 @@ tokens     the share of the wanted object's tokens that are the most probable on
            before it: the accuracy of zsRE, and what EasyEdit calls "rewrite_acc". It is not ES
 =========  ===========================================================================================
 
-*Wanted* is the new object for the prompt, its paraphrases and what follows from the fact; it is the old one for
-neighbours and the subject's other facts. A record's number is the mean over its probes of a role, the number of a
+*Wanted* is the new object for the prompt, its paraphrases and what follows from the fact (portability: Yao et al.
+2023); it is the old one for neighbours and the subject's other facts (specificity towards other relations: Yao et al.
+2023, "other attributes"). A record's number is the mean over its probes of a role, the number of a
 whole data set the mean over records, as in the published evaluation.
 """
 
@@ -86,6 +87,33 @@ METRICS: dict[str, Metric] = {
     "perplexity": Metric("perplexity", "", "perplexity of ordinary text", better=-1, share=False),
 }
 """Every metric by name, in the order of tables."""
+
+
+def object_probability(logs: Sequence[float]) -> float:
+    """Return ``P(x) = exp(-nll(x))``, the geometric mean of the probabilities of an object's tokens.
+
+    Parameters
+    ----------
+    logs
+        ``log p`` of each token, given the prompt and the tokens before it (Meng et al. 2022, published evaluation).
+    """
+    return math.exp(sum(logs) / len(logs))
+
+
+def token_accuracy(said: Sequence[int], wanted: Sequence[int]) -> float:
+    """Return the share of an object's tokens that the model says, each after the right ones before it.
+
+    This is the accuracy of zsRE (Mitchell et al. 2022; Meng et al. 2022, section 3.2), and EasyEdit's "rewrite_acc"
+    (Wang et al. 2024) where it is read at the edited prompt. It compares no two objects, so it is not ES.
+
+    Parameters
+    ----------
+    said
+        The most probable token at each place.
+    wanted
+        The object's tokens.
+    """
+    return sum(a == b for a, b in zip(said, wanted, strict=True)) / len(wanted)
 
 
 def magnitude(wanted: float, other: float) -> float:

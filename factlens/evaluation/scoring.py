@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
+from factlens.evaluation.metrics import object_probability, token_accuracy
 from factlens.models import Model
 from factlens.models.model import check_finite, pad
 
@@ -49,21 +51,32 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[str]])
         For each prompt, the objects to score.
     """
     jobs = [(i, *model.encode_option(prompt, option)) for i, prompt in enumerate(prompts) for option in options[i]]
-    scores: list[list[tuple[float, float]]] = [[] for _ in prompts]
+    # Objects of one token after one prompt are read from the same row, which is run once.
+    rows = list(dict.fromkeys((*prompt, *option[:-1]) for _, prompt, option in jobs))
+    rows.sort(key=len)
+    asked: dict[tuple[int, ...], list[int]] = {row: [] for row in rows}
+    for job, (_, prompt, option) in enumerate(jobs):
+        asked[(*prompt, *option[:-1])].append(job)
+    scores: list[tuple[float, float]] = [(math.nan, math.nan)] * len(jobs)
     tops = [""] * len(prompts)
     with model.exclusive():
-        for start in range(0, len(jobs), BATCH):
-            part = jobs[start : start + BATCH]
-            ids, mask = pad([[*prompt, *option[:-1]] for _, prompt, option in part], model.device)
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            ids, mask = pad([list(row) for row in part], model.device)
             logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-            for row, (i, prompt, option) in enumerate(part):
-                at = logits[row, len(prompt) - 1 : len(prompt) - 1 + len(option)].float()
-                wanted = torch.tensor(option, device=at.device)
-                logs = check_finite(at, model.name).log_softmax(-1)
-                probability = float(logs.gather(1, wanted[:, None]).mean().exp())
-                scores[i].append((probability, float((at.argmax(-1) == wanted).float().mean())))
-                tops[i] = tops[i] or model.token(int(at[0].argmax()))
+            for number, row in enumerate(part):
+                for job in asked[row]:
+                    i, prompt, option = jobs[job]
+                    at = logits[number, len(prompt) - 1 : len(row)].float()
+                    logs = check_finite(at, model.name).log_softmax(-1)
+                    said = logs.gather(1, torch.tensor(option, device=at.device)[:, None])[:, 0]
+                    best = at.argmax(-1).tolist()
+                    scores[job] = object_probability(said.tolist()), token_accuracy(best, option)
+                    tops[i] = tops[i] or model.token(best[0])
+    found: list[list[tuple[float, float]]] = [[] for _ in prompts]
+    for (i, *_), score in zip(jobs, scores, strict=True):
+        found[i].append(score)
     return [
-        Reading(tuple(p for p, _ in found), top, tuple(a == 1 for _, a in found), tuple(a for _, a in found))
-        for found, top in zip(scores, tops, strict=True)
+        Reading(tuple(p for p, _ in those), top, tuple(a == 1 for _, a in those), tuple(a for _, a in those))
+        for those, top in zip(found, tops, strict=True)
     ]

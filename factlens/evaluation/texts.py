@@ -100,7 +100,11 @@ def next_logs(model: Model, prompts: Sequence[str]) -> Tensor:
 
 
 def kl_divergence(before: Tensor, after: Tensor) -> float:
-    """Return the mean over prompts of ``KL(before ‖ after) = Σ p_before (log p_before - log p_after)``, in nats."""
+    """Return the mean over prompts of ``KL(before ‖ after) = Σ p_before (log p_before - log p_after)``, in nats.
+
+    The drift of whole predictions, where success sees only two objects (Hoelscher-Obermaier et al. 2023, for
+    neighbours; here it is taken over prompts that the edit has nothing to do with).
+    """
     return float((before.exp() * (before - after)).sum(-1).mean())
 
 
@@ -108,7 +112,8 @@ def kl_divergence(before: Tensor, after: Tensor) -> float:
 def perplexity(model: Model, texts: Sequence[str]) -> float:
     """Return ``exp`` of the mean ``-log p`` over all tokens of `texts` but the first of each, given those before it.
 
-    Texts longer than the model reads are cut. NaN where no text has two tokens.
+    That is the perplexity of Jelinek et al. (1977), over tokens and not over words: numbers of models with different
+    tokenizers cannot be compared. Texts longer than the model reads are cut. NaN where no text has two tokens.
     """
     rows = [list(model.tokenizer(text)["input_ids"])[: model.max_tokens] for text in texts]
     rows = [row for row in rows if len(row) > 1]

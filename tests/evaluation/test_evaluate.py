@@ -34,6 +34,31 @@ def test_a_reading_is_the_geometric_mean_over_the_objects_tokens() -> None:
         assert reading.top == model.answers(prompt, k=1)[0].text
 
 
+def test_objects_of_one_token_are_read_from_one_row() -> None:
+    model = small_model("gpt2")
+    prompts = ["The Space Needle is in", "Everyone knows", "The Space Needle is in"]
+    words = ("Rome", "Zürich", "Seattle")
+    said = [answer.text.strip() for answer in model.answers(prompts[0], k=200)]
+    single = [word for word in said if word and len(model.encode_option(prompts[0], word)[1]) == 1][:2]
+    long = next(word for word in words if len(model.encode_option(prompts[1], word)[1]) > 1)
+    options = [single, [single[0], long], single]
+    alone = [read(model, [p], [[o]])[0] for p, those in zip(prompts, options, strict=True) for o in those]
+    run: list[int] = []
+    handle = model.model.register_forward_pre_hook(
+        lambda module, args, kwargs: run.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    try:
+        together = read(model, prompts, options)
+    finally:
+        handle.remove()
+    # One for each of the two prompts, and one for the object of several tokens; six objects are scored.
+    assert sum(run) == 3
+    assert [p for reading in together for p in reading.probabilities] == pytest.approx(
+        [reading.probabilities[0] for reading in alone], rel=1e-5
+    )
+    assert [reading.top for reading in together for _ in range(2)] == [reading.top for reading in alone]
+
+
 def test_ready_made_checks_are_disjoint_from_training_where_they_say_so() -> None:
     checks = atlas_checks(FACT)
     knowledge = load_knowledge()

@@ -17,7 +17,9 @@ from factlens.evaluation.metrics import (
     harmonic_mean,
     magnitude,
     ngram_entropy,
+    object_probability,
     success,
+    token_accuracy,
     words,
 )
 from factlens.evaluation.texts import generate, kl_divergence, next_logs, perplexity
@@ -27,6 +29,17 @@ from tests.support import small_model
 def test_success_and_magnitude() -> None:
     assert (success(0.3, 0.2), success(0.2, 0.3), success(0.2, 0.2)) == (1, 0, 0)
     assert magnitude(0.3, 0.1) == pytest.approx(0.2)
+
+
+def test_the_probability_of_an_object_is_the_geometric_mean_of_its_tokens() -> None:
+    assert object_probability([math.log(0.5), math.log(0.125)]) == pytest.approx(0.25)
+    assert object_probability([math.log(0.3)]) == pytest.approx(0.3)
+
+
+def test_token_accuracy_counts_tokens_and_compares_nothing() -> None:
+    assert token_accuracy([5, 7, 9], [5, 8, 9]) == pytest.approx(2 / 3)
+    assert token_accuracy([5], [5]) == 1
+    assert token_accuracy([9, 5], [5, 9]) == 0, "the place counts"
 
 
 def test_the_score_is_the_harmonic_mean() -> None:
