@@ -30,6 +30,8 @@ class OutcomeStore:
         self._settings = dict(circumstances.get("settings", {}))
         self._rest = {name: value for name, value in circumstances.items() if name != "settings"}
         self._known: dict[str, Outcome] = {}
+        # A kill may have left the last line unfinished: nothing may be appended to that.
+        self._cut_off = False
         if self.path.exists():
             self._read()
 
@@ -43,10 +45,18 @@ class OutcomeStore:
         self._known[key] = outcome
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
+            if self._cut_off:
+                file.write("\n")
+                self._cut_off = False
             file.write(json.dumps({"key": key, **outcome_to_json(outcome)}, ensure_ascii=False) + "\n")
 
     def _read(self) -> None:
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
+        # A kill may cut a letter in two.
+        text = self.path.read_bytes().decode("utf-8", errors="replace")
+        self._cut_off = bool(text) and not text.endswith("\n")
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line:
+                continue
             try:
                 content = json.loads(line)
                 self._known[str(content["key"])] = outcome_from_json(content)

@@ -221,6 +221,10 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     whole = fl.evaluate(small, small_records(), **options)
     assert edited == ["The Louvre", "Big Ben"]
     assert "line 2 is unfinished" in capsys.readouterr().err
+    # What was added since is not lost behind the unfinished line.
+    again = fl.evaluate(small, small_records(), **options)
+    assert str(again.outcomes) == str(whole.outcomes)
+    assert edited == ["The Louvre", "Big Ben"]
     monkeypatch.undo()
     fresh = fl.evaluate(small, small_records(), **{**options, "store": None})
     assert [o.after for o in whole.outcomes] == [o.after for o in fresh.outcomes]
