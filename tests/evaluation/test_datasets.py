@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -83,6 +85,25 @@ def test_counterfact(tmp_path: Path) -> None:
     assert record.checks.generation_prompts == ("The Louvre is", "The Louvre is surrounded by")
     assert record.checks.references == ("The Forum is in Rome.",)
     assert "Colosseum" not in str(record)
+    assert load_records(tmp_path / "c.json")[0].checks.references == ()
+    write(tmp_path / "attribute_snippets.json", snippets)
+    assert load_records(tmp_path / "c.json") == [record], "as published, the texts lie beside the data set"
+
+
+def test_a_data_set_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the Hub's library is asked for, and that its rows are read like those of a file."""
+    asked: list[tuple[str, str | None, str]] = []
+
+    def load_dataset(name: str, config: str | None, split: str) -> list[dict[str, Any]]:
+        asked.append((name, config, split))
+        return [COUNTERFACT]
+
+    library = ModuleType("datasets")
+    library.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    assert load_records("hf:someone/cf") == counterfact([COUNTERFACT])
+    assert load_facts("hf:someone/cf:small:test") == [record.fact for record in counterfact([COUNTERFACT])]
+    assert asked == [("someone/cf", None, "train"), ("someone/cf", "small", "test")]
 
 
 def test_zsre(tmp_path: Path) -> None:

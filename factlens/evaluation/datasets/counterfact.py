@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from factlens.errors import FactError
@@ -12,6 +13,7 @@ from factlens.evaluation.datasets.entries import Entry, read_entries
 from factlens.evaluation.records import Record
 from factlens.facts import Fact
 
+SNIPPETS = "attribute_snippets.json"
 FIELDS = ("requested_rewrite", "paraphrase_prompts", "neighborhood_prompts")
 
 
@@ -27,7 +29,8 @@ def counterfact(source: Any, *, snippets: Any = None) -> list[Record]:
     source
         The file, or its records as mappings.
     snippets
-        The published file of texts about subjects that have an object (``attribute_snippets.json``), for consistency.
+        The published file of texts about subjects that have an object, for consistency. Default: the file
+        ``attribute_snippets.json`` beside `source`, where there is one.
 
     Raises
     ------
@@ -36,6 +39,8 @@ def counterfact(source: Any, *, snippets: Any = None) -> list[Record]:
     OSError
         If there is no such file.
     """
+    if snippets is None and isinstance(source, (str, Path)) and (beside := Path(source).with_name(SNIPPETS)).exists():
+        snippets = beside
     texts = {} if snippets is None else _snippets(snippets)
     return [_record(entry, texts) for entry in read_entries(source)]
 
