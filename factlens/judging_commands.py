@@ -29,6 +29,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     reproduce.add_argument("--out", type=Path, help="the folder for tables and figures (reproduce-EXPERIMENT)")
     reproduce.add_argument("--methods", help="which methods, with commas between them (the experiment's own)")
     reproduce.add_argument("--samples", type=int, help="corrupted runs per fact, where facts are traced (10)")
+    reproduce.add_argument("--method", help="the method of layer-sweep (rome)")
+    reproduce.add_argument("--layers", help="which layers, for layer-sweep: 3,4,5 (all)")
+    reproduce.add_argument("--kind", help="whose tracing effect, for layer-sweep: state, mlp, attn (state)")
+    reproduce.add_argument("--generate", action="store_true", default=None, help="measure text too, for sequential")
     reproduce.add_argument("--batch", type=int, help="facts per edit, for sequential (1)")
     reproduce.add_argument("--every", type=int, help="facts between two judgements, for sequential (10)")
     for command in (evaluate, reproduce):
@@ -55,7 +59,10 @@ def run(options: argparse.Namespace) -> int:
         return _evaluate(options)
     from factlens.reproduce import reproduce
 
-    chosen = {name: value for name in ("samples", "batch", "every") if (value := getattr(options, name)) is not None}
+    named = ("samples", "batch", "every", "method", "kind", "generate")
+    chosen = {name: value for name in named if (value := getattr(options, name)) is not None}
+    if options.layers:
+        chosen["layers"] = numbers(options.layers)
     out = options.out or f"reproduce-{options.experiment}"
     model = load(options.model, device=options.device, dtype=options.dtype)
     methods = options.methods.split(",") if options.methods else None

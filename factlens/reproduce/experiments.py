@@ -21,6 +21,8 @@ _OPTIONS = {
     "layer-sweep": ("layers", "kind", "samples", "method"),
     "sequential": ("methods", "batch", "every", "generate"),
 }
+# What sequential edits leave alone: at least a part of the records, and no more than are needed to see 5 % fall.
+_HELD_OUT_SHARE, _HELD_OUT = 6, 500
 EXPERIMENTS = {
     "fig2": "averaged causal traces (Meng et al. 2022, Figure 2)",
     "table4": "single edits judged on CounterFact, for several methods (Meng et al. 2022, Table 4)",
@@ -56,7 +58,8 @@ def reproduce(
     out
         The folder.
     limit
-        At most so many records, the first ones. (``"sequential"`` takes those behind them as held-out facts.)
+        At most so many records, the first ones. ``"sequential"`` takes up to 500 of those behind them as held-out
+        facts; without a limit it keeps back a sixth of the records for that.
     methods
         Which methods, for the experiments that compare several.
     seed
@@ -91,6 +94,8 @@ def reproduce(
         fig2(model, load_facts(facts)[:limit], folder, **options)
     else:
         records = load_records(facts)
+        if name == "sequential" and limit is None:
+            limit = len(records) - min(_HELD_OUT, len(records) // _HELD_OUT_SHARE)
         chosen = records[:limit]
         options["seed"] = seed
         if name == "table4":
@@ -100,6 +105,6 @@ def reproduce(
         else:
             subjects = {record.fact.subject for record in chosen}
             others = [record for record in records[len(chosen) :] if record.fact.subject not in subjects]
-            sequential(model, chosen, folder, held_out=others, **options)
+            sequential(model, chosen, folder, held_out=others[:_HELD_OUT], **options)
     folder.provenance(model, experiment=name, facts=str(facts), limit=limit, seed=seed, options=options)
     return folder

@@ -13,11 +13,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
+from factlens.errors import FactError
 from factlens.evaluation import Record, Report, evaluate
 from factlens.models import Model
 from factlens.reproduce.fig2 import traces
 from factlens.reproduce.folder import Folder
+from factlens.reproduce.published import EXPLAINED, key_of
 from factlens.tracing import Trace
+from factlens.tracing.protocol import KINDS
 
 
 def layer_sweep(
@@ -52,7 +55,14 @@ def layer_sweep(
     -------
     pandas.DataFrame
         One row per layer.
+
+    Raises
+    ------
+    FactError
+        If `kind` is none of the three, or as `factlens.evaluation.evaluate`.
     """
+    if kind not in KINDS:
+        raise FactError(f"kind must be one of {', '.join(map(repr, KINDS))}, not {kind!r}.")
     found = list(traces(model, [record.fact for record in records], folder, samples))
     known = [(record, trace) for record, trace in zip(records, found, strict=True) if isinstance(trace, Trace)]
     chosen = list(range(model.n_layers)) if layers is None else list(layers)
@@ -72,7 +82,7 @@ def layer_sweep(
     folder.written.append(folder.path / "pairs.csv")
     table = by_layer(report, pairs, chosen)
     folder.table("layers", table)
-    folder.table("explained", explained(pairs))
+    folder.table("explained", beside_published(explained(pairs), model.name))
     folder.figure("layers", draw(table, pairs, kind))
     return table
 
@@ -131,6 +141,14 @@ def explained(pairs: pd.DataFrame) -> pd.DataFrame:
     }
     found = {name: _r_squared(design, score) for name, design in designs.items()}
     return pd.DataFrame({"R²": found})
+
+
+def beside_published(found: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return R² with the published ones of the model in a second column, where there are any."""
+    if published := EXPLAINED.get(key_of(model)):
+        source, numbers = published
+        found = found.assign(**{source: pd.Series(numbers)})
+    return found
 
 
 def _r_squared(design: np.ndarray, values: np.ndarray) -> float:

@@ -7,6 +7,7 @@ facts that nobody touched. The published table for many edits is that of Fang et
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from random import Random
@@ -75,13 +76,17 @@ def sequential(
     """
     if batch < 1 or every < 1:
         raise FactError(f"batch and every must be positive, not {batch} and {every}.")
-    health = [record for record in held_out if _leads(model, [record])]
+    with model.unedited():
+        known = [record for record in held_out if record.fact.object]
+        health = [record for record, said in zip(known, _leads(model, known), strict=True) if said]
     facts = [record.fact for record in records]
     asking = Asking(generate, tuple(unrelated_prompts(model, facts)), tuple(ordinary_text(model)), seed)
     rows: list[dict[str, object]] = []
+    # What the model says before any edit is the same for all methods.
+    meter = Meter(model, asking)
     for method in methods:
         size = 1 if method == "rome" else batch
-        meter, progress = Meter(model, asking), folder.progress(method)
+        progress = folder.progress(method)
         with model.unedited(), ExitStack() as stack:
             meter.before([record.checks for record in records])
             rows.append({"method": method, "edits": 0, "healthy": 1.0 if health else float("nan")})
@@ -95,7 +100,7 @@ def sequential(
                 done = min(start + size, len(records))
                 progress(done, len(records))
                 if done // every > start // every or done == len(records):
-                    rows.append(_judged(meter, method, records[:done], health, seed))
+                    rows.append(_judgement(folder, chain, meter, method, records[:done], health, seed))
     table = pd.DataFrame(rows)
     table.to_csv(folder.path / "curve.csv", index=False)
     folder.written.append(folder.path / "curve.csv")
@@ -122,6 +127,27 @@ def _made(model: Model, part: Sequence[Record], method: str, seed: int, folder: 
     return made
 
 
+def _judgement(
+    folder: Folder,
+    chain: str,
+    meter: Meter,
+    method: str,
+    records: Sequence[Record],
+    health: Sequence[Record],
+    seed: int,
+) -> dict[str, object]:
+    """Judge the model as it is now, or take the numbers from an earlier run."""
+    asked = repr([chain, meter.asking, seed, [record.checks for record in records], [one.fact for one in health]])
+    path = folder.inner("judged") / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
+    try:
+        found: dict[str, object] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        # Not there, or cut off by a kill.
+        found = _judged(meter, method, records, health, seed)
+        path.write_text(json.dumps(found), encoding="utf-8")
+    return found
+
+
 def _judged(
     meter: Meter, method: str, records: Sequence[Record], health: Sequence[Record], seed: int
 ) -> dict[str, object]:
@@ -129,7 +155,7 @@ def _judged(
     chosen = list(records) if len(records) <= _JUDGED else Random(seed).sample(list(records), _JUDGED)
     try:
         after = meter.after_all([record.checks for record in chosen])
-        healthy = _leads(meter.model, health) / len(health) if health else float("nan")
+        healthy = sum(_leads(meter.model, health)) / len(health) if health else float("nan")
     except NumericalError:
         # The weights have overflowed: nothing is left to be judged.
         return {"method": method, "edits": len(records), "healthy": 0.0}
@@ -142,11 +168,11 @@ def _judged(
     return {"method": method, "edits": len(records), "healthy": healthy, **numbers}
 
 
-def _leads(model: Model, records: Sequence[Record]) -> int:
-    """Return how many of the records' prompts are answered with the object that is true."""
-    asked = [(record.fact.prompt, (str(record.fact.object),)) for record in records if record.fact.object]
-    readings = read(model, [prompt for prompt, _ in asked], [options for _, options in asked])
-    return sum(reading.leads[0] for reading in readings)
+def _leads(model: Model, records: Sequence[Record]) -> list[bool]:
+    """Return of each record whether its prompt is answered with the object that is true."""
+    prompts = [record.fact.prompt for record in records]
+    readings = read(model, prompts, [[str(record.fact.object)] for record in records])
+    return [reading.leads[0] for reading in readings]
 
 
 def _key(chain: str, method: str, seed: int, part: Sequence[Record]) -> str:

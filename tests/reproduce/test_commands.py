@@ -54,6 +54,8 @@ def test_reproduce_writes_tables_figures_and_provenance(tmp_path: Path, capsys: 
         (["evaluate", "atlas-facts", "--limit", "1", "--layers", "3,x"], "--layers takes numbers"),
         (["reproduce", "fig3"], "no experiment 'fig3'"),
         (["reproduce", "fig2", "--batch", "3"], "fig2 has no option 'batch'"),
+        (["reproduce", "table4", "--generate"], "table4 has no option 'generate'"),
+        (["reproduce", "layer-sweep", "--layers", "3,x"], "--layers takes numbers"),
     ],
 )
 def test_errors_are_one_clear_line(

@@ -150,6 +150,18 @@ def test_what_explains_the_success_of_edits() -> None:
     assert by_effect["layer"] < 0.02
 
 
+def test_what_explained_it_in_the_paper_stands_beside(model: fl.Model, records: list[Record], folder: Folder) -> None:
+    here = pd.DataFrame({"R²": {"layer": 0.5, "tracing effect": 0.1, "layer and tracing effect": 0.6}})
+    table = layer_sweep.beside_published(here, "EleutherAI/gpt-j-6b")
+    (source,) = [name for name in table if "Hase" in name]
+    assert table.loc["layer", source] == 0.947
+    assert np.isnan(table.loc["tracing effect", source])
+    assert list(layer_sweep.beside_published(here, "atlas")) == ["R²"]
+    with pytest.raises(fl.FactlensError, match="not 'mpl'"):
+        layer_sweep.layer_sweep(model, records, folder, kind="mpl")
+    assert not list(folder.path.iterdir())
+
+
 def test_edits_on_top_of_each_other(
     model: fl.Model, records: list[Record], folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,13 +177,36 @@ def test_edits_on_top_of_each_other(
     made: list[str] = []
     real = sequential.edit
     monkeypatch.setattr(sequential, "edit", lambda m, f, **o: made.append(f.subject) or real(m, f, **o))
-    last = max((folder.path / "edits").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    last.unlink()
+    judged: list[int] = []
+    judge = sequential._judged
+    monkeypatch.setattr(sequential, "_judged", lambda m, n, r, *more: judged.append(len(r)) or judge(m, n, r, *more))
+    newest = [
+        max((folder.path / what).iterdir(), key=lambda path: path.stat().st_mtime_ns) for what in ("edits", "judged")
+    ]
+    newest[0].unlink()
+    newest[1].write_text('{"method": "f')
     again = sequential.sequential(model, records[:4], folder, **options)
     assert made == [records[3].fact.subject]
+    assert judged == [4]
     pd.testing.assert_frame_equal(again, table)
+    # Another question is another judgement, of the same edits.
+    sequential.sequential(model, records[:4], folder, **{**options, "held_out": records[4:5]})
+    assert (made, judged) == ([records[3].fact.subject], [4, 2, 4])
     with pytest.raises(fl.FactlensError, match="positive"):
         sequential.sequential(model, records[:4], folder, batch=0)
+
+
+def test_facts_are_held_out_without_being_asked_for(
+    model: fl.Model, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(experiments, "load_records", lambda source: records)
+    monkeypatch.setattr(
+        experiments, "sequential", lambda m, chosen, folder, held_out, **o: asked.append((len(chosen), len(held_out)))
+    )
+    for limit in (None, 2, 6):
+        reproduce("sequential", model, "x", tmp_path / str(limit), limit=limit, say=lambda line: None)
+    assert asked == [(5, 1), (2, 4), (6, 0)]
 
 
 def test_several_facts_in_each_edit(model: fl.Model, records: list[Record], folder: Folder) -> None:
