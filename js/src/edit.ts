@@ -173,6 +173,7 @@ function render({ model, el }: RenderProps): () => void {
   function submit(): void {
     if (!isAvailable(apply)) return;
     sync.submit();
+    clearTimeout(asking); // Python spells what it accepts
     gesture("apply", { target: target.value, layer: chosenLayer, settings: fold.settings() });
   }
 

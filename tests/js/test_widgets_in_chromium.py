@@ -275,7 +275,9 @@ def test_apply_and_undo(page):
     expect(page.get_by_test_id("factlens-edit-layer")).to_have_text("at layer 5")
     page.get_by_label("New object").press("Enter")
     apply_gesture = {"lens": "lens-1", "name": "apply", "target": "Paris", "settings": {}}
-    assert page.evaluate("gestures") == [{**apply_gesture, "layer": None}, {**apply_gesture, "layer": 5}]
+    # On a slow machine Python is asked for the tokens before the first click.
+    applied = page.evaluate("gestures.filter(({name}) => name !== 'spell')")
+    assert applied == [{**apply_gesture, "layer": None}, {**apply_gesture, "layer": 5}]
 
     rome, memit = (
         "{key: 'a', label: 'A → B', method: 'rome', layers: [1]}",
