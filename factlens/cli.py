@@ -132,7 +132,7 @@ def _stats(options: argparse.Namespace) -> int:
 @contextmanager
 def _progress_line() -> Iterator[Callable[[float], None]]:
     """Show how far a computation is: on a line that is overwritten in a terminal, else a line for every tenth."""
-    from factlens.moments import TimeLeft
+    from factlens.timing import TimeLeft
 
     line, shown, terminal = TimeLeft(), -1, sys.stderr.isatty()
 

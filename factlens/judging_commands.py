@@ -89,7 +89,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from factlens.evaluation import Report, evaluate
     from factlens.evaluation.datasets import load_records
     from factlens.models import load
-    from factlens.moments import TimeLeft
+    from factlens.timing import TimeLeft
 
     left, shown = TimeLeft(), -1
 

@@ -19,7 +19,7 @@ import factlens
 PACKAGE = Path(factlens.__file__).parent
 #: From the bottom up. A part may import from its own storey and those below.
 STOREYS = (
-    {"errors", "extras", "facts", "files", "models", "moments", "pictures"},
+    {"errors", "extras", "facts", "files", "models", "moments", "pictures", "timing"},
     {"tracing", "editing", "evaluation", "sweeps"},
     {"reproduce", "session"},
     {"widgets"},

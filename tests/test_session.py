@@ -12,7 +12,6 @@ import torch
 
 import factlens as fl
 from factlens.session import Session, editing, locating
-from factlens.session.working import RemainingTime
 from tests.support import small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")
@@ -109,18 +108,6 @@ def test_the_answers_are_those_of_the_fact_that_is_traced(session: Session, slow
     slow.set()
     assert session.wait(20)
     assert session.comparison[0][2] == pytest.approx(float(best.max()))
-
-
-def test_the_remaining_time_in_words() -> None:
-    clock = iter([100.0, 100.5, 102.0, 109.0, 120.0, 400.0, 500.0])
-    remaining = RemainingTime(lambda: next(clock))
-    assert remaining.words(0.2) == ""  # where it begins: a fifth was known
-    assert remaining.words(0.21) == ""  # too early to say
-    assert remaining.words(0.25) == "about 30 s left"
-    assert remaining.words(0.25) == "about 2 min left"
-    assert remaining.words(0.9) == "a few seconds left"
-    assert remaining.words(0.21) == "about 395 min left"
-    assert remaining.words(1.0) == ""
 
 
 def test_stop_keeps_the_partial_grid(session: Session, slow: threading.Event) -> None:

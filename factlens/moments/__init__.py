@@ -5,13 +5,11 @@ from factlens.moments.collect import collect
 from factlens.moments.corpora import Corpus, open_corpus
 from factlens.moments.own import default_moments, default_tokens, own_corpus
 from factlens.moments.second import SecondMoment
-from factlens.moments.showing import TimeLeft
 
 __all__ = [
     "Corpus",
     "Key",
     "SecondMoment",
-    "TimeLeft",
     "cache_folder",
     "cached",
     "collect",

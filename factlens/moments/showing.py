@@ -1,46 +1,11 @@
-"""Progress with the time left, and a table of statistics, as lines of text."""
+"""A table of statistics, as lines of text."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from factlens.moments.second import SecondMoment
-
-
-class TimeLeft:
-    """Says how far a computation is and how long it will still take: ``"12 % · 3 min left"``.
-
-    Parameters
-    ----------
-    clock
-        Returns the time in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._first: tuple[float, float] | None = None
-
-    def __call__(self, share: float) -> str:
-        """Return the line for a share of the work done. The first call sets what the speed is measured from."""
-        now = self._clock()
-        if self._first is None:
-            # A computation that is taken up again begins in the middle: what was there before took no time today.
-            self._first = (now, share)
-        began, before = self._first
-        done = f"{100 * share:.0f} %"
-        if share >= 1 or share <= before or now <= began:
-            return done
-        return f"{done} · {duration((now - began) * (1 - share) / (share - before))} left"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, no finer than one looks at it: seconds, minutes, or hours and minutes."""
-    if seconds < 59.5:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def table(moments: Iterable[tuple[SecondMoment, Path]]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factlens.models import Model
-from factlens.moments import TimeLeft
+from factlens.timing import TimeLeft
 
 if TYPE_CHECKING:
     import pandas as pd

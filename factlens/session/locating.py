@@ -13,10 +13,13 @@ from factlens.errors import FactError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.session.received import bytes_of, file_name, read_bytes
-from factlens.session.working import RemainingTime, Working
+from factlens.session.working import Working
+from factlens.timing import TimeLeft, roughly
 from factlens.tracing import Trace, Update, stream, stream_rest
 from factlens.tracing import details as read_details
 
+LEAST_SECONDS = 1.0
+"""No guess about the remaining time before that."""
 PUBLISH_SECONDS = 0.05
 """Grids are published at most twenty times a second: the Jupyter server drops floods of messages."""
 
@@ -206,7 +209,7 @@ class Locating(Working):
         self.trace = trace
 
     def _trace(self, fact: Fact, updates: Iterator[Update]) -> None:
-        published, clock = 0.0, RemainingTime()
+        published, clock = 0.0, TimeLeft()
         with self.model.exclusive(self._stop):
             with self.gate:
                 self._set_status("tracing")
@@ -219,9 +222,8 @@ class Locating(Working):
                     now = time.monotonic()
                     if now - published >= PUBLISH_SECONDS or update.progress == 1:
                         published = now
-                        self._publish(
-                            update.progress, ", ".join(filter(None, ["tracing", clock.words(update.progress)]))
-                        )
+                        left = clock.seconds(update.progress, least=LEAST_SECONDS)
+                        self._publish(update.progress, "tracing" if left is None else f"tracing, {roughly(left)} left")
 
     def _compare(self, fact: Fact) -> None:
         answers = self._answers(fact)

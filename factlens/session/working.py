@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +22,6 @@ _DOING = {"editing": "an edit is being computed", "judging": "an edit is being j
 
 
 LONGEST_ERROR = 1000
-LEAST_SECONDS = 1.0
-"""No guess about the remaining time before that."""
 
 
 class Working(t.HasTraits):
@@ -140,33 +137,6 @@ class Working(t.HasTraits):
         with self.hold_trait_notifications():
             self.progress, self.message = 0.0, "waiting for the model" if status == "queued" else ""
             self.status = status
-
-
-class RemainingTime:
-    """How long some work will still take, from its share that was done so far and the time that this took.
-
-    Parameters
-    ----------
-    now
-        The clock.
-    """
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._begun: tuple[float, float] | None = None
-
-    def words(self, share: float) -> str:
-        """Return it in words, which do not change with every call; "" while there is too little to go by."""
-        now = self._now()
-        if self._begun is None:
-            self._begun = now, share  # what is known without computing is no measure
-        begun, known = self._begun
-        if now - begun < LEAST_SECONDS or share - known <= 0 or share >= 1:
-            return ""
-        left = (now - begun) * (1 - share) / (share - known)
-        if left < 5:
-            return "a few seconds left"
-        return f"about {5 * round(left / 5)} s left" if left < 90 else f"about {round(left / 60)} min left"
 
 
 class _Reporting:

@@ -90,6 +90,31 @@ def free_port() -> int:
         return cast(int, probe.getsockname()[1])
 
 
+def wait_until_up(process: subprocess.Popen[bytes], ask: Callable[[], object], log: Path, seconds: float = 60) -> None:
+    """Ask a server until it answers; an error with the end of its log if it does not, or has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            ask()
+        except OSError:  # of which urllib's errors are some
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"{process.args!r} did not come up:\n{log.read_text()[-3000:]}")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process politely, or else at once."""
+    if process.poll() is not None:
+        return
+    os.kill(process.pid, signal.SIGTERM)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 @dataclass(frozen=True)
 class Problem:
     """A warning or an error the page has reported."""
@@ -144,7 +169,7 @@ class JupyterServer:
                 start_new_session=True,
             )
         try:
-            self._wait_until_up()
+            wait_until_up(self._process, lambda: self.api("/api/status"), self.log)
         except BaseException:
             self._stop()
             raise
@@ -220,27 +245,8 @@ class JupyterServer:
             f"--{application}.expose_app_in_browser=True",
         ]
 
-    def _wait_until_up(self, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            try:
-                self.api("/api/status")
-            except (OSError, urllib.error.URLError):
-                time.sleep(0.05)
-            else:
-                return
-        raise RuntimeError(f"the {self.app} server did not come up:\n{self.log.read_text()[-3000:]}")
-
     def _stop(self) -> None:
-        if self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGTERM)
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.kill(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+        end(self._process)
         shutil.rmtree(self.state, ignore_errors=True)
 
 

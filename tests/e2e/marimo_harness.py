@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from pathlib import Path
 from typing import Self
 
 from playwright.sync_api import Browser
 
-from tests.e2e.harness import ARTIFACTS, Problem, Theme, Watched, free_port
+from tests.e2e.harness import ARTIFACTS, Problem, Theme, Watched, end, free_port, wait_until_up
 
 #: marimo's page loads two pictures for the case that its server goes away, and the browser finds them unused.
 UNUSED = "was preloaded using link preload but not used"
@@ -59,7 +57,9 @@ class MarimoServer:
                 start_new_session=True,
             )
         try:
-            self._wait_until_up()
+            wait_until_up(
+                self._process, lambda: urllib.request.urlopen(self.url + "/health", timeout=20).close(), self.log
+            )
         except BaseException:
             self._stop()
             raise
@@ -73,25 +73,8 @@ class MarimoServer:
         text = self.log.read_text()
         return text if "Traceback" in text else ""
 
-    def _wait_until_up(self, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                urllib.request.urlopen(self.url + "/health", timeout=20).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise RuntimeError(f"marimo did not come up:\n{self.log.read_text()[-3000:]}")
-
     def _stop(self) -> None:
-        if self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGTERM)
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.kill(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+        end(self._process)
         shutil.rmtree(self._home, ignore_errors=True)
 
 

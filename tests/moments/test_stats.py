@@ -12,8 +12,8 @@ import pytest
 
 import factlens as fl
 from factlens.cli import main
-from factlens.moments import SecondMoment, TimeLeft
-from factlens.moments.showing import duration
+from factlens.moments import SecondMoment
+from factlens.timing import TimeLeft
 from tests.support import TEXT
 
 FACT = fl.Fact("{} is in downtown", "The Space Needle", target="Paris")
@@ -106,22 +106,3 @@ def test_errors_are_one_clear_line(arguments: list[str], message: str, capsys: p
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("factlens: ")
     assert message in line
-
-
-def test_the_time_left_is_that_of_this_run() -> None:
-    now = [100.0]
-    line = TimeLeft(lambda: now[0])
-    assert line(0.5) == "50 %", "taken up again in the middle; nothing is known of the speed yet"
-    now[0] += 60
-    assert line(0.6) == "60 % · 4 min left"
-    now[0] += 60
-    assert line(0.9) == "90 % · 30 s left"
-    assert line(1.0) == "100 %"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "1 s"), (42.4, "42 s"), (59.6, "1 min"), (100, "2 min"), (3590, "1 h 0 min"), (7800, "2 h 10 min")],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
