@@ -43,10 +43,12 @@ class Locating(Working):
         Whether the trace was stopped before it was complete.
     selection
         The selected cell as ``{"kind", "token", "layer"}``, or None.
+    examined
+        The cell whose details are shown: the one that was selected or pinned last, or None.
     details
-        What the selected cell knows, as `factlens.tracing.CellDetails.to_dict` has it; None until it has been read.
+        What that cell knows, as `factlens.tracing.CellDetails.to_dict` has it; None until it has been read.
     reading
-        Whether the selected cell is being read.
+        Whether it is being read.
     target
         The new object.
     comparison
@@ -60,6 +62,7 @@ class Locating(Working):
     run = t.Int(0)
     stopped = t.Bool(False)
     selection: Any = t.Dict(allow_none=True, default_value=None)
+    examined: Any = t.Dict(allow_none=True, default_value=None)
     details: Any = t.Dict(allow_none=True, default_value=None)
     reading = t.Bool(False)
     target = t.Unicode("")
@@ -159,11 +162,17 @@ class Locating(Working):
             if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < tokens:
                 raise FactError(f"There is no token {token!r}: the traced prompt has {tokens}.")
             cell = {"kind": kind, "token": token, "layer": layer}
-            if cell == self.selection and self.details is None and not self.reading:
-                self._read_selection()  # chosen once more after an error
             self.selection = cell
+            self.examine(cell)
             return True
         return False
+
+    def examine(self, cell: dict[str, Any]) -> None:
+        """Have a cell of the trace read and shown, without selecting its layer for an edit."""
+        with self.gate:
+            if cell == self.examined and self.details is None and not self.reading:
+                self._read_examined()  # chosen once more after an error
+            self.examined = cell
 
     def close(self) -> None:
         """Stop, and end the worker thread."""
@@ -194,7 +203,7 @@ class Locating(Working):
 
     def _idling(self) -> None:
         if self.details is None:
-            self._read_selection()
+            self._read_examined()
 
     def _replace(self, fact: Fact, trace: Trace) -> None:
         """Put a trace in the place of the one before, which is kept for comparison if it is of the same prompt."""
@@ -204,7 +213,8 @@ class Locating(Working):
         old = self.trace
         alike = old is not None and old.complete and old.token_ids == trace.token_ids and old.metric == trace.metric
         self.previous = old if alike else None
-        self.fact, self.selection, self.stopped = fact, None, False
+        self.fact, self.stopped = fact, False
+        self.selection = self.examined = None
         self.run += 1
         self.trace = trace
 
@@ -242,19 +252,23 @@ class Locating(Working):
     # Reading a cell ----------------------------------------------------------------------------------------------
 
     @t.observe("selection")
-    def _selected(self, _change: Any) -> None:
-        with self.gate:
-            self._read_selection()
+    def _selected(self, change: Any) -> None:
+        self.examined = change["new"]
 
-    def _read_selection(self) -> None:
-        """Have the selected cell read once the worker is free; whatever else was to be read no longer is.
+    @t.observe("examined")
+    def _examine(self, _change: Any) -> None:
+        with self.gate:
+            self._read_examined()
+
+    def _read_examined(self) -> None:
+        """Have the cell in question read once the worker is free; whatever else was to be read no longer is.
 
         While a trace or an edit is computed nothing is read: `_run` calls this again at its end. Nor is a cell of an
         outdated trace, whose runs cannot be had again; its layer can be selected for the next edit all the same.
         """
         self._no_read()
         self.details = None
-        trace, cell = self.trace, self.selection
+        trace, cell = self.trace, self.examined
         if trace is None or cell is None or self.status != "idle" or self.outdated:
             return
         self._unwanted = unwanted = threading.Event()

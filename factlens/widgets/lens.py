@@ -293,6 +293,9 @@ class Lens(w.VBox):
         with self.session.gate:
             if change["name"] == "pins":
                 self._draw_profile()
+                new = [pin for pin in change["new"] if pin not in change["old"]]
+                if new:
+                    self.session.examine(new[-1])
             else:
                 self.profile.mark(change["new"])
 

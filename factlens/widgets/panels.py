@@ -124,7 +124,7 @@ def edit_state(session: Session) -> dict[str, Any]:
 
 def details_state(session: Session) -> dict[str, Any]:
     """Return what the panel beside the edit panel shows."""
-    trace, cell = session.trace, session.selection
+    trace, cell = session.trace, session.examined
     shown = None
     if trace is not None and cell is not None:
         last = len(trace.tokens) - 1

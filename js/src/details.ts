@@ -71,8 +71,8 @@ function render({ model, el }: RenderProps): () => void {
     setText(title, cell ? cellTitle(cell) : "");
     banner.update(error);
     if (details) setText(status, state.outdated === true ? "Read before the weights were edited." : "");
-    else if (state.traced !== true) setText(status, "Trace a fact, then select a cell to read it.");
-    else if (!cell) setText(status, "Select a cell of the heatmap to read it.");
+    else if (state.traced !== true) setText(status, "Trace a fact, then select or pin a cell to read it.");
+    else if (!cell) setText(status, "Select or pin a cell of the heatmap to read it.");
     else if (reading) setText(status, "Reading the cell…");
     else if (error) setText(status, "");
     else if (state.outdated === true) setText(status, OUTDATED);

@@ -1289,8 +1289,8 @@ def test_neurons_of_an_mlp(page):
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("null, {traced: false, cell: null}", "Trace a fact, then select a cell to read it."),
-        ("null, {cell: null}", "Select a cell of the heatmap to read it."),
+        ("null, {traced: false, cell: null}", "Trace a fact, then select or pin a cell to read it."),
+        ("null, {cell: null}", "Select or pin a cell of the heatmap to read it."),
         ("null, {reading: true}", "Reading the cell…"),
         ("null, {status: 'tracing'}", "The cell is read when the running work is done."),
         (

@@ -225,6 +225,25 @@ def test_the_selected_cell_is_read_and_shown(lens: fl.Lens) -> None:
     assert (lens.details, lens.reader.state["cell"]) == (None, None)
 
 
+def test_a_pinned_cell_is_read_and_its_layer_not_selected(lens: fl.Lens) -> None:
+    lens.start()
+    lens.session.wait(30)
+    gesture(lens, "select", kind="mlp", token=4, layer=3)
+    first, second = {"kind": "attn", "token": 1, "layer": 2}, {"kind": "state", "token": 2, "layer": 0}
+    for cells in ([first], [first, second]):
+        gesture(lens, "pins", cells=cells)
+        assert lens.session.wait(30)
+        shown = lens.reader.state["cell"]
+        assert {name: shown[name] for name in first} == cells[-1]
+        assert (lens.details["kind"], lens.details["token"], lens.details["layer"]) == tuple(cells[-1].values())
+    gesture(lens, "pins", cells=[first])
+    assert lens.session.wait(30)
+    assert lens.details["kind"] == "state", "unpinning reads nothing"
+    assert lens.selection == {"kind": "mlp", "token": 4, "layer": 3}
+    lens.selection = None
+    assert lens.details is None
+
+
 def test_a_cell_that_cannot_be_read_says_so_in_its_panel(lens: fl.Lens, monkeypatch: pytest.MonkeyPatch) -> None:
     lens.start()
     lens.session.wait(30)
