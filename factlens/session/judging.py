@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import traitlets as t
@@ -24,6 +25,8 @@ class Judging(Editing):
 
     Attributes
     ----------
+    checks
+        What to ask about the fact that they were made for, where the model brings no checks of its own.
     own
         Prompts that the user has added to the checks.
     judgement
@@ -31,6 +34,7 @@ class Judging(Editing):
         in force; None before the first, and after the fact in hand has changed.
     """
 
+    checks = t.Instance(Checks, allow_none=True)
     own = t.Tuple()
     judgement: Any = t.Dict(allow_none=True, default_value=None)
 
@@ -82,7 +86,7 @@ class Judging(Editing):
             edits = self.model.edits
             target = fact.target or self._target_of(fact)
             with self.model.unedited():
-                asked = [*_probes(fact, target, self.model.answers(fact.prompt, k=1)[0].text.strip())]
+                asked = [*_probes(fact, target, self.model.answers(fact.prompt, k=1)[0].text.strip(), self.checks)]
                 asked += [Probe(OWN, text, self.model.answers(text, k=1)[0].text.strip(), target) for text in own]
                 prompts, options = [p.prompt for p in asked], [(p.old, p.new) for p in asked]
                 before = read(self.model, prompts, options)
@@ -111,13 +115,23 @@ class Judging(Editing):
         return self.target.strip()
 
 
-def _probes(fact: Fact, target: str, answer: str) -> tuple[Probe, ...]:
-    """Return the ready-made checks where there are any, else the prompt itself."""
+def _probes(fact: Fact, target: str, answer: str, checks: Checks | None) -> tuple[Probe, ...]:
+    """Return the checks that were given for the fact, else ready-made ones, else the prompt itself."""
     wanted = fact.with_target(target)
+    if checks is not None and any((probe.role, probe.prompt) == ("rewrite", fact.prompt) for probe in checks.probes):
+        return _with_target(checks.probes, target)
     try:
         return atlas_checks(wanted).probes
     except FactError:
         return Checks.of(wanted, fact.object or answer).probes
+
+
+def _with_target(probes: Sequence[Probe], target: str) -> tuple[Probe, ...]:
+    """Put another new object into probes; what would follow from it is not known."""
+    same = all(probe.new == target for probe in probes if probe.role == "rewrite")
+    return tuple(
+        replace(p, new=target) if p.role != "portability" else p for p in probes if same or p.role != "portability"
+    )
 
 
 def judge_rows(probes: Sequence[Probe], before: Sequence[Reading], after: Sequence[Reading]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import traitlets as t
 
 from factlens.editing import METHODS
 from factlens.errors import FactlensError
+from factlens.evaluation import Checks, Record
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.session import Session
@@ -36,7 +37,7 @@ from factlens.widgets.wire import comparison_of, frame_of
 LONGEST_TEXT = 50_000
 """Characters in a field of the page: more than any model here reads, and little enough to be tokenised at once."""
 
-SETTABLE = ("fact", "trace", "selection", "target", "method", "edits")
+SETTABLE = ("fact", "trace", "selection", "target", "method", "edits", "checks")
 """The traits of a lens that say what its session's say, and can be set."""
 MIRRORED = (*SETTABLE, "details", "judgement", "status", "progress", "error")
 """All that say what its session's say."""
@@ -50,11 +51,15 @@ class Lens(w.VBox):
     model
         From `factlens.load` or `factlens.wrap`. Its weights are changed in place by edits made in the lens.
     fact
-        The fact to begin with; its target, if it has one, is the new object proposed.
+        The fact to begin with; its target, if it has one, is the new object proposed. A record of a data set is taken
+        with its checks.
+    checks
+        What to ask about the fact after an edit. Default: atlas's own for its facts, else the prompt alone; prompts
+        can be added on the page.
 
     Attributes
     ----------
-    fact, trace, selection, edits, target, method
+    fact, trace, selection, edits, target, method, checks
         The state of the lens that is both observable and settable, as by the gesture on the page: setting `fact`
         traces it, setting `trace` shows one that was computed elsewhere or saved, setting `edits` lets the model
         carry these and no others. A trait says what is: where work has to be done first it changes when that is
@@ -80,18 +85,23 @@ class Lens(w.VBox):
     target = t.Unicode("")
     method = t.Enum(METHODS, default_value="rome")
     edits = t.Tuple()
+    checks = t.Instance(Checks, allow_none=True)
     judgement = t.Dict(allow_none=True, default_value=None, read_only=True)
     status = t.Unicode("idle", read_only=True)
     progress = t.Float(0.0, read_only=True)
     error = t.Dict(allow_none=True, default_value=None, read_only=True)
 
-    def __init__(self, model: Model, fact: Fact | None = None) -> None:
+    def __init__(self, model: Model, fact: Fact | Record | None = None, *, checks: Checks | None = None) -> None:
         if not isinstance(model, Model):
             raise TypeError(
                 f"A lens needs a factlens model, not {type(model).__name__}: "
                 "factlens.load('atlas'), or factlens.wrap(model, tokenizer)."
             )
+        if isinstance(fact, Record):
+            checks = fact.checks if checks is None else checks
+            fact = fact.fact
         self.session = Session(model, fact)
+        self.session.checks = checks
         uid = uuid4().hex
         self.snapshot = Snapshot(uid)
         self.gestures = Gestures(self._gesture, lens=uid)
@@ -221,8 +231,8 @@ class Lens(w.VBox):
                     session.take(wanted)
             elif name == "edits":
                 session.start_edits(wanted)
-            elif name == "method":
-                session.method = wanted
+            elif name in ("method", "checks"):
+                setattr(session, name, wanted)
             elif name == "target":
                 with session.reporting("edit", "This cannot be the new object"):
                     session.target = _text({"target": wanted}, "target")
@@ -233,15 +243,15 @@ class Lens(w.VBox):
             session.last_error = failed
             return getattr(session, name)
 
-    @t.observe("fact", "trace", "selection")
+    @t.observe("fact", "trace", "selection", "checks")
     def _taken_away(self, change: Any) -> None:
         """Hear of None, about which traitlets asks no validator."""
         name, session = change["name"], self.session
         with session.gate:
             if change["new"] is not None or getattr(session, name) is None:
                 return
-            if name == "selection":
-                session.selection = None
+            if name in ("selection", "checks"):
+                setattr(session, name, None)
             else:
                 self.set_trait(name, getattr(session, name))
                 raise t.TraitError(f"The {name} of a lens can be replaced, not taken away.")

@@ -13,6 +13,7 @@ import torch
 from traitlets import TraitError, link
 
 import factlens as fl
+from factlens.evaluation import Checks, Record
 from factlens.session.editing import KNOBS as SETTINGS
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
 from factlens.widgets.bars import AnswerBars
@@ -342,6 +343,45 @@ def test_what_else_changed(lens: fl.Lens) -> None:
     gesture(lens, "trace", prompt="Everyone knows Rome is", subject="Rome")
     assert lens.session.wait(60)
     assert lens.judgement is None
+
+
+def test_checks_of_a_record(lens: fl.Lens) -> None:
+    model = lens.session.model
+    checks = Checks.of(
+        FACT,
+        "Paris",
+        paraphrases=["{} stands near"],
+        neighbours=[("The Louvre is near", "Paris")],
+        portability=[("The tower's country is", "France", "America")],
+    )
+    record = Record(FACT, checks, "case 1")
+    second = fl.Lens(model, record)
+    try:
+        assert (second.fact, second.checks) == (FACT, checks)
+        second.method = "ft"
+        rows = []
+        for target in ("Seattle", "Rome"):
+            gesture(second, "apply", target=target, layer=1, settings=QUICK)
+            assert second.session.wait(60)
+            gesture(second, "judge")
+            assert second.session.wait(60)
+            assert second.error is None
+            rows.append([(row["role"], row["prompt"], row["old"], row["new"]) for row in second.judgement["rows"]])
+            gesture(second, "undo")
+            assert second.session.wait(60)
+        assert rows[0] == [(probe.role, probe.prompt, probe.old, probe.new) for probe in checks.probes]
+        expected = [(probe.role, probe.prompt, probe.old, "Rome") for probe in checks.probes[:3]]
+        assert rows[1] == expected, "another new object, of which nothing is known to follow"
+        second.checks = None
+        gesture(second, "apply", target="Oslo", layer=1, settings=QUICK)
+        assert second.session.wait(60)
+        gesture(second, "judge")
+        assert second.session.wait(60)
+        assert [row["role"] for row in second.judgement["rows"]] == ["rewrite"]
+        gesture(second, "undo")
+        assert second.session.wait(60)
+    finally:
+        second.close()
 
 
 def test_prompts_of_ones_own_that_cannot_be_asked(lens: fl.Lens) -> None:
