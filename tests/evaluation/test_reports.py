@@ -189,6 +189,7 @@ def test_settings_that_make_no_sense_are_refused_before_anything(small: fl.Model
 
 def test_a_stop_leaves_what_was_judged(small: fl.Model) -> None:
     stop = Event()
+    weights = {name: value.clone() for name, value in small.model.state_dict().items()}
     seen: list[tuple[int, int, bool]] = []
 
     def progress(report: Report, wanted: int) -> None:
@@ -203,6 +204,7 @@ def test_a_stop_leaves_what_was_judged(small: fl.Model) -> None:
     assert not partial.complete
     assert "stopped after 1 of 3" in repr(partial)
     assert small.edits == ()
+    assert all(torch.equal(value, weights[name]) for name, value in small.model.state_dict().items())
 
 
 def test_a_killed_evaluation_goes_on_where_it_was(
@@ -290,6 +292,24 @@ def test_reports_side_by_side(small: fl.Model, report: Report) -> None:
         Report.joined([one, two])
     with pytest.raises(fl.FactlensError, match="several labels"):
         report.relabelled("x")
+
+
+def test_edits_side_by_side_in_one_table_and_one_figure(small: fl.Model) -> None:
+    record = small_records()[0]
+    edits = {
+        f"{steps} steps": fl.edit(small, record.fact, method="ft", layers=2, steps=steps, apply=False)
+        for steps in (2, 9)
+    }
+    both = Report.joined(
+        {label: fl.evaluate(small, edit, record.checks, generate=False) for label, edit in edits.items()}
+    )
+    for shown in (repr(both), both._repr_html_()):
+        assert all(label in shown for label in edits)
+    magnitude = both.summary()["after"].xs("rewrite_magnitude", level="metric")
+    assert magnitude["9 steps"] > magnitude["2 steps"], "each stands under its own label"
+    (axes,) = both.plot(["rewrite_magnitude"]).figure.axes
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights[1:] == pytest.approx([100 * magnitude[label] for label in edits])
 
 
 def test_the_table_shows_text_as_text(small: fl.Model) -> None:
