@@ -42,8 +42,9 @@ test-js: $(VENV)/.dev js/node_modules/.package-lock.json  ## the TypeScript: typ
 	$(NPM) run test
 	$(NPM) run fresh
 
+# Two processes: the browser tests in one, which mostly wait, and all others in the other (tests/conftest.py).
 test-python: setup-test  ## pytest; PYTEST_ARGS="tests/e2e -k theme" for a part
-	FACTLENS_NO_SKIP=1 $(BIN)/python -m pytest --durations=15 $(PYTEST_ARGS)
+	FACTLENS_NO_SKIP=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 $(PYTEST_ARGS)
 
 bundle: $(VENV)/.dev js/node_modules/.package-lock.json  ## rebuild factlens/static from js/
 	$(NPM) run build

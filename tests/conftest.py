@@ -35,13 +35,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the browser tests last.
+    """Run the browser tests last, or with ``-n 2 --dist loadgroup`` in a process of their own beside all others.
 
-    They are the slow ones, and Playwright keeps an event loop running on this thread from its first test on.
+    They are the slow ones, mostly waiting, and Playwright keeps an event loop running on its thread from its first
+    test on.
     """
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+        item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else "others"))
     items.sort(key=lambda item: (E2E in item.path.parents) + bool(item.get_closest_marker("browser")))
 
 
