@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from factlens.errors import FactlensError
+
+MOST_TEXTS = 200
+"""Of a file of prompts or texts, the first so many are asked after every edit."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,6 +23,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     evaluate.add_argument("--layers", help="which layers: 3 or 3,4,5 (the method's own)")
     evaluate.add_argument("--way", default="single", choices=("single", "sequential", "at once"), help="(single)")
     evaluate.add_argument("--no-text", action="store_true", help="generate no text: no fluency, no consistency")
+    source = "a .txt or .jsonl file, a folder of such, or hf:name (for atlas, its own; for others, none)"
+    evaluate.add_argument("--unrelated", help=f"prompts that edits have nothing to do with, for the KL: {source}")
+    evaluate.add_argument("--texts", help=f"held-out text, for the perplexity: {source}")
     evaluate.add_argument("--out", type=Path, help="save the report to this file (.json or .json.gz)")
 
     reproduce = commands.add_parser(
@@ -89,6 +96,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from factlens.evaluation import Report, evaluate
     from factlens.evaluation.datasets import load_records
     from factlens.models import load
+    from factlens.moments import open_corpus
     from factlens.timing import TimeLeft
 
     left, shown = TimeLeft(), -1
@@ -101,6 +109,9 @@ def _evaluate(options: argparse.Namespace) -> int:
             print(f"{done} of {wanted}, {left(done / wanted)}", flush=True)
 
     asked: dict[str, Any] = {"generate": not options.no_text, "seed": options.seed, "progress": progress}
+    for name in ("unrelated", "texts"):
+        if (source := getattr(options, name)) is not None:
+            asked[name] = list(islice(open_corpus(source), MOST_TEXTS))
     if options.facts.endswith(".safetensors"):
         edit = Edit.load(options.facts)
         report = evaluate(load(options.model, device=options.device, dtype=options.dtype), edit, **asked)

@@ -10,6 +10,7 @@ import pytest
 import factlens as fl
 from factlens.cli import main
 from factlens.evaluation import Report
+from factlens.evaluation.texts import perplexity
 
 
 def test_evaluate_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +31,23 @@ def test_evaluate_a_saved_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path = fl.edit(atlas, fact, method="ft", apply=False).save(tmp_path / "tokyo.safetensors")
     assert main(["evaluate", str(path), "--no-text"]) == 0
     assert "1 record on atlas" in capsys.readouterr().out
+
+
+def test_evaluate_with_texts_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str], atlas: fl.Model) -> None:
+    prompts, texts = tmp_path / "prompts.txt", tmp_path / "texts.jsonl"
+    prompts.write_text("The capital of Japan is\n\nThe currency of Japan is the\n", encoding="utf-8")
+    texts.write_text(json.dumps({"text": "The capital of Peru is Lima."}) + "\n", encoding="utf-8")
+    out = tmp_path / "report.json"
+    command = ["evaluate", "atlas-facts", "--method", "ft", "--limit", "1", "--no-text", "--out", str(out)]
+    assert main([*command, "--unrelated", str(prompts), "--texts", str(texts)]) == 0
+    own = Report.load(out).summary().loc["ft"]
+    assert own.loc["perplexity", "before"] == pytest.approx(perplexity(atlas, ["The capital of Peru is Lima."]))
+    assert main(command) == 0
+    usual = Report.load(out).summary().loc["ft"]
+    assert own.loc["kl", "after"] != usual.loc["kl", "after"]
+    capsys.readouterr()
+    assert main([*command, "--texts", str(tmp_path / "nowhere.txt")]) == 1
+    assert "no file or folder" in capsys.readouterr().err
 
 
 def test_reproduce_writes_tables_figures_and_provenance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
