@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -131,10 +130,5 @@ def test_the_readme_shows_files_that_exist() -> None:
 def test_notebooks_run(notebook: Path, tmp_path: Path) -> None:
     content = nbformat.read(notebook, as_version=4)
     assert all(not cell.get("outputs") for cell in content.cells), "notebooks are kept without outputs"
-    NotebookClient(
-        content,
-        timeout=250,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-        env=dict(os.environ),
-    ).execute()
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(content, timeout=250, kernel_name="python3", resources=resources).execute()
