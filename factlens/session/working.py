@@ -40,6 +40,11 @@ class Working(t.HasTraits):
         The last thing that went wrong as ``{"title", "text", "place"}``, or None; `last_error` is the exception.
     """
 
+    gate = threading.RLock()
+    """Guards the traits: gestures, workers and the user's cells may all set them, and views read them. One for all
+    sessions, since traits of two lenses may be linked, and two gates that are taken in either order could close for
+    ever. It is held for moments only; whoever needs a model as well takes that first."""
+
     status = t.Enum(STATUSES, default_value="idle")
     progress = t.Float(0.0)
     message = t.Unicode("")
@@ -49,8 +54,6 @@ class Working(t.HasTraits):
         super().__init__()
         self.model = model
         self.last_error: BaseException | None = None
-        # Guards the traits: gestures, the worker and the user's cells may all set them, and views read them.
-        self.gate = threading.RLock()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None

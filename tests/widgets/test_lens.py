@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from traitlets import TraitError, link
+from traitlets import TraitError, dlink, link
 
 import factlens as fl
 from factlens.evaluation import Checks, Record
@@ -790,6 +792,38 @@ def test_linked_lenses_follow_each_other(lens: fl.Lens) -> None:
         second.target, second.method = "Oslo", "ft"
         assert (lens.editor.state["target"], lens.editor.state["method"]) == ("Oslo", "ft")
         assert lens.error is second.error is None
+    finally:
+        second.close()
+
+
+def test_linked_lenses_do_not_wait_for_each_other_for_ever(lens: fl.Lens) -> None:
+    second = fl.Lens(lens.session.model, FACT)
+    try:
+        for one in (lens, second):
+            one.start()
+            assert one.session.wait(30)
+        # Both would stand here at once, each with its own state in hand and about to reach for the other's.
+        both = threading.Barrier(2)
+
+        def meet(_change: object) -> None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.5)
+
+        for one in (lens, second):
+            one.observe(meet, "selection")
+        dlink((lens, "selection"), (second, "selection"))
+        dlink((second, "selection"), (lens, "selection"))
+        threads = [
+            threading.Thread(target=one.session.select, args=("mlp", token, 1), daemon=True)
+            for token, one in enumerate((lens, second))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert not any(thread.is_alive() for thread in threads)
+        lens.selection = {"kind": "attn", "token": 0, "layer": 0}
+        assert second.selection == lens.selection
     finally:
         second.close()
 
