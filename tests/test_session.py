@@ -97,11 +97,12 @@ def test_the_answers_are_those_of_the_fact_that_is_traced(session: Session, slow
     session.start_trace()
     assert session.wait(20)
     before = session.comparison
-    slow.clear()
     other = fl.Fact("The {} is", "Louvre")
+    best = session.model.next_token(other.prompt)  # now: later the trace has the model to itself
+    slow.clear()
     session.start_trace(other.prompt, other.subject)
     until(lambda: session.fact.prompt == other.prompt)
-    best = session.model.next_token(other.prompt)
+    assert session.status == "tracing"
     assert session.comparison != before  # with the first cells, not at the end, which Stop may never let come
     assert session.comparison[0][2] == pytest.approx(float(best.max()))
     session.stop()
