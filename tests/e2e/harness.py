@@ -65,6 +65,9 @@ IDLE = """() => {
     return kernel?.status === 'idle' && kernel.connectionStatus === 'connected';
 }"""
 
+#: So many seconds a run may go on before the harness looks whether the kernel is idle all the same.
+STALLED = 8.0
+
 #: Whether the kernel has begun with what a run has sent it.
 BEGUN = """run => {
     const kernel = window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel;
@@ -505,13 +508,17 @@ class Lab(Watched):
             try:
                 self.page.wait_for_function(condition, arg=arg, timeout=patience * 1000)
             except PlaywrightTimeout:
-                link = KernelLink(self.server.connection_file(self._kernel_id()))
-                link.execute("")
-                link.close()
-                self.woken += 1
+                self._wake()
             else:
                 return
         self.page.wait_for_function(condition, arg=arg)
+
+    def _wake(self) -> None:
+        """Send the kernel something, upon which it also looks at what it has missed."""
+        link = KernelLink(self.server.connection_file(self._kernel_id()))
+        link.execute("")
+        link.close()
+        self.woken += 1
 
     def cell_count(self) -> int:
         """How many cells the notebook has."""
@@ -552,10 +559,18 @@ class Lab(Watched):
 
     def wait_run(self, run: int, timeout: float | None = None) -> None:
         """Wait until what `start_cell` has started is through."""
-        seconds = timeout or self.timeout
-        self.page.wait_for_function(
-            "run => window.factlensRuns[run].state !== 'running'", arg=run, timeout=seconds * 1000
-        )
+        deadline = time.monotonic() + (timeout or self.timeout)
+        through = "run => window.factlensRuns[run].state !== 'running'"
+        while (left := deadline - time.monotonic()) > STALLED:
+            try:
+                self.page.wait_for_function(through, arg=run, timeout=STALLED * 1000)
+                break
+            except PlaywrightTimeout:
+                # It may have begun with another request than the run's, and have missed that one.
+                if self.page.evaluate(IDLE):
+                    self._wake()
+        else:
+            self.page.wait_for_function(through, arg=run, timeout=max(left, 1) * 1000)
         state = self.page.evaluate("run => window.factlensRuns[run].state", run)
         if state != "done":
             raise AssertionError(f"the application could not run the cell: {state}")
