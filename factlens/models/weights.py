@@ -148,9 +148,7 @@ class EditStack:
     def temporarily(self, edits: Sequence[WeightEdit]) -> Iterator[None]:
         """Let the weights carry `edits` instead for the block; whatever is done in it ends with it."""
         kept, undone = self._edits, self._undone
-        for edit in edits:
-            self.check(edit)
-        self._write(list(edits), [])
+        self.replace(edits)
         try:
             yield
         finally:
