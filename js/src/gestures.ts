@@ -4,6 +4,7 @@
 // a comm on which Python streams would make a click wait for the user's cell (docs/wire.md says why).
 import { dispatchWaiting, onGesture } from "./shared/gestures-event";
 import { type AnyModel, lensOf, onMessage, type RenderProps, record, text } from "./shared/model";
+import { offer } from "./shared/offer";
 
 /** Python answers at once; a longer silence means that the kernel is busy with another cell. */
 const PATIENCE_MS = 1000;
@@ -37,7 +38,10 @@ function initialize({ model }: { model: AnyModel }): () => void {
     model,
     (content, buffers) => {
       const { type, id, name } = record(content);
-      if (type === "file" && buffers?.[0]) offerFile(text(name) || "edit.safetensors", buffers[0]);
+      const bytes = buffers?.[0] as DataView<ArrayBuffer> | undefined;
+      if (type === "file" && bytes) {
+        offer(text(name) || "edit.safetensors", new Blob([bytes], { type: "application/octet-stream" }));
+      }
       if (type !== "ack" || typeof id !== "number" || !outstanding.has(id)) return;
       clearTimeout(outstanding.get(id));
       outstanding.delete(id);
@@ -54,17 +58,6 @@ function initialize({ model }: { model: AnyModel }): () => void {
     for (const timer of outstanding.values()) clearTimeout(timer);
     if (waiting) dispatchWaiting(lens, false);
   };
-}
-
-/** Hands a file to the user as a download; nothing leaves the page. */
-function offerFile(name: string, data: DataView): void {
-  const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-  const address = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
 function render({ model, el }: RenderProps): () => void {

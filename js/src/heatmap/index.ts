@@ -222,8 +222,10 @@ function render({ model, el }: RenderProps): () => void {
           click: (event) => {
             const cell = at(kind, event);
             if (!cell || !frame) return;
-            if (event.shiftKey) pin(outward(frame, cell));
-            else choose(cell);
+            if (event.shiftKey) {
+              stand(cell);
+              pin(outward(frame, cell));
+            } else choose(cell);
           },
           layers: (span, done) => mark(span, rows, done),
           rows: (span, done) => mark(layers, span, done),
@@ -352,13 +354,18 @@ function render({ model, el }: RenderProps): () => void {
   }
 
   // --- gestures -----------------------------------------------------------------------------------------------------
-  function choose(cell: Cell): void {
-    if (!frame) return;
+  /** Whoever clicks a cell goes on from there with the keyboard. */
+  function stand(cell: Cell): void {
     cursorCell = cell;
     cursorMoved = true;
     tooltipDismissed = false;
     placeCursor();
     cursor.focus();
+  }
+
+  function choose(cell: Cell): void {
+    if (!frame) return;
+    stand(cell);
     if (!given) return; // a comparison alone has no layer to edit
     const wanted = outward(frame, cell);
     clearTimeout(pendingTimer);

@@ -1,4 +1,5 @@
 // Files and code that leave the page. All made here: the kernel may be busy, or gone.
+import { offer } from "../shared/offer";
 import type { PaletteName } from "../shared/palettes";
 import { csvOf, pngOf, svgOf } from "./export";
 import type { Frame } from "./grid";
@@ -11,21 +12,12 @@ export async function takeAway(how: Leaving, frame: Frame, palette: PaletteName,
     return "The code that makes this trace again is on the clipboard.";
   }
   const name = `factlens-trace.${how}`;
-  if (how === "csv") offer(new Blob([csvOf(frame)], { type: "text/csv" }), name);
+  if (how === "csv") offer(name, new Blob([csvOf(frame)], { type: "text/csv" }));
   else {
     const svg = svgOf(frame, palette);
-    offer(how === "svg" ? new Blob([svg], { type: "image/svg+xml" }) : await pngOf(svg, signal), name);
+    offer(name, how === "svg" ? new Blob([svg], { type: "image/svg+xml" }) : await pngOf(svg, signal));
   }
   return `Saved as ${name}.`;
-}
-
-function offer(blob: Blob, name: string): void {
-  const link = document.createElement("a");
-  const address = URL.createObjectURL(blob);
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
 /** The clipboard is kept from pages without https, and from frames that were not given it. */
