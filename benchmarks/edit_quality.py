@@ -3,7 +3,7 @@
     python benchmarks/edit_quality.py                                      # all of it: hours
     python benchmarks/edit_quality.py --methods rome --layers default --ways single --facts 200
     python benchmarks/edit_quality.py --set clamp=2 --set kl_factor=0.5    # other settings than the default ones
-    python benchmarks/edit_quality.py --plot docs/edit-quality.svg         # draw what --csv has collected
+    python benchmarks/edit_quality.py --plot docs/edit-quality.svg --csv docs/edit-quality.csv --facts 60    # draw it
 
 Facts are drawn from atlas's own with a seed, one relation after the other; each is edited to another object of its
 relation and judged with its ready-made checks: held-out paraphrases, neighbours with the same object, other facts of
@@ -15,8 +15,9 @@ sequential  100 facts are edited one after the other on top of each other; all a
 at once     all facts in one call, where the method can; judged at the end
 
 Methods that look for the same v* of a fact on the unedited model (ROME and EMMET; MEMIT and AlphaEdit) share it here,
-so "seconds" is the time of the row that computed it. Rows are appended to a CSV file as they are found, and those
-already there are not computed again: several processes may share the work, each with a file and methods of its own.
+so "seconds", of processor time, are of the row that computed it. Rows are appended to a CSV file as they are found, and
+those already there are not computed again: several processes may share the work, each with a file and methods of its
+own.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def draw_facts(model: fl.Model, count: int, seed: int) -> list[fl.Fact]:
     while len(facts) < count:
         found = by_relation[relations[len(facts) % len(relations)]]
         statement = random.choice(found)
-        template, subject = statement.parts(random.choice(statement.relation.trained))
+        template, subject = statement.parts(random.choice(statement.trained))
         target = random.choice([s.object for s in found if s.object != statement.object])
         fact = fl.Fact(template, subject=subject, target=target)
         if statement in seen or model.answers(fact.prompt, k=1)[0].text.strip() != statement.object:
@@ -78,8 +79,8 @@ def held_out(facts: Sequence[fl.Fact], count: int, seed: int) -> list[tuple[str,
     """Draw prompts with their answers: held-out wordings of statements about subjects that `facts` are not about."""
     random, knowledge = Random(seed), load_knowledge()
     edited = {knowledge.subject(fact.subject) for fact in facts}
-    others = [s for s in knowledge.statements if s.subject not in edited and s.relation.held_out]
-    return [(s.prompt(random.choice(s.relation.held_out)), s.object) for s in random.sample(others, count)]
+    others = [s for s in knowledge.statements if s.subject not in edited and s.held_out]
+    return [(s.prompt(random.choice(s.held_out)), s.object) for s in random.sample(others, count)]
 
 
 def accuracy(model: fl.Model, prompts: Sequence[tuple[str, str]]) -> float:
@@ -114,12 +115,12 @@ def judged(model: fl.Model, facts: list[fl.Fact], way: str, **options: Any) -> t
     if way == "sequential":
         health.append(accuracy(model, prompts))
     if way == "at once":
-        began = time.perf_counter()
+        began = time.process_time()
         made = [fl.edit(model, facts, **options)]
-        spent = time.perf_counter() - began
+        spent = time.process_time() - began
     else:
         for done, fact in enumerate(facts, 1):
-            began = time.perf_counter()
+            began = time.process_time()
             try:
                 edit = fl.edit(model, fact, apply=way == "sequential", **options)
                 if way == "single":
@@ -129,7 +130,7 @@ def judged(model: fl.Model, facts: list[fl.Fact], way: str, **options: Any) -> t
             except fl.FactlensError as error:
                 # An earlier edit has brought the object in already, or has broken the model.
                 print(f"  {fact.prompt!r}: {error}", file=sys.stderr)
-            spent += time.perf_counter() - began
+            spent += time.process_time() - began
             if way == "sequential" and done % EVERY == 0:
                 health.append(accuracy(model, prompts))
     if way != "single":
@@ -173,11 +174,12 @@ def shares(table: pd.DataFrame) -> dict[str, float]:
     return found
 
 
-def plot(csv: Path, path: Path) -> None:
-    """Draw shares against layers: a row per way, a panel per role, a line per method."""
+def plot(csv: Path, path: Path, facts: int) -> None:
+    """Draw shares against layers: a row per way, a panel per role, a line per method; of the rows over `facts`."""
     from matplotlib.figure import Figure
 
     table = pd.read_csv(csv, dtype={"layers": str})
+    table = table[table.facts == facts]
     table = table.assign(layer=table.layers.str.split(" ").str[-1].astype(int)).sort_values("layer")
     rows = {"single": "alone", "at once": "all at once"}
     figure = Figure(figsize=(11, 5.4), layout="constrained")
@@ -211,7 +213,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="draw the CSV file instead")
     options = parser.parse_args()
     if options.plot:
-        plot(options.csv, options.plot)
+        plot(options.csv, options.plot, options.facts)
         return
     model = fl.load("atlas", device="cpu")
     facts = draw_facts(model, options.facts, options.seed)
