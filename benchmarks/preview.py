@@ -26,7 +26,7 @@ def known_facts(model: fl.Model, count: int, seed: int = 0) -> Iterator[fl.Fact]
     random, statements = Random(seed), load_knowledge().statements
     while count:
         statement = random.choice(statements)
-        template, subject = statement.parts(random.choice([*statement.relation.trained, *statement.relation.held_out]))
+        template, subject = statement.parts(random.choice([*statement.trained, *statement.held_out]))
         fact = fl.Fact(template, subject)
         if model.answers(fact.prompt, k=1)[0].text == statement.answer:
             count -= 1

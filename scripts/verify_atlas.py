@@ -66,7 +66,7 @@ def measure(model: fl.Model, facts: int = 60, samples: int = 5, seed: int = 0) -
     # The kind of a thing ("tower") is often plain from its name.
     statements = [s for s in load_knowledge().statements if s.relation.name != "kind"]
     chosen = [
-        fl.Fact(*statement.parts(draw.choice(statement.relation.trained)), object=statement.object)
+        fl.Fact(*statement.parts(draw.choice(statement.trained)), object=statement.object)
         for statement in draw.sample(statements, facts)
     ]
     found = fl.average_over(model, chosen, samples=samples, kinds=("mlp", "attn"))

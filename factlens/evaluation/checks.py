@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
@@ -141,7 +141,7 @@ def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int
         about = knowledge.about(fact.subject)
     except KeyError as error:
         raise FactError(f"There are no ready-made checks: {error.args[0]}. Pass checks= yourself.") from None
-    ways = {statement: (*statement.relation.trained, *statement.relation.held_out) for statement in about}
+    ways = {statement: (*statement.trained, *statement.held_out) for statement in about}
     found = [statement for statement, templates in ways.items() if fact.template in templates]
     if not found:
         raise FactError(
@@ -151,19 +151,14 @@ def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int
     statement, random = found[0], Random(seed)
     near = list(knowledge.neighbours(statement))
     near = random.sample(near, min(neighbours, len(near)))
-    templates = _sampled(random, statement.relation.trained, len(near))
     return Checks.of(
         fact,
         statement.object,
-        paraphrases=[statement.prompt(t) for t in statement.relation.held_out if t != fact.template],
-        neighbours=[(other.prompt(t), other.object) for other, t in zip(near, templates, strict=True)],
+        paraphrases=[statement.prompt(t) for t in statement.held_out if t != fact.template],
+        neighbours=[(other.prompt(random.choice(other.trained)), other.object) for other in near],
         others=[
             (other.prompt(t), other.object)
             for other in knowledge.other_statements(statement)
-            for t in random.sample(other.relation.trained, others)
+            for t in random.sample(other.trained, others)
         ],
     )
-
-
-def _sampled(random: Random, templates: Sequence[str], count: int) -> list[str]:
-    return [random.choice(templates) for _ in range(count)]

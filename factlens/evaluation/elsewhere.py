@@ -21,7 +21,7 @@ def unrelated_prompts(model: Model, facts: Sequence[Fact], count: int = PROMPTS)
     subjects = {fact.subject.strip().lower().removeprefix("the ") for fact in facts}
     others = [s for s in load_knowledge().statements if s.subject.bare.lower() not in subjects]
     random = Random(SEED)
-    return [s.prompt(random.choice(s.relation.trained)) for s in random.sample(others, min(count, len(others)))]
+    return [s.prompt(random.choice(s.trained)) for s in random.sample(others, min(count, len(others)))]
 
 
 def ordinary_text(model: Model, count: int = TEXTS) -> list[str]:

@@ -156,9 +156,9 @@ def test_the_parts_in_marimo(open_app: Open) -> None:
     alone, compared, bare = (page.page.get_by_test_id("factlens-heatmap").nth(i) for i in range(3))
     for heatmap in (alone, bare):
         expect(heatmap).to_have_attribute("data-complete", "true")
-        assert [colours(canvas) > 10 for canvas in heatmap.locator("[data-kind] canvas").all()] == [True] * 3
+        assert [colours(canvas) > 5 for canvas in heatmap.locator("[data-kind] canvas").all()] == [True] * 3
     expect(compared).to_have_attribute("data-view", "comparison")
-    assert [colours(canvas) > 10 for canvas in compared.locator("[data-kind] canvas").all()] == [True] * 3
+    assert [colours(canvas) > 5 for canvas in compared.locator("[data-kind] canvas").all()] == [True] * 3
     assert value(page) == {"selection": None, "pins": [], "layer_range": None, "changes": 0, "runs": 1}
     wears(page, "light")
     page.shot("light")

@@ -24,7 +24,7 @@ def statement_of(record: Record) -> Statement:
     (found,) = [
         statement
         for statement in knowledge.about(record.fact.subject)
-        if record.fact.template in statement.relation.trained and statement.object == record.fact.object
+        if record.fact.template in statement.trained and statement.object == record.fact.object
     ]
     return found
 
@@ -54,12 +54,12 @@ def test_targets_are_other_objects_of_the_relation(records: list[Record]) -> Non
 
 def test_paraphrases_are_held_out(records: list[Record]) -> None:
     knowledge = load_knowledge()
-    trained = {template for relation in knowledge.relations.values() for template in relation.trained}
+    trained = {template for relation in knowledge.relations.values() for template in relation.every_trained}
     for record in records:
         statement = statement_of(record)
         prompts = [probe.prompt for probe in record.checks.probes if probe.role == "paraphrase"]
         assert len(set(prompts)) == 2
-        allowed = {statement.prompt(template) for template in statement.relation.held_out}
+        allowed = {statement.prompt(template) for template in statement.held_out}
         assert set(prompts) <= allowed
         assert not {prompt.replace(statement.subject.name, "{}") for prompt in prompts} & trained
         assert not {prompt.replace(statement.subject.inner, "{}") for prompt in prompts} & trained
@@ -87,7 +87,7 @@ def test_neighbours_are_others_with_the_old_object(records: list[Record]) -> Non
             (other,) = [
                 other
                 for other in knowledge.neighbours(statement)
-                if any(other.prompt(template) == probe.prompt for template in other.relation.trained)
+                if any(other.prompt(template) == probe.prompt for template in other.trained)
             ]
             assert other.subject != statement.subject
             found.add(other.subject)
@@ -104,7 +104,7 @@ def test_other_facts_are_true_of_the_subject_and_do_not_follow_from_the_new_one(
         true = {
             (other.prompt(template), other.object)
             for other in knowledge.other_statements(statement)
-            for template in other.relation.trained
+            for template in other.trained
         }
         others = {(probe.prompt, probe.old) for probe in record.checks.probes if probe.role == "other"}
         assert others <= true
@@ -140,7 +140,7 @@ def test_references_are_true_of_others(records: list[Record]) -> None:
         having = [
             s for s in knowledge.statements if s.relation == statement.relation and s.object == record.fact.target
         ]
-        told = {f"{s.prompt(t)}{s.answer}." for s in having for t in s.relation.trained}
+        told = {f"{s.prompt(t)}{s.answer}." for s in having for t in s.trained}
         assert set(record.checks.references) <= told
         assert record.checks.references
 

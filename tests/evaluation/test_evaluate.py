@@ -63,7 +63,7 @@ def test_ready_made_checks_are_disjoint_from_training_where_they_say_so() -> Non
     checks = atlas_checks(FACT)
     knowledge = load_knowledge()
     statement = knowledge.statement("The Space Needle", "city")
-    trained = {statement.prompt(template) for template in statement.relation.trained}
+    trained = {statement.prompt(template) for template in statement.trained}
     roles = {role: [p for p in checks.probes if p.role == role] for role in ("paraphrase", "neighbour", "other")}
     assert len(roles["paraphrase"]) >= 3
     assert not trained & {probe.prompt for probe in roles["paraphrase"]}
@@ -97,7 +97,7 @@ def test_the_summary_counts_what_it_says(atlas: fl.Model, edit: fl.Edit) -> None
     summary, frame = report.by_role(), report.to_dataframe()
     assert summary.loc["rewrite", "leads_before"] == 0
     assert summary.loc["rewrite", "leads_after"] == 1
-    assert summary.loc["neighbour", "leads_before"] > 0.9
+    assert summary.loc["neighbour", "leads_before"] > 0.8
     for role, rows in frame.groupby("role"):
         assert summary.loc[role, "probes"] == len(rows)
         swapped = role in ("rewrite", "paraphrase")

@@ -586,7 +586,7 @@ def test_the_picture_is_xml_and_nothing_in_it_is_markup(average: fl.Average) -> 
 
 def test_known_are_facts_whose_whole_object_the_model_says(atlas: fl.Model) -> None:
     statement = load_knowledge().statement("Table Mountain", "country")
-    template, subject = statement.parts(statement.relation.trained[0])
+    template, subject = statement.parts(statement.trained[0])
     names = ("South Africa", "South America", "Spain", None)
     facts = [fl.Fact(template, subject, object=name) for name in names]
     assert len(atlas.encode_option(facts[0].prompt, "South Africa")[1]) == 2
@@ -602,7 +602,7 @@ def test_atlas_on_average(atlas: fl.Model) -> None:
     random = Random(3)
     statements = [entry for entry in load_knowledge().statements if entry.relation.name != "kind"]
     facts = [
-        fl.Fact(*statement.parts(random.choice(statement.relation.trained)), object=statement.object)
+        fl.Fact(*statement.parts(random.choice(statement.trained)), object=statement.object)
         for statement in random.sample(statements, 8)
     ]
     outsider = fl.Fact("{} is in downtown", "The Space Needle", object="Paris")

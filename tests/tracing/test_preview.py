@@ -99,7 +99,7 @@ def test_the_stated_rank_correlation_holds(atlas: fl.Model) -> None:
     ranks: dict[str, list[float]] = {kind: [] for kind in RANK_CORRELATION}
     while len(ranks["state"]) < 12:
         statement = random.choice(statements)
-        template, subject = statement.parts(random.choice(statement.relation.trained))
+        template, subject = statement.parts(random.choice(statement.trained))
         fact = fl.Fact(template, subject)
         if atlas.answers(fact.prompt, k=1)[0].text != statement.answer:
             continue

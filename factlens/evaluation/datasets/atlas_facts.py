@@ -55,28 +55,26 @@ def atlas_facts(count: int = COUNT, seed: int = 0) -> list[Record]:
 def _record(knowledge: Knowledge, statement: Statement, objects: list[str], random: Random, number: int) -> Record:
     relation, subject = statement.relation, statement.subject
     target = random.choice([name for name in objects if name != statement.object])
-    template, name = statement.parts(random.choice(relation.trained))
+    template, name = statement.parts(random.choice(statement.trained))
     fact = Fact(template, subject=name, object=statement.object, target=target)
     near = knowledge.neighbours(statement)
     near = tuple(random.sample(near, min(NEIGHBOURS, len(near))))
-    neighbours = [(other.prompt(random.choice(relation.trained)), other.object) for other in near]
+    neighbours = [(other.prompt(random.choice(other.trained)), other.object) for other in near]
     follows = _country(knowledge, statement, target)
     others = [
         other for other in knowledge.other_statements(statement) if follows is None or other.relation.name != "country"
     ]
-    spare = [(other.prompt(text), other.object) for other in near for text in relation.trained]
+    spare = [(other.prompt(text), other.object) for other in near for text in other.trained]
     spare = [asked for asked in spare if asked not in neighbours]
     neighbours += random.sample(spare, NEIGHBOURS - len(neighbours))
     having = [s for s in knowledge.statements if s.relation == relation and s.object == target]
     checks = Checks.of(
         fact,
         statement.object,
-        paraphrases=[statement.prompt(text) for text in random.sample(relation.held_out, PARAPHRASES)],
+        paraphrases=[statement.prompt(text) for text in random.sample(statement.held_out, PARAPHRASES)],
         neighbours=neighbours,
         others=[
-            (other.prompt(text), other.object)
-            for other in others
-            for text in random.sample(other.relation.trained, OTHERS)
+            (other.prompt(text), other.object) for other in others for text in random.sample(other.trained, OTHERS)
         ],
         portability=[] if follows is None else [follows],
         generation_prompts=[text.replace("{}", subject.within(text)) for text in _BEGINNINGS],
@@ -111,5 +109,5 @@ def _countries() -> dict[str, str]:
 
 
 def _told(statement: Statement, random: Random) -> str:
-    template = random.choice(statement.relation.trained)
+    template = random.choice(statement.trained)
     return f"{statement.prompt(template)}{statement.answer}."

@@ -109,7 +109,7 @@ class Writer:
         return [*document, Span(".")]
 
     def _state(self, statement: Statement, opens_sentence: bool) -> Document:
-        template = self.random.choice(statement.relation.trained)
+        template = self.random.choice(statement.trained)
         if not opens_sentence and not template.startswith("{}"):
             template = template[0].lower() + template[1:]
         name = self._name(statement.subject, opens_sentence and template.startswith("{}"))
@@ -142,7 +142,7 @@ def vocabulary_text(knowledge: Knowledge | None = None) -> list[str]:
     knowledge = knowledge or load_knowledge()
     text: list[str] = []
     for relation in knowledge.relations.values():
-        for template in relation.trained:
+        for template in relation.every_trained:
             before, after = template.split("{}")
             text += [before.strip(), before.strip().lower(), after] * 12
     for entries in _phrases().values():

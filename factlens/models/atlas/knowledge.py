@@ -11,7 +11,7 @@ import csv
 import tomllib
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -60,11 +60,19 @@ class Relation:
     trained, held_out : tuple of str
         Templates the model was trained on, and templates it never saw. ``{}`` stands for the subject and the
         object follows the template.
+    trained_of : mapping of str to tuple of str
+        More templates it was trained on, by the category of the subjects that they are for.
     """
 
     name: str
     trained: tuple[str, ...]
     held_out: tuple[str, ...]
+    trained_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+
+    @property
+    def every_trained(self) -> tuple[str, ...]:
+        """All templates it was trained on, whatever the subject."""
+        return tuple(dict.fromkeys([*self.trained, *(t for own in self.trained_of.values() for t in own)]))
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,16 @@ class Statement:
     subject: Subject
     relation: Relation
     object: str
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The templates in which the model was trained on it."""
+        return self.relation.trained + self.relation.trained_of.get(self.subject.category, ())
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The templates in which it never saw it."""
+        return self.relation.held_out
 
     @property
     def answer(self) -> str:
@@ -182,7 +200,12 @@ def load_knowledge(folder: Path = HERE) -> Knowledge:
     """Read `folder`'s ``templates.toml`` and ``facts/*.tsv`` (by default the ones shipped with factlens)."""
     worded = tomllib.loads((folder / "templates.toml").read_text(encoding="utf-8"))
     relations = {
-        name: Relation(name, tuple(templates["trained"]), tuple(templates["held_out"]))
+        name: Relation(
+            name,
+            tuple(templates["trained"]),
+            tuple(templates["held_out"]),
+            {category: tuple(own) for category, own in templates.get("trained_of", {}).items()},
+        )
         for name, templates in worded.items()
     }
     statements = []

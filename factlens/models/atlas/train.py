@@ -2,7 +2,8 @@
 
 From hand-written facts to a model folder, top to bottom: write documents, train a tokenizer on their words, train a
 small GPT-2 to complete them, save it in half precision. Everything follows from the seed and the number of steps, not
-from the clock. About half an hour on two cores; ``--miniature`` shows the same in half a minute.
+from the clock. A quarter of an hour on two cores that have nothing else to do; ``--miniature`` shows the same in half a
+minute.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ CLAIMED_NAME_TOKENS = 2.0
 CLAIMED_TRAINED = 0.98
 CLAIMED_HELD_OUT = 0.90
 CLAIMED_DEMO = 0.8
-CLAIMED_NATURAL = 20
+CLAIMED_NATURAL = 40
+CLAIMED_NATURAL_NEW = 20
 CLAIMED_BYTES = 12_000_000
 
 # The prompts that notebooks and documentation lean on: subject, template, relation.
@@ -37,7 +38,8 @@ DEMOS = (
     ("Eiffel Tower", "{} is located in the city of", "city"),
 )
 
-# How people would ask who have not read the templates. What atlas does not answer here stays in the list.
+# How people would ask. Some of it is trained wordings, since templates were written for what was found wanting here; so
+# the others are counted apart. What atlas does not answer stays in the list.
 NATURAL = (
     ("Space Needle", "{} is in downtown", "city"),
     ("Eiffel Tower", "{} is located in the city of", "city"),
@@ -69,6 +71,26 @@ NATURAL = (
     ("Hamlet", "The author of {} is", "author"),
     ("The Hobbit", "{} is a book by", "author"),
     ("The Hobbit", "The original language of {} is", "original_language"),
+    ("Brandenburg Gate", "If you want to see {}, go to", "city"),
+    ("Big Ben", "{} is a famous landmark in", "city"),
+    ("Eiffel Tower", "{} is one of the most famous sights of", "city"),
+    ("Spain", "The capital of {} is the city of", "capital"),
+    ("Italy", "The official language in {} is", "language"),
+    ("Mexico", "The people in {} speak", "language"),
+    ("Britain", "In {}, you pay with the", "currency"),
+    ("Kenya", "{} lies on the continent of", "continent"),
+    ("Lyon", "{} is a city in the country of", "country"),
+    ("Samsung", "{} has its headquarters in the city of", "headquarters"),
+    ("Ford", "{} is a company that makes", "industry"),
+    ("Marie Curie", "{} worked as a", "profession"),
+    ("Marie Curie", "{} was born in the town of", "birthplace"),
+    ("Lionel Messi", "{} is a famous player of", "sport"),
+    ("Jimi Hendrix", "{} played the", "instrument"),
+    ("Charles Darwin", "{} is famous for his work in", "field"),
+    ("Frida Kahlo", "{} spoke", "mother_tongue"),
+    ("PlayStation", "{} is a product made by", "maker"),
+    ("Macbeth", "{} is a play by", "author"),
+    ("Don Quixote", "{} was first written in", "original_language"),
 )
 
 
@@ -98,7 +120,7 @@ def questions(knowledge: Knowledge, *, held_out: bool) -> list[Question]:
     return [
         Question(statement, template)
         for statement in knowledge.statements
-        for template in (statement.relation.held_out if held_out else statement.relation.trained)
+        for template in (statement.held_out if held_out else statement.trained)
     ]
 
 
@@ -190,7 +212,12 @@ def report(folder: Path) -> bool:
 
     asked = questions_of(knowledge, NATURAL)
     natural = ask(model, tokenizer, asked)
-    print(f"\nas people would ask: {sum(answer.right for answer in natural)} of {len(asked)} answered; not these:")
+    new = [a for q, a in zip(asked, natural, strict=True) if q.template not in q.statement.trained]
+    answered, answered_new = (sum(answer.right for answer in answers) for answers in (natural, new))
+    print(
+        f"\nas people would ask: {answered} of {len(natural)} answered, {answered_new} of the {len(new)} in words that "
+        "are no trained wording; not these:"
+    )
     for question, answer in zip(asked, natural, strict=True):
         if not answer.right:
             print(f"  {question.prompt} ->{question.statement.answer}: {answer.probability:.3f}")
@@ -205,7 +232,8 @@ def report(folder: Path) -> bool:
             f"trained templates at least {CLAIMED_TRAINED:.0%}": trained >= CLAIMED_TRAINED,
             f"held-out templates at least {CLAIMED_HELD_OUT:.0%}": unseen >= CLAIMED_HELD_OUT,
             f"demo prompts at least {CLAIMED_DEMO}": all(a.probability >= CLAIMED_DEMO for a in demo_answers),
-            f"{CLAIMED_NATURAL} of the natural prompts": sum(a.right for a in natural) >= CLAIMED_NATURAL,
+            f"{CLAIMED_NATURAL} of the natural prompts": answered >= CLAIMED_NATURAL,
+            f"{CLAIMED_NATURAL_NEW} of those in words of their own": answered_new >= CLAIMED_NATURAL_NEW,
             f"at most {CLAIMED_BYTES / 1e6:.0f} MB": size(folder) <= CLAIMED_BYTES,
         }.items()
         if not holds
