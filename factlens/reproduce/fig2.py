@@ -82,7 +82,7 @@ def headline(found: Average, model: str) -> pd.DataFrame:
         rows[f"AIE of {kind}, {LAST_SUBJECT}"] = {"here": 100 * float(here[layer]), "layer": layer}
         last = found.effects.sel(kind=kind, role="last token")
         rows[f"AIE of {kind}, last token"] = {"here": 100 * float(last.max()), "layer": int(np.argmax(last.values))}
-    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("percent")
     if published := TRACING.get(key_of(model)):
         frame.loc["ATE", "published"] = published.total
         for kind in ("state", "mlp", "attn"):

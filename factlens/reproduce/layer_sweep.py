@@ -140,7 +140,7 @@ def explained(pairs: pd.DataFrame) -> pd.DataFrame:
         "layer and tracing effect": np.hstack([layers, effect]),
     }
     found = {name: _r_squared(design, score) for name, design in designs.items()}
-    return pd.DataFrame({"R²": found})
+    return pd.DataFrame({"R²": found}).rename_axis("explained by")
 
 
 def beside_published(found: pd.DataFrame, model: str) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def test_averaged_traces_are_those_of_one_call(model: fl.Model, records: list[Re
     assert [skipped.fact for skipped in found.skipped] == [unknown]
     names = {path.name for path in folder.written}
     assert {"average.safetensors", "effects.csv", "headline.csv", "grids.png", "grids.svg", "lines.svg"} <= names
-    table = pd.read_csv(folder.path / "headline.csv", index_col=0)
+    table = pd.read_csv(folder.path / "headline.csv", index_col="percent")
     assert table.loc["ATE", "here"] == pytest.approx(100 * found.total_effect)
     assert "published" not in table
 

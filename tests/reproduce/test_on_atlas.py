@@ -74,7 +74,7 @@ def test_the_layer_decides_where_edits_succeed(tmp_path: Path) -> None:
     assert layers.loc[7, "paraphrase_success"] < layers.loc[3, "paraphrase_success"]
     assert layers.tracing_effect.idxmax() in (1, 3)
     assert layers.loc[7, "tracing_effect"] == pytest.approx(0, abs=1e-4), "nothing reads that state any more"
-    explained = pd.read_csv(out / "explained.csv", index_col=0)["R²"]
+    explained = pd.read_csv(out / "explained.csv", index_col="explained by")["R²"]
     assert 0 <= explained["layer"] <= explained["layer and tracing effect"] <= 1
 
 
