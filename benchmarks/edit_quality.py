@@ -3,7 +3,7 @@
     python benchmarks/edit_quality.py                                      # all of it: hours
     python benchmarks/edit_quality.py --methods rome --layers default --ways single --facts 200
     python benchmarks/edit_quality.py --set clamp=2 --set kl_factor=0.5    # other settings than the default ones
-    python benchmarks/edit_quality.py --plot docs/edit-quality.svg --csv docs/edit-quality.csv --facts 60    # draw it
+    python benchmarks/edit_quality.py --plot edit-quality.svg --facts 40      # draw what --csv has over 40 facts
 
 Facts are drawn from atlas's own with a seed, one relation after the other; each is edited to another object of its
 relation and judged with its ready-made checks: held-out paraphrases, neighbours with the same object, other facts of
