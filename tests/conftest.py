@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +29,13 @@ NO_SKIP = os.environ.get("FACTLENS_NO_SKIP") == "1"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep torch from starting more threads than there are cores to share."""
+    """Keep torch from starting more threads than there are cores to share, and let interrupts interrupt.
+
+    A shell that starts the tests in the background has them ignore SIGINT, and Python then does not ask for it either.
+    """
     import torch
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
