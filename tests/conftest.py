@@ -36,7 +36,6 @@ def pytest_configure(config: pytest.Config) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 

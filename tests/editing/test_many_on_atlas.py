@@ -45,7 +45,6 @@ def test_many_facts_take_hold_in_one_edit_and_come_off(atlas: fl.Model, method: 
     edit = fl.edit(atlas, facts, method=method, moments=moments, keep_samples=4)
     assert len(edit.facts) == len(facts)
     held = [answer(atlas, fact) == fact.target for fact in facts]
-    # A batch is a compromise: EMMET brings four of five facts to the top, MEMIT nearly all (README, 200 at once).
-    assert sum(held) >= 0.75 * len(held), dict(zip(facts, held, strict=True))
+    assert sum(held) >= len(held) - 1, dict(zip(facts, held, strict=True))
     atlas.undo(edit)
     assert [answer(atlas, fact) for fact in facts] == before
