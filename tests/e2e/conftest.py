@@ -14,6 +14,7 @@ from scripts.kernels import KERNELS, ensure
 from tests.e2e.harness import ARTIFACTS, JupyterServer, Lab, Watched, launch_browser
 
 FAILED = pytest.StashKey[bool]()
+PAGES = pytest.StashKey[list[Watched]]()
 Page = TypeVar("Page", bound=Watched)
 
 
@@ -55,7 +56,7 @@ def shots(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def watch(request: pytest.FixtureRequest) -> Iterator[Callable[[Page], Page]]:
     """Close a page when the test ends, and photograph it if it failed."""
-    pages: list[Watched] = []
+    pages = request.node.stash[PAGES] = list[Watched]()
 
     def keep(page: Page) -> Page:
         pages.append(page)
@@ -89,8 +90,11 @@ def notebook7(new_page: Callable[[JupyterServer], Lab], notebook_server: Jupyter
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remember a failure, so that the page can be photographed before it closes."""
+    """Tell of a failure what was done with its pages; remember it, so that they are photographed before they close."""
     report: pytest.TestReport = yield  # type: ignore[misc]
     if report.failed:
         item.stash[FAILED] = True
+        for number, page in enumerate(item.stash.get(PAGES, [])):
+            told = [*page.journal, *(f"{entry.kind}: {entry.text}" for entry in page.problems())]
+            report.sections.append((f"page {number}", "\n".join(told)))
     return report  # type: ignore[return-value]

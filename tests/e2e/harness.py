@@ -19,6 +19,7 @@ import ast
 import contextlib
 import json
 import os
+import queue
 import secrets
 import shutil
 import signal
@@ -64,6 +65,9 @@ IDLE = """() => {
     const kernel = window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel;
     return kernel?.status === 'idle' && kernel.connectionStatus === 'connected';
 }"""
+
+#: So many seconds a request from here may go unanswered before the kernel is asked to look for what it has missed.
+MISSED = 2.0
 
 #: So many seconds a run may go on before the harness looks whether the kernel is idle all the same.
 STALLED = 8.0
@@ -267,6 +271,22 @@ def launch_browser(*, headless: bool = True) -> Iterator[Browser]:
             browser.close()
 
 
+def wake(connection_file: Path) -> None:
+    """Have a kernel look at what it has missed.
+
+    ipykernel 7.0 to 7.3 can overlook a request that arrives while it answers another (ipython/ipykernel#1554; mended
+    in 7.4), and with it all that follows on the same connection, until something comes by another one.
+    """
+    client = BlockingKernelClient(connection_file=str(connection_file))
+    client.load_connection_file()
+    client.start_channels(stdin=False, hb=False, iopub=False, control=False)
+    client.shell_channel.send(client.session.msg("kernel_info_request", {}))
+    # The answer may be long in coming, if a cell is what was missed; until then the message has surely arrived.
+    with contextlib.suppress(queue.Empty):
+        client.get_shell_msg(timeout=1)
+    client.stop_channels()
+
+
 class KernelLink:
     """A second client on a running kernel, beside the page's.
 
@@ -275,6 +295,7 @@ class KernelLink:
     """
 
     def __init__(self, connection_file: Path) -> None:
+        self._connection_file = connection_file
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kernel-link")
         self._subshell: str | None = None
         self._client = BlockingKernelClient(connection_file=str(connection_file))
@@ -326,12 +347,17 @@ class KernelLink:
             self._subshell = cast(str, self._reply(self._client.get_control_msg, message, timeout)["subshell_id"])
         return self._subshell
 
-    @staticmethod
-    def _reply(receive: Callable[..., Any], message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        while True:
-            answer = receive(timeout=timeout)
+    def _reply(self, receive: Callable[..., Any], message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                answer = receive(timeout=min(left, MISSED))
+            except queue.Empty:
+                wake(self._connection_file)
+                continue
             if answer["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return cast("dict[str, Any]", answer["content"])
+        raise TimeoutError(f"no reply in {timeout} s to {message['header']['msg_type']}")
 
 
 class Watched:
@@ -373,6 +399,9 @@ class Watched:
         self.external: list[str] = []
         #: addresses that failed or were answered with an error, with the reason
         self.failed: list[tuple[str, str]] = []
+        #: what was done with the page, and after how many seconds: shown where a test has failed
+        self.journal: list[str] = []
+        self._since = time.monotonic()
         self._baseline = baseline
         self.context = browser.new_context(viewport={"width": viewport[0], "height": viewport[1]}, color_scheme=scheme)
         self.context.set_default_timeout(self.timeout * 1000)
@@ -394,6 +423,10 @@ class Watched:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def note(self, what: str) -> None:
+        """Write something into the journal."""
+        self.journal.append(f"{time.monotonic() - self._since:6.1f} s  {what}")
 
     def problems(self) -> list[Problem]:
         """Warnings and errors of the page, less what the application says of itself."""
@@ -495,14 +528,14 @@ class Lab(Watched):
         self.page.evaluate("async () => { await window.jupyterapp.restored; }")
         self.page.locator(".jp-Notebook").first.wait_for()
         self._until(IDLE)
+        self.note(f"{name} open on {kernel}")
         return self.notebook
 
     def _until(self, condition: str, arg: object = None, patience: float = 10) -> None:
         """Wait for something that the kernel does first of all; wake the kernel if it seems to have missed a request.
 
-        ipykernel 7.0 to 7.3 can overlook a request that arrives while it answers another, until someone else connects
-        (ipython/ipykernel#1554; mended in 7.4). It happens about once in thirty starts, on a notebook without anything
-        of ours: the server and the kernel then say idle, and the page waits.
+        It happens about once in thirty starts, on a notebook without anything of ours: the server and the kernel then
+        say idle, and the page waits.
         """
         for _ in range(3):
             try:
@@ -514,11 +547,10 @@ class Lab(Watched):
         self.page.wait_for_function(condition, arg=arg)
 
     def _wake(self) -> None:
-        """Send the kernel something, upon which it also looks at what it has missed."""
-        link = KernelLink(self.server.connection_file(self._kernel_id()))
-        link.execute("")
-        link.close()
+        with ThreadPoolExecutor(1) as thread:  # as in KernelLink
+            thread.submit(wake, self.server.connection_file(self._kernel_id())).result()
         self.woken += 1
+        self.note("kernel woken")
 
     def cell_count(self) -> int:
         """How many cells the notebook has."""
@@ -572,6 +604,7 @@ class Lab(Watched):
         else:
             self.page.wait_for_function(through, arg=run, timeout=max(left, 1) * 1000)
         state = self.page.evaluate("run => window.factlensRuns[run].state", run)
+        self.note(f"run {run} over: {state}")
         if state != "done":
             raise AssertionError(f"the application could not run the cell: {state}")
 
@@ -649,6 +682,7 @@ class Lab(Watched):
 
     def interrupt(self) -> None:
         """What the stop button does."""
+        self.note("interrupted")
         self.server.api(f"/api/kernels/{self._kernel_id()}/interrupt", "POST")
 
     def restart_kernel(self) -> None:
@@ -715,6 +749,7 @@ class Lab(Watched):
             ),
         )
         self._until(BEGUN, run)
+        self.note(f"run {run} begun: {command}" + ("" if active is None else f" {active}"))
         return run
 
     def _kernel_id(self) -> str:

@@ -8,8 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from scripts.kernels import KERNELS
-from tests.e2e.harness import Lab
+from scripts.kernels import KERNELS, PINNED
+from tests.e2e.harness import MISSED, Lab
+
+# The thread that hears requests is busy for a second, and then looks at its socket in passing: whatever has come
+# meanwhile is not heard. It is what happens by chance when a reply is sent, made certain.
+MISS = """
+import time, zmq
+ear = get_ipython().kernel.shell_channel_thread
+def miss():
+    time.sleep(1)
+    ear._shell_socket.getsockopt(zmq.EVENTS)
+ear.io_loop.add_callback(ear.io_loop.call_later, 0.2, miss)
+"""
 
 VERSION = "from importlib.metadata import version; import ipykernel; print(ipykernel.__version__)"
 
@@ -45,6 +56,25 @@ def test_the_kernel_answers_while_a_cell_runs(lab: Lab, kernel: str) -> None:
     lab.assert_clean()
 
 
+def test_what_the_kernel_has_missed_is_done_all_the_same(lab: Lab) -> None:
+    lab.open(["answer = 42\nimport time; time.sleep(600)"], PINNED)
+    lab.kernel_exec(MISS)
+    lab.page.wait_for_timeout(500)
+    began = time.monotonic()
+    assert lab.kernel_eval("6 * 7") == 42
+    assert time.monotonic() - began >= MISSED, "it was not missed"
+
+    lab.kernel_exec(MISS)
+    lab.page.wait_for_timeout(500)
+    woken = lab.woken
+    run = lab.start_cell(0)
+    assert lab.woken > woken, "it was not missed"
+    assert lab.wait_kernel("globals().get('answer')", busy=True) == 42
+    assert lab.running(run)
+    lab.interrupt()
+    lab.wait_run(run)
+
+
 def test_errors_are_errors(lab: Lab) -> None:
     lab.open(["1 / 0"])
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
@@ -58,7 +88,7 @@ def test_errors_are_errors(lab: Lab) -> None:
 
 
 def test_interrupt_and_restart(lab: Lab) -> None:
-    lab.open(["import time\nhere = 1\ntime.sleep(60)"])
+    lab.open(["import time\nhere = 1\ntime.sleep(600)"])
     run = lab.start_cell(0)
     lab.wait_kernel("'here' in globals()", busy=True)
     lab.interrupt()

@@ -44,7 +44,7 @@ PHASES = {
 @pytest.mark.parametrize("phase", PHASES)
 def test_stop_ends_an_edit_while_a_cell_sleeps(lab: Lab, kernel: str, phase: str) -> None:
     cell, layer = PHASES[phase]
-    edit = f"lens.session.start_edit('Paris', {layer}, {{'steps': 100_000}}); time.sleep(60)"
+    edit = f"lens.session.start_edit('Paris', {layer}, {{'steps': 100_000}}); time.sleep(600)"
     lab.open([cell, edit], kernel)
     lab.run_cell(0)
     run = lab.start_cell(1)
@@ -58,7 +58,7 @@ def test_stop_ends_an_edit_while_a_cell_sleeps(lab: Lab, kernel: str, phase: str
 
 
 def test_without_subshells_work_goes_on_and_a_click_says_that_it_waits(lab: Lab) -> None:
-    lab.open([SLOW, "lens.start(); time.sleep(6)", "import ipykernel; ipykernel.__version__"], WITHOUT_SUBSHELLS)
+    lab.open([SLOW, "lens.start(); time.sleep(600)", "import ipykernel; ipykernel.__version__"], WITHOUT_SUBSHELLS)
     lab.run_cell(0)
     lab.run_cell(2)
     assert ANCIENT in lab.output_text(2)
@@ -67,6 +67,7 @@ def test_without_subshells_work_goes_on_and_a_click_says_that_it_waits(lab: Lab)
     expect(heatmap).not_to_have_attribute("data-computed", "0", timeout=20_000)
     part(lab, "stop").click()
     expect(part(lab, "waiting")).to_be_visible(timeout=5000)
+    lab.interrupt()
     lab.wait_run(run)
     expect(part(lab, "waiting")).to_be_hidden(timeout=5000)
     lab.wait_kernel("lens.status == 'idle'")
@@ -124,7 +125,8 @@ def test_of_two_lenses_on_one_model_one_waits_and_says_so(lab: Lab) -> None:
     first_panel, second_panel = (lab.page.get_by_test_id("factlens-locate").nth(i) for i in range(2))
     first_panel.get_by_test_id("factlens-trace").click()
     lab.wait_kernel("lens.status == 'tracing'")
-    lab.kernel_exec("held = slow.exclusive(); held.__enter__()")  # nobody gets the model now
+    # Now the test holds the model, and nobody else gets it.
+    lab.kernel_exec("held = slow.exclusive(); lens.session.stop(); held.__enter__()")
     second_panel.get_by_test_id("factlens-trace").click()
     expect(second_panel.get_by_test_id("factlens-message")).to_have_text("waiting for the model")
     lab.kernel_exec("held.__exit__(None, None, None)")
