@@ -99,14 +99,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     from factlens.moments import open_corpus
     from factlens.timing import TimeLeft
 
-    left, shown = TimeLeft(), -1
+    # Edits and judgements take different times, so that each has its own clock; edits that are judged one by one are
+    # never seen waiting.
+    clocks = {"edited": TimeLeft(), "judged": TimeLeft()}
+    shown = dict.fromkeys(clocks, -1)
 
     def progress(report: Report, wanted: int) -> None:
-        nonlocal shown
-        done = len(report.outcomes)
-        if (tenth := 10 * done // wanted) > shown:
-            shown = tenth
-            print(f"{done} of {wanted}, {left(done / wanted)}", flush=True)
+        judged = len(report.outcomes)
+        for what, done in (("edited", judged + report.waiting if report.waiting else 0), ("judged", judged)):
+            if done and (tenth := 10 * done // wanted) > shown[what]:
+                shown[what] = tenth
+                print(f"{what} {done} of {wanted}, {clocks[what](done / wanted)}", flush=True)
 
     asked: dict[str, Any] = {"generate": not options.no_text, "seed": options.seed, "progress": progress}
     for name in ("unrelated", "texts"):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -67,7 +67,7 @@ def evaluate(
         ``{"layer 3": {"method": "rome", "layers": 3}, "layer 4": {...}}``. The report puts them side by side.
     way
         ``"single"``: each fact is edited alone, judged, and taken back. ``"sequential"``: one after the other on top
-        of each other. ``"at once"``: all in one edit. The last two are judged at the end.
+        of each other. ``"at once"``: all in one edit. The last two are judged when all edits are in force.
     generate
         Whether the model writes on after the checks' generation prompts, for fluency and consistency.
     unrelated
@@ -80,9 +80,11 @@ def evaluate(
         Of generated text.
     store
         A file that keeps every record as it is judged; the same call goes on from there after a kill. The ways
-        ``"sequential"`` and ``"at once"`` are judged all at the end, and so are kept all at the end.
+        ``"sequential"`` and ``"at once"`` make the edits again, and judge what had not been judged.
     progress
-        Called after each record with the report so far and the number of outcomes there will be.
+        Called after each record with the report so far and the number of outcomes there will be; the ways
+        ``"sequential"`` and ``"at once"`` also call it after each edit, counted in the report's ``waiting``. Until
+        all is judged the model carries those edits.
     stop
         Set it from another thread to stop.
     **options
@@ -131,8 +133,16 @@ def evaluate(
     wanted = len(records) * len(plans)
     found: list[Outcome] = []
 
+    waiting = 0
+
+    def told(not_judged: int) -> None:
+        nonlocal waiting
+        waiting = not_judged
+        if progress is not None:
+            progress(so_far(), wanted)
+
     def so_far() -> Report:
-        return Report(tuple(found), wanted, provenance)
+        return Report(tuple(found), wanted, provenance, waiting)
 
     kept = OutcomeStore(store, {**provenance, "asking": repr(asking)}) if store is not None else None
     meter = Meter(model, asking)
@@ -144,17 +154,19 @@ def evaluate(
                 elif way == "single":
                     outcomes = _single(meter, records, label, plan, kept, stop)
                 else:
-                    outcomes = _together(meter, records, label, plan, way, kept, stop)
-                for outcome in outcomes:
-                    found.append(outcome)
-                    if progress is not None:
-                        progress(so_far(), wanted)
+                    outcomes = _together(meter, records, label, plan, way, kept, stop, told)
+                # Whatever happens here, the edits that are being judged are taken back.
+                with closing(outcomes):
+                    for outcome in outcomes:
+                        found.append(outcome)
+                        told(max(0, waiting - 1))
     except KeyboardInterrupt as error:
-        raise Interrupted(f"Stopped after {len(found)} of {wanted} records.", so_far()) from error
+        more = f", with {waiting} more edited and not judged yet" if waiting else ""
+        raise Interrupted(f"Stopped after {len(found)} of {wanted} records{more}.", so_far()) from error
     return so_far()
 
 
-def _one_edit(meter: Meter, records: Sequence[Record], made: Edit, stop: Event | None) -> Iterator[Outcome]:
+def _one_edit(meter: Meter, records: Sequence[Record], made: Edit, stop: Event | None) -> Generator[Outcome]:
     """Judge an edit that the caller has made."""
     model, checks = meter.model, [record.checks for record in records]
     with model.exclusive(stop):
@@ -163,9 +175,9 @@ def _one_edit(meter: Meter, records: Sequence[Record], made: Edit, stop: Event |
         with ExitStack() as stack:
             if not any(made is other for other in model.edits):
                 stack.enter_context(model.edited(made))
-            after = meter.after_all(checks)
-    for record, measured in zip(records, after, strict=True):
-        yield Outcome(str(made.label), record, meter.known(record.checks), measured)
+            for record, measured in zip(records, meter.after_all(checks), strict=True):
+                interruption_point()
+                yield Outcome(str(made.label), record, meter.known(record.checks), measured)
 
 
 def _single(
@@ -175,7 +187,7 @@ def _single(
     plan: Mapping[str, Any],
     kept: OutcomeStore | None,
     stop: Event | None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Edit each fact alone, judge it, take it back."""
     model = meter.model
     for record in records:
@@ -207,40 +219,43 @@ def _together(
     way: Way,
     kept: OutcomeStore | None,
     stop: Event | None,
-) -> Iterator[Outcome]:
+    told: Callable[[int], None],
+) -> Generator[Outcome]:
     """Edit all facts, one after the other or at once; judge them when all are in force; take everything back."""
     model = meter.model
-    if kept is not None and all(kept.get(label, record) is not None for record in records):
-        yield from (known for record in records if (known := kept.get(label, record)) is not None)
+    known = [None if kept is None else kept.get(label, record) for record in records]
+    if None not in known:
+        yield from (outcome for outcome in known if outcome is not None)
         return
-    seconds: dict[Record, float] = {}
+    made: dict[Record, float] = {}
     errors: dict[Record, str] = {}
     with model.exclusive(stop), ExitStack() as stack:
         meter.before([record.checks for record in records])
         groups = [list(records)] if way == "at once" else [[record] for record in records]
         for group in groups:
             interruption_point()
-            began = time.perf_counter()
+            began, facts = time.perf_counter(), [record.fact for record in group]
             try:
-                facts = [record.fact for record in group]
-                made = edit(model, facts[0] if len(facts) == 1 else facts, apply=False, stop=stop, **plan)
-                stack.enter_context(model.edited(made))
+                one = edit(model, facts[0] if len(facts) == 1 else facts, apply=False, stop=stop, **plan)
+                stack.enter_context(model.edited(one))
             except (FactError, NumericalError) as error:
-                errors |= {record: str(error) for record in group}
+                errors |= dict.fromkeys(group, str(error))
             else:
-                spent = time.perf_counter() - began
-                seconds |= dict.fromkeys(group, spent / len(group))
-        judged = [record for record in records if record in seconds]
-        after = dict(zip(judged, meter.after_all([record.checks for record in judged]) if judged else [], strict=True))
-    for record in records:
-        before = meter.known(record.checks)
-        if record in errors:
-            outcome = Outcome(label, record, before, None, error=errors[record])
-        else:
-            outcome = Outcome(label, record, before, after[record], seconds[record])
-        if kept is not None:
-            kept.put(outcome)
-        yield outcome
+                made |= dict.fromkeys(group, (time.perf_counter() - began) / len(group))
+            told(len(made) + len(errors))
+        asked = [record for record, outcome in zip(records, known, strict=True) if outcome is None and record in made]
+        after = meter.after_all([record.checks for record in asked])
+        for record, outcome in zip(records, known, strict=True):
+            interruption_point()
+            if outcome is None:
+                before = meter.known(record.checks)
+                if record in errors:
+                    outcome = Outcome(label, record, before, None, error=errors[record])
+                else:
+                    outcome = Outcome(label, record, before, next(after), made[record])
+                if kept is not None:
+                    kept.put(outcome)
+            yield outcome
 
 
 def _listed(what: Fact | Record | Iterable[Fact | Record] | str | Path) -> list[Fact | Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,13 +88,17 @@ class Meter:
 
     def after(self, checks: Checks) -> Measured:
         """Measure the model as it is now, after an edit."""
-        return self.after_all([checks])[0]
+        return next(self.after_all([checks]))
 
-    def after_all(self, checks: Sequence[Checks]) -> list[Measured]:
-        """Measure the model as it is now, after edits that are all in force; the drift elsewhere is measured once."""
+    def after_all(self, checks: Sequence[Checks]) -> Iterator[Measured]:
+        """Measure the model as it is now, after edits that stay in force until all is measured.
+
+        The drift elsewhere is measured once, before the first.
+        """
         kl = kl_divergence(self._logs, next_logs(self.model, self.asking.unrelated)) if self.asking.unrelated else None
         spoilt = perplexity(self.model, self.asking.texts)
-        return [self._measured(one, math.nan if kl is None else kl, spoilt) for one in checks]
+        for one in checks:
+            yield self._measured(one, math.nan if kl is None else kl, spoilt)
 
     def _measured(self, checks: Checks, kl: float, spoilt: float) -> Measured:
         prompts = [probe.prompt for probe in checks.probes]

@@ -65,11 +65,14 @@ class Report:
         How many outcomes there would have been, had it not been stopped.
     provenance
         Where the numbers come from: model, fingerprint, the settings of each label, versions.
+    waiting
+        How many records have been edited and not judged yet; only while edits that are judged together are made.
     """
 
     outcomes: tuple[Outcome, ...]
     wanted: int
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    waiting: int = 0
 
     @property
     def complete(self) -> bool:

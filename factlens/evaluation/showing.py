@@ -48,7 +48,10 @@ def _headline(report: Report) -> str:
     said = f"{records} record{'' if records == 1 else 's'}"
     if model := report.provenance.get("model"):
         said += f" on {model}"
-    return said if report.complete else f"{said}; stopped after {len(report.outcomes)} of {report.wanted}"
+    if report.complete:
+        return said
+    waiting = f", {report.waiting} more edited and not judged" if report.waiting else ""
+    return f"{said}; stopped after {len(report.outcomes)} of {report.wanted}{waiting}"
 
 
 def _notes(report: Report) -> list[str]:

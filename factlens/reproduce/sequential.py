@@ -154,7 +154,7 @@ def _judged(
     """Judge the model as it is now."""
     chosen = list(records) if len(records) <= _JUDGED else Random(seed).sample(list(records), _JUDGED)
     try:
-        after = meter.after_all([record.checks for record in chosen])
+        after = list(meter.after_all([record.checks for record in chosen]))
         healthy = sum(_leads(meter.model, health)) / len(health) if health else float("nan")
     except NumericalError:
         # The weights have overflowed: nothing is left to be judged.

@@ -207,6 +207,64 @@ def test_a_stop_leaves_what_was_judged(small: fl.Model) -> None:
     assert all(torch.equal(value, weights[name]) for name, value in small.model.state_dict().items())
 
 
+@pytest.mark.parametrize("way", ["sequential", "at once"])
+def test_edits_that_are_judged_together_tell_how_far_they_are(small: fl.Model, way: judging.Way) -> None:
+    seen: list[tuple[int, int]] = []
+    carried: list[int] = []
+
+    def progress(report: Report, wanted: int) -> None:
+        assert wanted == 3
+        seen.append((report.waiting, len(report.outcomes)))
+        carried.append(len(small.edits))
+
+    options = {"method": "ft", "layers": 2, "steps": 3, "generate": False}
+    found = fl.evaluate(small, small_records(), way=way, progress=progress, **options)
+    edited = [(1, 0), (2, 0), (3, 0)] if way == "sequential" else [(3, 0)]
+    assert seen == [*edited, (2, 1), (1, 2), (0, 3)]
+    assert found.complete
+    assert found.waiting == 0
+    assert carried == ([1, 2, 3, 3, 3, 3] if way == "sequential" else [1, 1, 1, 1])
+    assert small.edits == ()
+
+
+@pytest.mark.parametrize("calls", [2, 4])
+def test_stopped_while_edits_are_in_force_the_model_is_as_it_was(small: fl.Model, tmp_path: Path, calls: int) -> None:
+    """Whether by the event or by an error in the caller's own function, between edits or between judgements."""
+    weights = {name: value.clone() for name, value in small.model.state_dict().items()}
+    store, stop, seen = tmp_path / "outcomes.jsonl", Event(), list[Report]()
+    options = {"method": "ft", "layers": 2, "steps": 3, "generate": False, "way": "sequential", "store": store}
+
+    def stopping(report: Report, wanted: int) -> None:
+        seen.append(report)
+        if len(seen) == calls:
+            stop.set()
+
+    with pytest.raises(Interrupted) as caught:
+        fl.evaluate(small, small_records(), progress=stopping, stop=stop, **options)
+    # Three edits, then three judgements.
+    judged, waiting = max(0, calls - 3), min(calls, 6 - calls)
+    assert f"Stopped after {judged} of 3 records, with {waiting} more edited" in str(caught.value)
+    assert isinstance(partial := caught.value.partial, Report)
+    assert (len(partial.outcomes), partial.waiting) == (judged, waiting)
+    assert f"{waiting} more edited and not judged" in repr(partial)
+
+    def failing(report: Report, wanted: int) -> None:
+        if len(report.outcomes) + report.waiting == min(calls, 3):
+            raise LookupError("the caller's own")
+
+    with pytest.raises(LookupError) as kept:
+        fl.evaluate(small, small_records(), progress=failing, **{**options, "store": None})
+    assert kept.value.__traceback__ is not None  # which keeps the frames: nothing here is left to the collector
+    assert small.edits == ()
+    assert all(torch.equal(value, weights[name]) for name, value in small.model.state_dict().items())
+
+    # What had been judged is not judged again.
+    resumed = fl.evaluate(small, small_records(), **options)
+    fresh = fl.evaluate(small, small_records(), **{**options, "store": None})
+    assert [o.after for o in resumed.outcomes] == [o.after for o in fresh.outcomes]
+    assert resumed.outcomes[:judged] == partial.outcomes
+
+
 def test_a_killed_evaluation_goes_on_where_it_was(
     small: fl.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,12 +18,20 @@ def test_evaluate_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     command = ["evaluate", "atlas-facts", "--method", "ft,ft_l", "--layers", "3", "--limit", "3", "--out", str(out)]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    for words in ("6 of 6, 100 %", "3 records on atlas", "harmonic mean of ES, PS and NS", "ft_l", str(out)):
+    for words in ("judged 6 of 6, 100 %", "3 records on atlas", "harmonic mean of ES, PS and NS", "ft_l", str(out)):
         assert words in printed, words
     report = Report.load(out)
     assert report.labels == ("ft", "ft_l")
     assert all(outcome.after.texts for outcome in report.judged if outcome.after)
     assert {"fluency", "consistency", "kl", "perplexity"} <= set(report.summary().loc["ft"].index)
+
+
+def test_evaluate_edits_on_top_of_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["evaluate", "atlas-facts", "--method", "ft,ft_l", "--way", "sequential", "--limit", "2", "--no-text"]
+    assert main(command) == 0
+    told = [line.split(",")[0] for line in capsys.readouterr().out.splitlines() if " of 4, " in line]
+    first, second = (["edited 1 of 4", "edited 2 of 4"], ["edited 3 of 4", "edited 4 of 4"])
+    assert told == [*first, "judged 1 of 4", "judged 2 of 4", *second, "judged 3 of 4", "judged 4 of 4"]
 
 
 def test_evaluate_a_saved_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str], atlas: fl.Model) -> None:
