@@ -79,6 +79,8 @@ def reproduce(
     ------
     FactError
         If there is no such experiment or option, or the data set cannot be read.
+    FactlensError
+        If another process is at work in the folder.
     """
     if name not in EXPERIMENTS:
         raise FactError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
@@ -90,21 +92,22 @@ def reproduce(
         if option not in _OPTIONS[name]:
             raise FactError(f"{name} has no option {option!r}; it has {', '.join(_OPTIONS[name])}.")
     folder = Folder(out, say)
-    if name == "fig2":
-        fig2(model, load_facts(facts)[:limit], folder, **options)
-    else:
-        records = load_records(facts)
-        if name == "sequential" and limit is None:
-            limit = len(records) - min(_HELD_OUT, len(records) // _HELD_OUT_SHARE)
-        chosen = records[:limit]
-        options["seed"] = seed
-        if name == "table4":
-            table4(model, chosen, folder, **options)
-        elif name == "layer-sweep":
-            layer_sweep(model, chosen, folder, **options)
+    with folder.alone():
+        if name == "fig2":
+            fig2(model, load_facts(facts)[:limit], folder, **options)
         else:
-            subjects = {record.fact.subject for record in chosen}
-            others = [record for record in records[len(chosen) :] if record.fact.subject not in subjects]
-            sequential(model, chosen, folder, held_out=others[:_HELD_OUT], **options)
-    folder.provenance(model, experiment=name, facts=str(facts), limit=limit, seed=seed, options=options)
+            records = load_records(facts)
+            if name == "sequential" and limit is None:
+                limit = len(records) - min(_HELD_OUT, len(records) // _HELD_OUT_SHARE)
+            chosen = records[:limit]
+            options["seed"] = seed
+            if name == "table4":
+                table4(model, chosen, folder, **options)
+            elif name == "layer-sweep":
+                layer_sweep(model, chosen, folder, **options)
+            else:
+                subjects = {record.fact.subject for record in chosen}
+                others = [record for record in records[len(chosen) :] if record.fact.subject not in subjects]
+                sequential(model, chosen, folder, held_out=others[:_HELD_OUT], **options)
+        folder.provenance(model, experiment=name, facts=str(facts), limit=limit, seed=seed, options=options)
     return folder

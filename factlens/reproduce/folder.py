@@ -6,12 +6,16 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
+from factlens.errors import FactlensError
 from factlens.models import Model
 from factlens.timing import TimeLeft
 
@@ -39,6 +43,27 @@ class Folder:
         self.written: list[Path] = []
         self._began = time.time()
         self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out of the folder for the block; a process that is killed lets go of it.
+
+        Raises
+        ------
+        FactlensError
+            If another process is at work in it.
+        """
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise FactlensError(
+                f"Another process is running an experiment in {self.path}. Wait for it, or choose another folder."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def store(self) -> Path:

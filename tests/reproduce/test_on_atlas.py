@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import factlens as fl
 from factlens.cli import main
+from factlens.reproduce.folder import Folder
 
 ATLAS_FACTS = ["--model", "atlas", "--facts", "atlas-facts"]
 
@@ -114,6 +116,8 @@ def test_killed_it_goes_on_where_it_was(
     try:
         while process.poll() is None and not list(out.glob(pieces)):
             time.sleep(0.02)
+        with pytest.raises(fl.FactlensError, match="Another process"), Folder(out).alone():
+            pass
     finally:
         process.kill()
         process.wait()
