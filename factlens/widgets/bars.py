@@ -8,30 +8,34 @@ import bqplot as bq
 import ipywidgets as w
 
 BEFORE, AFTER = "#8a94a3", "#2f7de1"
+LONGEST_LABEL = 16
+"""Characters of an answer; as many as there is room for to the left of the bars."""
 
 
 class AnswerBars(w.VBox):
     """Two bars per candidate answer: its probability with the original weights, and with the present ones."""
 
     def __init__(self) -> None:
-        self._x, self._y = bq.OrdinalScale(), bq.LinearScale(min=0, max=1)
+        # The bars lie, so that their names stand below each other and never run together, however narrow the cell.
+        self._x, self._y = bq.OrdinalScale(reverse=True), bq.LinearScale(min=0, max=1)
         self._bars = bq.Bars(
             x=[],
             y=[[], []],
             scales={"x": self._x, "y": self._y},
             type="grouped",
+            orientation="horizontal",
             colors=[BEFORE, AFTER],
             padding=0.25,
         )
         axes = [
-            bq.Axis(scale=self._x, grid_lines="none"),
-            bq.Axis(scale=self._y, side="left", tick_format=".0%", tick_values=[0, 0.25, 0.5, 0.75, 1]),
+            bq.Axis(scale=self._x, orientation="vertical", grid_lines="none"),
+            bq.Axis(scale=self._y, tick_format=".0%", tick_values=[0, 0.25, 0.5, 0.75, 1]),
         ]
         self.figure = bq.Figure(
             marks=[self._bars],
             axes=axes,
             padding_y=0,
-            fig_margin={"top": 8, "bottom": 34, "left": 46, "right": 12},
+            fig_margin={"top": 8, "bottom": 34, "left": 112, "right": 22},
             layout=w.Layout(width="100%", max_width="720px", height="220px"),
         )
         # bqplot's own legend lies over the bars, and follows no theme.
@@ -72,7 +76,8 @@ class AnswerBars(w.VBox):
 def _label(text: str) -> str:
     """Return a token's text for an axis: its space trimmed, white space and control characters shown."""
     text = text.strip(" ") or "␣"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
 
 
 def _unique(labels: list[str]) -> list[str]:

@@ -709,6 +709,8 @@ def test_bars_of_answers_that_read_the_same_stay_apart() -> None:
         "\\n": (0.1, 0.0),
         "␣": (0.0, 0.1),
     }
+    bars.show([(" " + "a" * 99, 0.5, 0.1), (" " + "a" * 98, 0.4, 0.2)])
+    assert list(bars.values) == ["a" * 15 + "… (1)", "a" * 15 + "… (2)"]
     bars.show([])
     assert bars.values == {}
 
