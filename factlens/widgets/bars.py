@@ -28,7 +28,7 @@ class AnswerBars(w.VBox):
             padding=0.25,
         )
         axes = [
-            bq.Axis(scale=self._x, orientation="vertical", grid_lines="none"),
+            bq.Axis(scale=self._x, side="left", grid_lines="none"),
             bq.Axis(scale=self._y, tick_format=".0%", tick_values=[0, 0.25, 0.5, 0.75, 1]),
         ]
         self.figure = bq.Figure(

@@ -72,10 +72,11 @@ MISSED = 2.0
 #: So many seconds a run may go on before the harness looks whether the kernel is idle all the same.
 STALLED = 8.0
 
-#: Whether the kernel has begun with what a run has sent it.
+#: Whether the kernel has begun with what a run has sent it. Its status does not tell: a subshell that is through with
+#: something else says idle too, while a cell runs.
 BEGUN = """run => {
-    const kernel = window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel;
-    return kernel?.status !== 'idle' || window.factlensRuns[run].state !== 'running';
+    const { state, inputs } = window.factlensRuns[run];
+    return window.factlensInputs > inputs || state !== 'running';
 }"""
 
 #: What Notebook 7.6 itself writes to the console for a notebook without any widget; JupyterLab writes nothing.
@@ -737,7 +738,17 @@ class Lab(Watched):
                         notebook.deselectAll();
                         notebook.activeCellIndex = active;
                     }
-                    const run = { state: 'running' };
+                    // What the kernel echoes of the page's own code, once it begins with it.
+                    const { kernel } = app.shell.currentWidget.context.sessionContext.session;
+                    window.factlensInputs ??= 0;
+                    if (window.factlensKernel !== kernel) {
+                        window.factlensKernel = kernel;
+                        kernel.iopubMessage.connect((_, message) => {
+                            const echo = message.header.msg_type === 'execute_input';
+                            if (echo && message.parent_header.session === kernel.clientId) window.factlensInputs += 1;
+                        });
+                    }
+                    const run = { state: 'running', inputs: window.factlensInputs };
                     const number = (window.factlensRuns ??= []).push(run) - 1;
                     app.commands.execute(command).then(
                         () => { run.state = 'done'; },

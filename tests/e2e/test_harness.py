@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,25 @@ def test_the_kernel_answers_while_a_cell_runs(lab: Lab, kernel: str) -> None:
     lab.wait_run(run)
     assert not lab.running(run)
     lab.assert_clean()
+
+
+def test_a_started_cell_has_begun(lab: Lab) -> None:
+    """Whatever else the kernel is busy with: what follows may rely on the cell being the one that runs."""
+    lab.open(["import time; time.sleep(600)"])
+    link = lab._kernel()
+    with ThreadPoolExecutor(1) as thread:
+        before = thread.submit(link.execute, "import time; time.sleep(2); through = time.time()")
+        lab.page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
+        )
+        run = lab.start_cell(0)
+        started = time.time()
+        before.result()
+    assert started > lab.kernel_eval("through", busy=True)
+    assert lab.running(run)
+    assert lab.woken == 0
+    lab.interrupt()
+    lab.wait_run(run)
 
 
 def test_what_the_kernel_has_missed_is_done_all_the_same(lab: Lab) -> None:
