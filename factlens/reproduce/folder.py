@@ -53,17 +53,14 @@ class Folder:
         FactlensError
             If another process is at work in it.
         """
-        lock = FileLock(self.path / ".lock", timeout=0)
         try:
-            lock.acquire()
+            held = FileLock(self.path / ".lock", timeout=0).acquire()
         except Timeout as error:
             raise FactlensError(
                 f"Another process is running an experiment in {self.path}. Wait for it, or choose another folder."
             ) from error
-        try:
+        with held:
             yield
-        finally:
-            lock.release()
 
     @property
     def store(self) -> Path:
