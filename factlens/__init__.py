@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Exactly": "factlens.spelling",
     "Fact": "factlens.facts",
     "FactlensError": "factlens.errors",
     "Family": "factlens.models",
@@ -48,6 +49,7 @@ __all__ = [
     "CellDetails",
     "Checks",
     "Edit",
+    "Exactly",
     "Fact",
     "FactlensError",
     "Family",
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
     from factlens.evaluation.datasets import load_facts, load_records
     from factlens.facts import Fact
     from factlens.models import Family, Model, load, wrap
+    from factlens.spelling import Exactly
     from factlens.tracing import (
         Average,
         CellDetails,

@@ -13,6 +13,13 @@ from factlens import judging_commands as judging
 from factlens.errors import FactlensError
 from factlens.tracing.protocol import KINDS, METRICS
 
+_STATUS = (
+    "Printed are the probabilities of the whole target after the bare prompt: before, with v* put in, and after. Exit "
+    "status: 0 if the edit took (the model then answers with the target), 3 if it did not (the standard error says "
+    "which half failed and what to change; the file is written all the same), 1 after an error, 2 for a wrong command "
+    "line."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
@@ -26,9 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--out", type=Path, default=Path("demo.html"), help="where to write the page (demo.html)")
 
     for name, text in (("trace", "trace a fact"), ("edit", "edit a fact and judge the edit")):
-        command = commands.add_parser(name, help=text)
+        command = commands.add_parser(name, help=text, epilog=_STATUS if name == "edit" else None)
         command.add_argument("prompt", help="the prompt, with {} in the subject's place: '{} is in downtown'")
         command.add_argument("--subject", required=True, help="what the prompt is about: 'The Space Needle'")
+        command.add_argument("--slot", help="another marker of the subject's place than {}; all else is text then")
+        command.add_argument("--chat", action="store_true", help="ask in a chat, in the model's own template")
+        command.add_argument("--system", help="what the system says first, with --chat")
+        command.add_argument(
+            "--exactly",
+            action="store_true",
+            help="take the answer, the contrast and the new object just as they are, with no space put in front",
+        )
         command.add_argument("--model", default="atlas", help="atlas, a Hub id, or a local folder (atlas)")
         command.add_argument("--device", help="where to run (the best there is)")
         command.add_argument("--dtype", help="number format: float32, bfloat16, float16")
@@ -52,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "input (the model's own text)",
     )
     stats.add_argument("--column", default="text", help="where the text is in .jsonl files (text)")
+    stats.add_argument("--encoding", default="utf-8", help="what these files are in: cp1252, shift_jis, ... (utf-8)")
     stats.add_argument("--layers", help="which layers: 3 or 3,4,5 (the one that an edit would change)")
     stats.add_argument(
         "--tokens",
@@ -109,7 +125,7 @@ def _stats(options: argparse.Namespace) -> int:
     from factlens.moments.showing import table
 
     # What is wrong with the text is said before a large model is loaded.
-    text = None if options.text is None else open_corpus(options.text, column=options.column)
+    text = None if options.text is None else open_corpus(options.text, column=options.column, encoding=options.encoding)
     model = load(options.model, device=options.device, dtype=options.dtype)
     layers = judging.numbers(options.layers) if options.layers else list(defaults(model, "rome").layers)
     tokens = default_tokens(model, layers) if options.tokens is None else options.tokens
@@ -125,7 +141,11 @@ def _stats(options: argparse.Namespace) -> int:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         return 130
     keys = {layer: Key.of(model, layer, corpus.identity, tokens, options.sequence) for layer in moments}
-    print(table((moment, keys[layer].file(folder)) for layer, moment in moments.items()))
+    files = {layer: keys[layer].file(folder) for layer in moments}
+    print(table((moment, files[layer]) for layer, moment in moments.items()))
+    if not all(path.exists() for path in files.values()):
+        print(f"factlens: nothing could be written to {folder}", file=sys.stderr)
+        return 1
     return 0
 
 

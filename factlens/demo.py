@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
-from html import escape
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,23 @@ import numpy as np
 import torch
 
 import factlens as fl
+from factlens.editing.api import quiet_edit
+from factlens.errors import FactlensError
+from factlens.escaping import html
 from factlens.evaluation import ROLE_NAMES, Report
+from factlens.files import write_text
 from factlens.pictures import answers_svg, report_svg, trace_svg
+from factlens.spelling import Wording
 from factlens.tracing import Replacement
 from factlens.tracing.protocol import METRICS, kind_name
+from factlens.visible import columns, isolated
+from factlens.warned import warnings_kept
 
 if TYPE_CHECKING:
     from factlens.models import Answer
 
+NOT_TAKEN = 3
+"""Exit status of ``factlens edit`` where the edit did not take; its file is written all the same."""
 FACT = fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris")
 _RAMP = " ░▒▓█"
 
@@ -59,73 +68,104 @@ def run(out: Path) -> None:
     if changed:
         raise RuntimeError(f"The undo did not restore {', '.join(changed)}.")
     count = sum(parameter.numel() for parameter in original.values())
-    _say(
-        f"\n4. Undo: the answer is {undone[0].text.strip()} again, and all {count:,} weights are bit for bit as before."
-    )
+    answer = undone[0].shown.strip()
+    _say(f"\n4. Undo: the answer is {answer} again, and all {count:,} weights are bit for bit as before.")
     figures = [
         trace_svg(trace),
         answers_svg(FACT.prompt + " …", [("before", before), ("after", after), ("undone", undone)]),
         report_svg(report, ROLE_NAMES),
     ]
-    out.write_text(_page(report, edit, figures), encoding="utf-8")
+    write_text(out, _page(report, edit, figures))
     _say(f"\nWrote {out} ({time.perf_counter() - began:.1f} s).")
 
 
 def trace_or_edit(options: argparse.Namespace) -> int:
-    """Run ``factlens trace`` or ``factlens edit``."""
+    """Run ``factlens trace`` or ``factlens edit``; return the exit status: `NOT_TAKEN` if an edit did not take."""
+    target = _wording(options.target, exactly=options.exactly) if options.command == "edit" else None
+    if options.chat:
+        asked = {"system": options.system, "slot": options.slot}
+        fact = fl.Fact.chat(options.prompt, options.subject, target, **asked)
+    elif options.system is not None:
+        raise FactlensError("--system is said in a chat: add --chat.")
+    else:
+        fact = fl.Fact(options.prompt, options.subject, target, slot=options.slot)
     model = fl.load(options.model, device=options.device, dtype=options.dtype)
     _say(f"{model}\n")
+    with warnings_kept() as notes:
+        try:
+            return _carried_out(options, model, model.as_read(fact))
+        finally:
+            for note in dict.fromkeys(map(str, notes)):
+                print(f"factlens: {note}", file=sys.stderr, flush=True)
+
+
+def _carried_out(options: argparse.Namespace, model: fl.Model, fact: fl.Fact) -> int:
+    wording, status = partial(_wording, exactly=options.exactly), 0
     if options.command == "trace":
         trace = fl.trace(
             model,
-            fl.Fact(options.prompt, options.subject),
+            fact,
             kinds=options.kinds,
             samples=options.samples,
             window=options.window,
             metric=options.metric,
-            answer=options.answer,
-            contrast=options.contrast,
+            answer=wording(options.answer),
+            contrast=wording(options.contrast),
             corruption=fl.Noise() if options.replace_by is None else fl.Replacement(options.replace_by),
         )
         show_trace(trace)
         saved = trace.save(options.out) if options.out else None
     else:
-        fact = fl.Fact(options.prompt, options.subject, options.target)
         before = model.answers(fact.prompt)
-        edit = fl.edit(model, fact, layers=options.layer)
+        edit = quiet_edit(model, fact, layers=options.layer)
         _say(f"{edit}\n")
         _show_answers(before, model.answers(fact.prompt))
+        _say("")
+        for one, took in zip(edit.facts, edit.taken, strict=True):
+            _say(f"p({one.target}): {took.numbers}")
         saved = edit.save(options.out) if options.out else None
+        if edit.warning:
+            print(edit.warning, file=sys.stderr, flush=True)
+            status = NOT_TAKEN
     if saved:
         _say(f"\nWrote {saved}.")
-    return 0
+    return status
+
+
+def _wording(text: str | None, *, exactly: bool) -> Wording | None:
+    return fl.Exactly(text) if exactly and text is not None else text
 
 
 def show_trace(trace: fl.Trace) -> None:
     """Print the grids: one character pair per cell, darker where more of the answer comes back."""
     corruption = (
-        f"replaced by “{trace.corruption.subject}”"
+        f"replaced by “{isolated(trace.corruption.subject)}”"
         if isinstance(trace.corruption, Replacement)
         else f"corrupted (noise {trace.noise_level:.3f}, {trace.samples.sizes['sample']} samples)"
     )
+    answer = isolated(trace.shown_answer.strip())
+    if trace.whole_answer is not None:
+        answer += f" (measured: its first token, {trace.answer.strip()})"
     _say(
-        f"“{trace.fact.prompt}” → {trace.answer.strip()}: {METRICS[trace.metric]} = {trace.high:.2f} clean, "
+        f"“{isolated(trace.fact.prompt)}” → {answer}: {METRICS[trace.metric]} = {trace.high:.2f} clean, "
         f"{trace.low:.2f} with the subject {corruption}\n"
     )
     start, stop = trace.subject_range
-    labels = [f"{piece.strip() or '␣'}{'*' if start <= i < stop else ' '}" for i, piece in enumerate(trace.tokens)]
-    width = max(map(len, labels))
+    pieces = [isolated(piece.strip() or "␣") for piece in trace.tokens]
+    labels = [f"{piece}{'*' if start <= i < stop else ' '}" for i, piece in enumerate(pieces)]
+    width = max(map(columns, labels))
     panel = 2 * trace.n_layers
     _say("   ".join([" " * width, *(kind_name(kind).ljust(panel)[:panel] for kind in trace.kinds)]))
     share = ((trace.scores - trace.low) / (trace.total_effect or 1.0)).clip(0, 1).values
     for i, label in enumerate(labels):
         rows = ["".join(_RAMP[round(4 * value)] * 2 for value in np.nan_to_num(grid[i])) for grid in share]
-        _say("   ".join([label.rjust(width), *rows]))
+        _say("   ".join([" " * (width - columns(label)) + label, *rows]))
     axis = "".join(f"{layer % 100:<2d}" for layer in range(trace.n_layers))
     _say("   ".join([" " * width, *[axis] * len(trace.kinds)]))
     for kind in trace.kinds:
         peak = trace.peak(kind)
-        _say(f"{kind_name(kind)}: most comes back at “{peak.piece.strip()}”, layer {peak.layer} (+{peak.effect:.2f})")
+        where = f"“{isolated(peak.piece.strip() or '␣')}”, layer {peak.layer}"
+        _say(f"{kind_name(kind)}: most comes back at {where} (+{peak.effect:.2f})")
 
 
 def show_report(report: Report) -> None:
@@ -140,19 +180,20 @@ def show_report(report: Report) -> None:
     )
     for probe, before, after in zip(report.probes, report.before, report.after, strict=True):
         same = before.top == after.top
-        _say(f"  {'·' if same else '→'} {probe.prompt} {before.top.strip()}{'' if same else ' → ' + after.top.strip()}")
+        then, now = isolated(before.top.strip()), "" if same else f" → {isolated(after.top.strip())}"
+        _say(f"  {'·' if same else '→'} {isolated(probe.prompt)} {then}{now}")
 
 
 def _show_answers(before: Iterable[Answer], after: Iterable[Answer]) -> None:
     for name, answers in (("before", before), ("after", after)):
-        _say(f"{name:>7}: " + ", ".join(f"{a.text.strip() or '␣'} {a.probability:.1%}" for a in answers))
+        _say(f"{name:>7}: " + ", ".join(f"{isolated(a.shown.strip() or '␣')} {a.probability:.1%}" for a in answers))
 
 
 def _page(report: Report, edit: fl.Edit, figures: Iterable[str]) -> str:
     rows = "".join(
-        f"<tr><td>{escape(ROLE_NAMES[probe.role])}</td><td>{escape(probe.prompt)}</td>"
-        f"<td>{escape(before.top.strip())}</td><td{'' if before.top == after.top else ' class=changed'}>"
-        f"{escape(after.top.strip())}</td></tr>"
+        f"<tr><td>{html(ROLE_NAMES[probe.role])}</td><td>{html(probe.prompt)}</td>"
+        f"<td>{html(before.top.strip())}</td><td{'' if before.top == after.top else ' class=changed'}>"
+        f"{html(after.top.strip())}</td></tr>"
         for probe, before, after in zip(report.probes, report.before, report.after, strict=True)
     )
     body = "".join(f"<figure>{figure}</figure>" for figure in figures)
@@ -169,14 +210,14 @@ th, td {{ text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px s
 footer {{ color: #5f6b7a; font-size: 13px; margin-top: 2rem; }}
 </style>
 <h1>A fact, located and edited</h1>
-<p>atlas, the small model that ships with factlens, was asked to complete “{escape(FACT.prompt)} …”. Causal tracing
+<p>atlas, the small model that ships with factlens, was asked to complete “{html(FACT.prompt)} …”. Causal tracing
 shows which of its states carry the answer; a rank-one edit of one layer then made it say
-“{escape(str(FACT.target))}”.</p>
+“{html(str(FACT.target))}”.</p>
 {body}
 <h2>The answers, prompt by prompt</h2>
 <table><tr><th></th><th>prompt</th><th>before</th><th>after</th></tr>{rows}</table>
 <footer>Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023).
-Made by factlens {fl.__version__}: {escape(str(edit))}.</footer>
+Made by factlens {fl.__version__}: {html(str(edit))}.</footer>
 </html>
 """
 

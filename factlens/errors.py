@@ -6,17 +6,45 @@ exception that a caller would expect, so that ``except ValueError`` keeps workin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class FactlensError(Exception):
     """Base class of every error that factlens raises on purpose."""
+
+
+class FactlensWarning(UserWarning):
+    """Base class of every warning that factlens gives on purpose."""
+
+
+class TextWarning(FactlensWarning):
+    """A text is read as it is written, which may not be what was meant; the message says what to write."""
 
 
 class FactError(FactlensError, ValueError):
     """The fact cannot be used: no subject in the prompt, an empty prompt, a bad target."""
 
 
+class AmbiguousPrompt(FactError):
+    """A prompt in which the subject could stand in several places.
+
+    Attributes
+    ----------
+    readings
+        For each place the prompt with the subject marked ``⟦so⟧``, and the template and the slot that mean it.
+    """
+
+    def __init__(self, message: str, readings: Sequence[tuple[str, str, str | None]] = ()) -> None:
+        super().__init__(message)
+        self.readings = tuple(readings)
+
+
+class ArgumentError(FactError, TypeError):
+    """An argument is of the wrong type, or out of range; nothing was computed or changed."""
+
+
 class PromptTooLong(FactError):
-    """The prompt has more tokens than the model has positions."""
+    """The prompt, with what factlens reads behind or in front of it, has more tokens than the model has positions."""
 
 
 class LayerError(FactlensError, IndexError):
@@ -36,19 +64,67 @@ class NumericalError(FactlensError, ArithmeticError):
 
 
 class WrongModel(FactlensError, ValueError):
-    """An edit or a statistic belongs to another model than the one it is applied to."""
+    """Something belongs to other weights than those at hand.
+
+    Weights are known by what they are: the fingerprint of the model without edits, and the ids of the edits in force,
+    which come from their content. Whatever was computed on them (a trace, an average, a report) or for them (an edit,
+    a second moment) goes with these weights only, whatever they are called. Raised wherever the two are brought
+    together, before anything is computed or changed.
+    """
 
 
 class WeightsChanged(FactlensError, RuntimeError):
-    """The model's weights were changed by somebody else in the middle of a computation."""
+    """Somebody else changed weights on which something of ours depends: an edit in force, or a computation.
+
+    Attributes
+    ----------
+    parameters
+        The parameters that were changed, where they are known.
+    """
+
+    def __init__(self, message: str, parameters: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.parameters = tuple(parameters)
+
+    @classmethod
+    def of(cls, parameters: Sequence[str], edits: Sequence[object]) -> WeightsChanged:
+        """Return the error for parameters that were changed while edits lay on them."""
+        more = f" and {len(parameters) - 1} more" if len(parameters) > 1 else ""
+        carried = ", ".join(map(str, edits)) or "an edit"
+        return cls(
+            f"{parameters[0]!r}{more} was changed outside factlens while an edit lay on it ({carried:.300}). Nothing "
+            "was computed or written. Either keep the change, edit included, as the new original weights: "
+            "model.keep_changes(). Or give it up and go back to what the edits say: model.revert_changes().",
+            parameters,
+        )
 
 
 class FileFormatError(FactlensError, ValueError):
-    """A saved trace, edit or statistic cannot be read."""
+    """A file cannot be read: it is another kind of file, it is damaged, or what is in it makes no sense."""
+
+
+class FileNotWritten(FactlensError, OSError):
+    """A file could not be written; what was there before is still there. ``reason`` says why in a few words."""
+
+    def __init__(self, message: str, reason: str = "", number: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.errno = number
+
+
+class EditWarning(FactlensWarning):
+    """An edit did not take: the model does not say the new object after it. The message says which half failed."""
 
 
 class Busy(FactlensError, RuntimeError):
     """The session is already computing something."""
+
+
+class Closed(FactlensError, RuntimeError):
+    """A lens that was closed was asked for something: it has let its model go."""
+
+    def __init__(self) -> None:
+        super().__init__("This lens is closed. Make another one: factlens.Lens(model, fact).")
 
 
 class Interrupted(FactlensError, KeyboardInterrupt):

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from factlens.arguments import optional, whole
 from factlens.errors import FactlensError
 
 MOST_TEXTS = 200
@@ -17,7 +18,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the two commands to the parser of ``factlens``."""
     evaluate = commands.add_parser("evaluate", help="judge a method's edits on a data set, or a saved edit")
     evaluate.add_argument(
-        "facts", help="atlas-facts; a CounterFact, zsRE, JSONL or CSV file; hf:name; or an edit (.safetensors)"
+        "facts", help="atlas-facts; a CounterFact, zsRE, JSONL, CSV or TSV file; hf:name; or an edit (.safetensors)"
     )
     evaluate.add_argument("--method", default="rome", help="the method, or several: rome,memit (rome)")
     evaluate.add_argument("--layers", help="which layers: 3 or 3,4,5 (the method's own)")
@@ -44,6 +45,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     reproduce.add_argument("--every", type=int, help="facts between two judgements, for sequential (10)")
     for command in (evaluate, reproduce):
         command.add_argument("--model", default="atlas", help="atlas, a Hub id, or a local folder (atlas)")
+        command.add_argument(
+            "--encoding", default="utf-8", help="what text files are in: cp1252, shift_jis, ... (utf-8)"
+        )
         command.add_argument("--limit", type=int, help="the first so many records only")
         command.add_argument("--seed", type=int, default=0, help="seed of edits and generated text (0)")
         command.add_argument("--device", help="where to run (the best there is)")
@@ -79,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
             model,
             options.facts,
             out,
+            encoding=options.encoding,
             limit=options.limit,
             methods=methods,
             seed=options.seed,
@@ -114,13 +119,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     asked: dict[str, Any] = {"generate": not options.no_text, "seed": options.seed, "progress": progress}
     for name in ("unrelated", "texts"):
         if (source := getattr(options, name)) is not None:
-            asked[name] = list(islice(open_corpus(source), MOST_TEXTS))
+            asked[name] = list(islice(open_corpus(source, encoding=options.encoding), MOST_TEXTS))
     if options.facts.endswith(".safetensors"):
         edit = Edit.load(options.facts)
         report = evaluate(load(options.model, device=options.device, dtype=options.dtype), edit, **asked)
     else:
         # What is wrong with the data set is said before a large model is loaded.
-        records = load_records(options.facts)[: options.limit]
+        records = load_records(options.facts, encoding=options.encoding)[
+            : optional(whole, "limit", options.limit, least=1)
+        ]
         model = load(options.model, device=options.device, dtype=options.dtype)
         if options.layers:
             asked["layers"] = numbers(options.layers)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import pairwise
 from textwrap import shorten
 from typing import TYPE_CHECKING
-from unicodedata import east_asian_width
 
 import numpy as np
+
+from factlens.escaping import html
+from factlens.visible import closed, clusters, columns, isolated, visible
 
 if TYPE_CHECKING:
     from factlens.evaluation import Report
@@ -32,7 +33,7 @@ _FONT = "font-family='system-ui, -apple-system, Segoe UI, Roboto, sans-serif'"
 def as_image(svg: str, alt: str) -> str:
     """Return an SVG as an HTML image that holds it: sanitizers of untrusted notebooks drop SVG elements, not images."""
     data = b64encode(svg.encode("utf-8", "replace")).decode()
-    return f'<img alt="{escape(alt)}" style="max-width: 100%" src="data:image/svg+xml;base64,{data}">'
+    return f'<img alt="{html(alt)}" style="max-width: 100%" src="data:image/svg+xml;base64,{data}">'
 
 
 def trace_svg(trace: Trace) -> str:
@@ -43,7 +44,7 @@ def trace_svg(trace: Trace) -> str:
     """
     row_height, top, gap = 20, 66, 34
     tokens, layers, kinds = len(trace.tokens), trace.n_layers, trace.kinds
-    labels = [trace.label(i) for i in range(tokens)]
+    labels, template = [trace.label(i) for i in range(tokens)], set(trace.template_tokens)
     titles = [trace.title(kind) for kind in kinds]
     cell = min(22, max(5, 340 // layers))
     left = 24 + max(_length(label, 12) for label in labels)
@@ -57,11 +58,12 @@ def trace_svg(trace: Trace) -> str:
         f"{trace.measured}: clean {_brief(trace, trace.high)}, subject corrupted {_brief(trace, trace.low)} · "
         f"{trace.corrupted_by} · {trace.model}"
     ) + (f", edited {len(trace.edits)} ×" if trace.edits else "")
-    answer = f" → {trace.answer.strip() or '␣'}"
-    lines = 24 + max(_length(said, 11), _length(trace.fact.prompt + answer, 14))
+    answer = f" → {isolated(trace.shown_answer.strip() or '␣')}"
+    prompt = visible(trace.fact.prompt)
+    lines = 24 + max(_length(said, 11), _length(prompt + answer, 14))
     width = max(left + columns * pitch, min(900, lines))
     parts = [
-        _text(12, 22, _fit(trace.fact.prompt, 14, width - 24 - _length(answer, 14)) + answer, size=14, weight="600"),
+        _text(12, 22, isolated(_fit(prompt, 14, width - 24 - _length(answer, 14))) + answer, size=14, weight="600"),
         _text(12, 40, _fit(said, 11, width - 24), size=11, fill=FAINT),
     ]
     start, stop = trace.subject_range
@@ -76,8 +78,9 @@ def trace_svg(trace: Trace) -> str:
         dark = shade_of(kind)
         if n % columns == 0:
             for i, label in enumerate(labels):
-                weight = "600" if start <= i < stop else "400"
-                parts.append(_text(x - 8, y + (i + 0.7) * row_height, label, size=12, anchor="end", weight=weight))
+                weight, fill = "600" if start <= i < stop else "400", FAINT if i in template else INK
+                at = (x - 8, y + (i + 0.7) * row_height)
+                parts.append(_text(*at, label, size=12, anchor="end", weight=weight, fill=fill))
         parts.append(_text(x, y - 7, titles[n], size=11, weight="600"))
         parts.append(f"<g transform='translate({x:.0f} {y})'>")
         parts.append(_cells(shares[n], guesses[n], dark, cell, row_height))
@@ -163,7 +166,7 @@ def _notes(trace: Trace, n: int, scores: np.ndarray, labels: Sequence[str], widt
             notes.append((0, token, len(row), f"{labels[token]}, {title}: {found}"))
     boxes = (
         f"<rect x='{x * width}' y='{y * height}' width='{cells * width}' height='{height}'>"
-        f"<title>{_safe(note)}</title></rect>"
+        f"<title>{html(note)}</title></rect>"
         for x, y, cells, note in notes
     )
     return f"<g fill='transparent'>{''.join(boxes)}</g>"
@@ -227,7 +230,7 @@ def average_svg(average: Average, titles: Mapping[str, str], metric: str) -> str
             parts.append(
                 f"<rect x='{x}' y='{y}' width='{cell_width - 1}' height='{cell_height - 1}' "
                 f"fill='{_shade(dark, effect, 0, high)}'>"
-                f"<title>{_safe(roles[row])}, layer {layer}, {_safe(titles[kind])}: {value}</title></rect>"
+                f"<title>{html(roles[row])}, layer {layer}, {html(titles[kind])}: {value}</title></rect>"
             )
         parts.append(
             f"<rect x='{x0 - 1}' y='{top - 1}' width='{panel + 1}' height='{bottom - top + 1}' "
@@ -288,7 +291,7 @@ def answers_svg(title: str, columns: Sequence[tuple[str, Sequence[Answer]]]) -> 
         parts.append(_text(x, 44, name, size=11, weight="600"))
         for i, answer in enumerate(answers):
             y = top + i * row
-            parts.append(_text(x + label - 8, y + 12, answer.text.strip() or "␣", size=12, anchor="end"))
+            parts.append(_text(x + label - 8, y + 12, isolated(answer.shown.strip() or "␣"), size=12, anchor="end"))
             length = bar * answer.probability
             parts.append(f"<rect x='{x + label}' y='{y + 1}' width='{length:.1f}' height='14' fill='{NEW}'/>")
             parts.append(_text(x + label + length + 5, y + 12, f"{answer.probability:.1%}", size=10, fill=FAINT))
@@ -317,15 +320,17 @@ def _scale(x: float, y: float, width: float, dark: tuple[int, int, int], low: fl
 
 def _length(text: str, size: int) -> float:
     """Roughly how wide a text is: there is no font here to ask."""
-    return size * sum(1.0 if east_asian_width(c) in "WF" else 0.57 for c in text)
+    wide = (0.0, 0.57, 1.0)
+    return size * sum(wide[columns(c)] for c in text)
 
 
 def _fit(text: str, size: int, width: float) -> str:
-    """Leave out the middle of a text that is too long."""
+    """Leave out the middle of a text that is too long; no character is cut."""
     if _length(text, size) <= width:
         return text
-    keep = max(2, int(len(text) * width / _length(text, size)) - 1)
-    return f"{text[: keep - keep // 2]}…{text[len(text) - keep // 2 :]}"
+    parts = clusters(text)
+    keep = max(2, int(len(parts) * width / _length(text, size)) - 1)
+    return f"{closed(''.join(parts[: keep - keep // 2]))}…{closed(''.join(parts[len(parts) - keep // 2 :]))}"
 
 
 def _text(
@@ -333,18 +338,14 @@ def _text(
 ) -> str:
     return (
         f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' fill='{fill}' text-anchor='{anchor}' "
-        f"font-weight='{weight}'>{_safe(text)}</text>"
+        f"font-weight='{weight}'>{html(text)}</text>"
     )
-
-
-def _safe(text: str) -> str:
-    """Escape for SVG, and show control characters, which XML does not allow, as a replacement mark."""
-    return escape("".join(c if c.isprintable() else "\ufffd" for c in text))
 
 
 def _svg(width: float, height: float, parts: Sequence[str], title: str) -> str:
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' role='img' aria-label='{_safe(title)}' "
-        f"viewBox='0 0 {width:.0f} {height:.0f}' width='{width:.0f}' style='max-width:100%;height:auto' {_FONT}>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' role='img' aria-label='{html(title)}' "
+        f"viewBox='0 0 {width:.0f} {height:.0f}' width='{width:.0f}' "
+        f"style='direction:ltr;max-width:100%;height:auto' {_FONT}>"
         f"<rect width='100%' height='100%' fill='{PAPER}'/>{''.join(parts)}</svg>"
     )

@@ -48,8 +48,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else "others"))
+        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
     items.sort(key=lambda item: (E2E in item.path.parents) + bool(item.get_closest_marker("browser")))
+
+
+def _group_of(item: pytest.Item) -> str:
+    """Return with which tests one runs in a process: the long ones apart, for whichever process is free."""
+    if item.get_closest_marker("browser"):
+        return "browser"
+    return f"others: {item.name.partition('[')[0]}" if item.path.name == "test_strikes.py" else "others"
 
 
 @pytest.fixture(scope="session")

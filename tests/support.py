@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
 import factlens as fl
 
@@ -38,6 +38,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "codegen": {**_GPT2, "rotary_dim": 8},
     "cohere": {**_LLAMA, "logit_scale": 1.0},
     "cohere2": {**_LLAMA, **_SLIDING, "logit_scale": 1.0},
+    "ernie4_5": {**_LLAMA, "head_dim": 12},
     "exaone4": {**_LLAMA, **_SLIDING, "sliding_window_pattern": 2},
     "falcon": {"hidden_size": 48, "num_hidden_layers": 5, "num_attention_heads": 4},
     "gemma": {**_LLAMA, "head_dim": 12},
@@ -67,6 +68,15 @@ SHAPES: dict[str, dict[str, Any]] = {
     "granite": {**_LLAMA, "residual_multiplier": 0.5, "logits_scaling": 0.25, "embedding_multiplier": 3.0},
     "helium": {**_LLAMA, "head_dim": 12},
     "llama": _LLAMA,
+    "llama4_text": {
+        **_LLAMA,
+        "head_dim": 12,
+        "intermediate_size": 32,
+        "intermediate_size_mlp": 64,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+        "attention_chunk_size": 4,
+    },
     "ministral": {**_LLAMA, **_SLIDING},
     "mistral": {**_LLAMA, **_SLIDING},
     "mixtral": {**_LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2},
@@ -97,6 +107,11 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
+#: Models that also see, and which model of text they have inside.
+SEEING = {"gemma3": "gemma3_text", "llava": "llama", "mistral3": "mistral"}
+_EYE = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+SHAPES |= {kind: SHAPES[text] for kind, text in SEEING.items()}
+
 #: How much to scale up the random weights, so that effects are far from zero.
 SCALES = {"falcon": 5, "opt": 10}
 
@@ -123,6 +138,20 @@ def tokenizer(bos: bool = False) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
 
 
+def reading(kind: str, settings: dict[str, Any]) -> Any:
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings))
+
+
+def seeing(kind: str, settings: dict[str, Any]) -> Any:
+    """The text part as `settings` say, beside an eye of the kind's own, as small as can be."""
+    eye = AutoConfig.for_model(kind).vision_config.model_type
+    text = {**settings, "model_type": SEEING[kind]}
+    config = AutoConfig.for_model(
+        kind, text_config=text, vision_config={**_EYE, "model_type": eye, "image_size": 28, "patch_size": 14}
+    )
+    return AutoModelForImageTextToText.from_config(config)
+
+
 def small_model(
     kind: str, *, bos: bool = False, dtype: torch.dtype = torch.float32, seed: int = 0, **config: object
 ) -> fl.Model:
@@ -130,7 +159,7 @@ def small_model(
     torch.manual_seed(seed)
     tok = tokenizer(bos)
     settings = {**SHAPES[kind], "vocab_size": len(tok), "bos_token_id": 0, "eos_token_id": 0, **config}
-    module = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings)).eval()
+    module = (seeing(kind, settings) if kind in SEEING else reading(kind, settings)).eval()
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim > 1:

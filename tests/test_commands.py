@@ -70,6 +70,47 @@ def test_trace_and_edit_save_what_they_find(
         assert atlas.answers("The Louvre is in downtown")[0].text == " Tokyo"
 
 
+def test_what_is_written_on_the_command_line_is_what_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "t.safetensors"
+    asked = ["--subject", "The Louvre", "--samples", "1", "--kinds", "mlp", "--out", str(out)]
+    assert main(["trace", "x = {} # [S] is in downtown ", *asked, "--slot", "[S]"]) == 0
+    assert fl.Trace.load(out).fact.prompt == "x = {} # The Louvre is in downtown "
+    said = capsys.readouterr().err
+    assert said.startswith("factlens: The prompt ends in white space")
+    assert said.count("white space") == 1
+    assert main(["trace", "{} is in downtown", *asked, "--answer", "Paris", "--exactly"]) == 0
+    assert fl.Trace.load(out).answer == "Paris"
+    assert "would rather continue 'The Louvre is in downtown' with ' Paris'" in capsys.readouterr().err
+    assert main(["trace", "x = {}: The Louvre is in", *asked]) == 1
+    assert "can be read in two ways" in capsys.readouterr().err
+    assert main(["trace", "Where is {}?", *asked, "--chat"]) == 1
+    assert "has no chat template" in capsys.readouterr().err
+    assert main(["trace", "Where is {}?", *asked, "--system", "Be brief."]) == 1
+    assert "add --chat" in capsys.readouterr().err
+
+
+def test_an_edit_that_did_not_take_says_so_in_its_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["edit", "{} is in downtown", "--subject", "The Louvre", "--target", "Tokyo"]
+    out = tmp_path / "e.safetensors"
+    assert main([*asked, "--layer", "7", "--out", str(out)]) == 3
+    said = capsys.readouterr()
+    (took,) = fl.Edit.load(out).taken
+    assert took.failed == "value"
+    assert f"p(Tokyo): {took.numbers}" in said.out
+    assert f"Wrote {out}." in said.out
+    assert said.err.startswith("The edit did not take.\nThe Louvre → Tokyo: p(Tokyo) ")
+    assert "Try an earlier layer (now 7, by default 3)." in said.err
+    assert main(asked) == 0
+    said = capsys.readouterr()
+    assert re.search(r"p\(Tokyo\): \S+ before, \S+ \S* ?with v\*, .* after", said.out)
+    assert said.err == ""
+    with pytest.raises(SystemExit):
+        main(["edit", "--help"])
+    assert "3 if it did not" in " ".join(capsys.readouterr().out.split())
+
+
 def test_trace_takes_the_choices_of_the_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "t.safetensors"
     fact = ["trace", "{} is in downtown", "--subject", "The Louvre", "--out", str(out)]

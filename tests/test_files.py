@@ -118,7 +118,7 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) 
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="not a file that factlens wrote"):
+    with pytest.raises(FileFormatError, match="is a folder, not a file"):
         read_record(tmp_path, KIND, 3)
 
 
@@ -166,24 +166,6 @@ def test_a_missing_file_is_missing_and_not_damaged(tmp_path: Path) -> None:
         write(tmp_path / "nowhere" / "a.safetensors")
 
 
-def test_a_failing_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "a.safetensors")
-    kept = path.read_bytes()
-
-    def full(_arrays: object, file: Path, _metadata: object) -> None:
-        Path(file).write_bytes(kept[:50])
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        write(path)
-    monkeypatch.undo()
-    with pytest.raises(TypeError):
-        write_record(path, KIND, 3, {"thing": object()}, ARRAYS)
-    assert path.read_bytes() == kept
-    assert list(tmp_path.iterdir()) == [path], "the unfinished file is gone"
-
-
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors", schema=2)
     before = path.stat()
@@ -196,20 +178,6 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
         assert b'schema\\": 2' in reader.read()
     assert read_record(path, KIND, 3)[0]["schema"] == 3
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(before.st_mode)
-
-
-def test_two_writers_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, names = tmp_path / "a.safetensors", []
-
-    def note(arrays: dict[str, np.ndarray], file: Path, metadata: dict[str, str]) -> None:
-        names.append(Path(file).name)
-        save_file(arrays, file, metadata)
-
-    monkeypatch.setattr("safetensors.numpy.save_file", note)
-    write(path)
-    write(path)
-    assert len(set(names)) == 2
-    assert path.name not in names
 
 
 def test_files_need_no_torch(tmp_path: Path) -> None:
@@ -282,8 +250,8 @@ def test_a_second_moment_comes_back_bit_for_bit(tmp_path: Path, dtype: torch.dty
 
 
 KINDS = {
-    "trace": (Trace.load, "factlens.trace", 2),
-    "edit": (fl.Edit.load, "factlens.edit", 2),
+    "trace": (Trace.load, "factlens.trace", 4),
+    "edit": (fl.Edit.load, "factlens.edit", 4),
     "moment": (SecondMoment.load, "factlens.moment", 2),
 }
 
@@ -310,13 +278,13 @@ def test_each_kind_reads_its_own_files_only(tmp_path: Path, kind: str) -> None:
 
 def test_an_edit_without_one_of_its_factors(tmp_path: Path) -> None:
     path = some_edit().save(tmp_path / "edit.safetensors")
-    record, arrays = read_record(path, "factlens.edit", 2)
+    record, arrays = read_record(path, "factlens.edit", 4)
     for changed in (
         {name: array for name, array in arrays.items() if name != "1.right"},
         arrays | {"1.right": arrays["1.right"][0]},
         arrays | {"1.right": np.zeros((2, 6), np.float32)},
     ):
-        write_record(path, "factlens.edit", 2, record, changed)
+        write_record(path, "factlens.edit", 4, record, changed)
         with pytest.raises(FileFormatError, match="not a complete factlens edit"):
             fl.Edit.load(path)
 
@@ -328,8 +296,8 @@ def test_an_edit_without_one_of_its_factors(tmp_path: Path) -> None:
 )
 def test_an_edit_with_nonsense_in_its_record(tmp_path: Path, change: dict) -> None:
     path = some_edit().save(tmp_path / "edit.safetensors")
-    record, arrays = read_record(path, "factlens.edit", 2)
-    write_record(path, "factlens.edit", 2, record | change, arrays)
+    record, arrays = read_record(path, "factlens.edit", 4)
+    write_record(path, "factlens.edit", 4, record | change, arrays)
     with pytest.raises(FileFormatError, match="not a complete factlens edit"):
         fl.Edit.load(path)
 

@@ -19,7 +19,29 @@ import factlens
 PACKAGE = Path(factlens.__file__).parent
 #: From the bottom up. A part may import from its own storey and those below.
 STOREYS = (
-    {"errors", "extras", "facts", "files", "models", "moments", "pictures", "timing"},
+    {
+        *(
+            "arguments",
+            "bounded",
+            "conversations",
+            "decoding",
+            "errors",
+            "escaping",
+            "extras",
+            "facts",
+            "files",
+            "likely",
+            "lookalikes",
+            "slots",
+            "spelling",
+            "tensors",
+            "timing",
+            "typed",
+            "visible",
+            "warned",
+        ),
+        *("models", "moments", "pictures"),
+    },
     {"tracing", "editing", "evaluation", "sweeps"},
     {"reproduce", "session"},
     {"widgets"},

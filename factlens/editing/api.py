@@ -9,19 +9,31 @@ from typing import Any
 
 import torch
 
+from factlens import warned
+from factlens.arguments import event, flag, function, instance, optional, plain, refuse, shown
 from factlens.editing import methods
+from factlens.editing.advice import Circumstances, all_taken
+from factlens.editing.contexts import check_prefixes, check_written_texts
 from factlens.editing.hparams import Hparams, defaults
+from factlens.editing.memit import Draft
+from factlens.editing.prompts import kept_prompt
 from factlens.editing.record import Edit
-from factlens.errors import FactError, WrongModel
-from factlens.facts import Fact
+from factlens.editing.taking import Said, say, say_with
+from factlens.errors import ArgumentError, EditWarning, FactError, FactlensWarning, PromptTooLong, WrongModel
+from factlens.facts import Fact, some_facts
 from factlens.models import Model
+from factlens.models.belonging import Weights, check_belongs
+from factlens.models.given import a_model, some_layers
 from factlens.models.interrupts import stopped_by
 from factlens.models.model import check_finite
+from factlens.models.settling import settled
+from factlens.models.spellings import warn_of_spelling
 from factlens.moments import SecondMoment, default_moments
 
 Progress = Callable[[str, float], None]
 
 
+@settled
 def edit(
     model: Model,
     facts: Fact | Iterable[Fact],
@@ -36,6 +48,10 @@ def edit(
 ) -> Edit:
     """Make the model give facts their new objects, by changing MLP down projections.
 
+    Whether it took is said for each fact in `Edit.taken`: the probability of the target after the bare prompt before,
+    with v* put in, and after. If some did not take, one `EditWarning` says which, which half failed (the value, or the
+    weights), and what to change. The edit is applied all the same.
+
     Parameters
     ----------
     model
@@ -44,7 +60,7 @@ def edit(
         What to change, each with its `target`: one fact, or many at once.
     method
         ``"rome"`` (one fact), ``"emmet"`` (many in one layer), ``"memit"``, ``"alphaedit"`` (many, over several
-        layers), or fine-tuning: ``"ft"``, ``"ft_l"``, ``"lora"`` (needs the extra ``factlens[lora]``).
+        layers), or fine-tuning: ``"ft"``, ``"ft_l"``, ``"lora"``.
     layers
         Which layer or layers to edit. Default: the method's for the model; `factlens.editing.defaults` says from where.
     moments
@@ -65,6 +81,12 @@ def edit(
     Edit
         The record of the change.
 
+    Warns
+    -----
+    EditWarning
+        If it did not take for some of the facts: the model does not say their targets after it (`Took.failed` has the
+        rule). Where warnings are turned into errors, nothing is applied.
+
     Raises
     ------
     FactError
@@ -78,18 +100,39 @@ def edit(
         If the model or the optimisation gives NaN; nothing is changed then.
     WrongModel
         If `moments` belong to another model or layer.
+    WeightsChanged
+        If somebody else changed the weights meanwhile, or a weight on which edits lie.
     Interrupted
         If `stop` was set.
     """
+    model, apply = a_model("model", model), flag("apply", apply)
+    progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)
+    moments = some_moments("moments", moments)
     chosen, settings = settle(model, method, layers, hparams)
-    wanted = (facts,) if isinstance(facts, Fact) else tuple(facts)
+    wanted = (facts,) if isinstance(facts, Fact) else tuple(some_facts("facts", facts))
     _check_facts(wanted, method)
-    with model.exclusive(stop), stopped_by(stop):
-        _check_wanted(model, wanted)
+    wanted = tuple(map(model.as_read, wanted))
+    _check_apart(wanted)
+    _check_kept(model, wanted, settings)
+    with model.watched(stop), stopped_by(stop):
+        weights = Weights.of(model)
+        before = _check_wanted(model, wanted)
+        check_written_texts(model, wanted, settings)
         known = {}
         if method in methods.WITH_MOMENTS:
             known = _moments_for(model, chosen, moments, settings.seed, _named(progress, "second moment"), stop)
         solution = methods.solve(model, wanted, method, chosen, known, settings, _named(progress, "value"))
+        after = say_with(model, wanted, Draft(solution.updates))
+        model.check_unchanged(*weights.key, "edited", "Edit again")
+        made = Circumstances(
+            layers=chosen,
+            default_layers=defaults(model, method).layers,
+            n_layers=model.n_layers,
+            hparams=settings,
+            facts=len(wanted),
+            identity=any(moment.is_identity for moment in known.values()),
+            updates=solution.updates,
+        )
         record = Edit(
             method=method,
             facts=wanted,
@@ -98,13 +141,27 @@ def edit(
             hparams=asdict(settings),
             moment="; ".join(moment.described for moment in known.values()),
             model=model.name,
-            fingerprint=model.fingerprint,
+            fingerprint=weights.fingerprint,
             report=solution.report,
             keys=solution.keys,
+            taken=all_taken(wanted, before, solution.with_value, after, made, solution.report),
         )
+        _warn(record, apply)
         if apply:
             model.apply(record)
-    return record
+        return record
+
+
+def quiet_edit(model: Model, facts: Fact | Iterable[Fact], **options: Any) -> Edit:
+    """As `edit`, without its `EditWarning`: for callers that say in their own way what took."""
+    said: list[FactlensWarning] = []
+    try:
+        with warned.warnings_kept() as said:
+            return edit(model, facts, **options)
+    finally:
+        for warning in said:
+            if not isinstance(warning, EditWarning):
+                warned.warn(warning)
 
 
 def settle(
@@ -119,28 +176,40 @@ def settle(
     """
     default = defaults(model, method)
     settings = default.hparams.with_changes(**hparams)
-    chosen = _check_layers(model, method, default.layers if layers is None else layers)
+    check_prefixes(model, settings)
+    chosen = some_layers(model, "layers", default.layers if layers is None else layers)
+    if len(chosen) > 1 and method in methods.ONE_LAYER:
+        raise FactError(f"{method} edits one layer, not {len(chosen)}: {', '.join(map(str, chosen))}.")
     for layer in chosen:
         model.check_editable(layer)
     return chosen, settings
 
 
-def _check_layers(model: Model, method: str, layers: int | Sequence[int]) -> tuple[int, ...]:
-    named = layers if isinstance(layers, Iterable) and not isinstance(layers, str) else [layers]
-    chosen = tuple(sorted({model.check_layer(layer) for layer in named}))
-    if not chosen:
-        raise FactError("layers is empty: name the layer to edit, or leave it out.")
-    if len(chosen) > 1 and method in methods.ONE_LAYER:
-        raise FactError(f"{method} edits one layer, not {len(chosen)}: {', '.join(map(str, chosen))}.")
-    return chosen
+def some_moments(name: str, value: Any) -> dict[int, SecondMoment] | None:
+    """Return the argument `name` as second moments by layer; None for None.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none, nor such a mapping.
+    """
+    if value is None:
+        return None
+    wanted, example = "a SecondMoment, or a mapping from layers to them", "{3: moment}"
+    if isinstance(value, SecondMoment):
+        return {value.layer: value}
+    if not isinstance(value, Mapping):
+        refuse(name, value, wanted, example)
+    return {
+        plain(layer): instance(f"{name}[{shown(layer)}]", moment, SecondMoment, "a factlens.moments.SecondMoment")
+        for layer, moment in value.items()
+    }
 
 
 def _check_facts(facts: Sequence[Fact], method: str) -> None:
     if not facts:
         raise FactError("There is no fact to edit.")
     for fact in facts:
-        if not isinstance(fact, Fact):
-            raise FactError(f"facts must be factlens.Fact objects, not {type(fact).__name__}.")
         if fact.target is None:
             raise FactError(
                 f"The fact {fact.prompt!r} has no target: say what the model shall answer, Fact(..., target='Paris')."
@@ -150,6 +219,10 @@ def _check_facts(facts: Sequence[Fact], method: str) -> None:
             f"{method} stores one fact at a time, not {len(facts)}. Edit them one after the other, or at once with "
             "method='emmet', 'memit' or 'alphaedit'."
         )
+
+
+def _check_apart(facts: Sequence[Fact]) -> None:
+    """Refuse two facts that are asked for in the same words."""
     first: dict[str, Fact] = {}
     for fact in facts:
         other = first.get(fact.prompt)
@@ -159,10 +232,23 @@ def _check_facts(facts: Sequence[Fact], method: str) -> None:
             raise FactError(f"{fact.prompt!r} is wanted {what}; give it once.")
 
 
-def _check_wanted(model: Model, facts: Sequence[Fact]) -> None:
-    """Refuse what the tokenizer spoils, a model that answers NaN, and a single fact that it answers already.
+def _check_kept(model: Model, facts: Sequence[Fact], settings: Hparams) -> None:
+    """Refuse a prompt to be kept as it was that has no place for a fact's subject, or does not fit into the model."""
+    for i, template in enumerate(getattr(settings, "keep", ())):
+        for fact in facts:
+            try:
+                kept_prompt(model, fact, template)
+            except PromptTooLong:
+                raise
+            except FactError as error:
+                raise ArgumentError(f"keep[{i}] must be a prompt that {shown(fact.subject)} fits: {error}") from error
 
-    Among many, such a fact is held in place with the others.
+
+def _check_wanted(model: Model, facts: Sequence[Fact]) -> list[Said]:
+    """Return what the model says of the targets now.
+
+    What the tokenizer spoils is refused, a model that answers NaN, and a single fact that it answers already. Among
+    many, such a fact is held in place with the others.
     """
     for fact in facts:
         encoding = model.encode(fact)
@@ -172,37 +258,45 @@ def _check_wanted(model: Model, facts: Sequence[Fact]) -> None:
                 f"{encoding.pieces[encoding.last_subject]!r} as one token, so its key would not be the subject's. "
                 "Let the subject end where a word ends."
             )
-    options = [model.encode_option(fact.prompt, str(fact.target)) for fact in facts]
-    prompt, target = options[0]
-    ids = torch.tensor([[*prompt, *target[:-1]]], device=model.device)
-    with torch.no_grad():
-        logits = model.model(input_ids=ids, logits_to_keep=len(target)).logits[0]
-    if check_finite(logits, model.name).argmax(-1).tolist() == list(target) and len(facts) == 1:
+
+    def spelled(fact: Fact, logits: torch.Tensor) -> None:
+        warn_of_spelling(model, fact.prompt, fact.target, logits)
+
+    before = say(model, facts, at_the_end=spelled)
+    check_finite(torch.tensor([one.probability for one in before]), model.name)
+    if before[0].leads and len(facts) == 1:
         raise FactError(
             f"The model already answers {facts[0].prompt!r} with {facts[0].target!r}. "
             "Choose another new object to edit it."
         )
+    return before
+
+
+def _warn(made: Edit, applied: bool) -> None:
+    """Warn of the facts that an edit did not take for, at the line that has called `edit`."""
+    if message := made.warning:
+        what = "It is applied all the same: model.undo() takes it back." if applied else "It is not applied yet."
+        warned.warn(EditWarning(f"{message}\n{what}"))
 
 
 def _moments_for(
     model: Model,
     layers: Sequence[int],
-    moments: SecondMoment | Mapping[int, SecondMoment] | None,
+    given: Mapping[int, SecondMoment] | None,
     seed: int,
     progress: Callable[[float], None] | None,
     stop: Event | None,
 ) -> dict[int, SecondMoment]:
-    if moments is None:
+    if given is None:
         return default_moments(model, layers, seed=seed, progress=progress, stop=stop)
-    given = {moments.layer: moments} if isinstance(moments, SecondMoment) else dict(moments)
     for layer in layers:
         if layer not in given:
             has = ", ".join(str(moment.layer) for moment in given.values())
             raise WrongModel(f"There is no second moment for layer {layer} among those given (layer {has}).")
-        if (given[layer].fingerprint, given[layer].layer) != (model.fingerprint, layer):
-            raise WrongModel(
-                f"The second moment is of {given[layer].identity}, not of layer {layer} of {model.fingerprint}."
-            )
+        moment = given[layer]
+        check_belongs(model, f"This second moment ({moment.identity})", name=None, fingerprint=moment.fingerprint)
+        if moment.layer != layer:
+            raise WrongModel(f"This second moment is of {moment.identity}, not of layer {layer}.")
     return {layer: given[layer] for layer in layers}
 
 

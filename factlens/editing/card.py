@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING
+
+from factlens.editing.taking import Took, shown_share
+from factlens.escaping import html
+from factlens.visible import arrowed
 
 if TYPE_CHECKING:
     from factlens.editing.record import Edit
 
 _SHOWN = 10
+_COLUMNS = ("prompt", "subject", "object", "new object", "p before", "with v*", "after", "took")
 
 
 def edit_html(edit: Edit) -> str:
     """Return the facts of an edit and how it was made, as two tables; of many facts, the first ten."""
-    facts = [(fact.prompt, fact.subject, fact.object or "–", fact.target or "–") for fact in edit.facts[:_SHOWN]]
+    unknown = [None] * len(edit.facts)
+    facts: list[tuple[str, ...]] = [
+        (fact.prompt, fact.subject, str(fact.object or "–"), str(fact.target or "–"), *_shares(took))
+        for fact, took in list(zip(edit.facts, edit.taken or unknown, strict=False))[:_SHOWN]
+    ]
     if len(edit.facts) > _SHOWN:
-        facts.append((f"and {len(edit.facts) - _SHOWN} more", "", "", ""))
+        facts.append((f"and {len(edit.facts) - _SHOWN} more", *[""] * (len(_COLUMNS) - 1)))
     made = [
         ("method", edit.method),
         ("layers", ", ".join(map(str, edit.layers))),
+        ("id", edit.id),
         ("size", size_of(edit)),
         ("C", edit.moment or "not used"),
         ("made for", f"{edit.model} ({edit.fingerprint})"),
     ]
-    columns = ("prompt", "subject", "object", "new object")
-    return f"<div>{_table(columns, facts)}{_table(('edit', edit.label), made)}</div>"
+    warned = "".join(f"<p>{html(line)}</p>" for line in edit.warning.splitlines())
+    return f"<div>{_table(_COLUMNS, facts)}{warned}{_table(('edit', arrowed(edit.label)), made)}</div>"
+
+
+def _shares(took: Took | None) -> tuple[str, str, str, str]:
+    """Return p(new object) before, with v* and after, and whether the edit took."""
+    if took is None:
+        return ("–", "–", "–", "not known")
+    between = "–" if took.with_value is None else shown_share(took.with_value)
+    failed = {None: "yes", "value": "no: the value failed", "weights": "no: the weights failed"}[took.failed]
+    return (shown_share(took.before), between, shown_share(took.after), failed)
 
 
 def size_of(edit: Edit) -> str:
@@ -39,14 +57,8 @@ def size_of(edit: Edit) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_safe(name)}</th>" for name in columns)
+    head = "".join(f"<th>{html(name)}</th>" for name in columns)
     body = "".join(
-        f"<tr><th>{_safe(row[0])}</th>" + "".join(f"<td>{_safe(text)}</td>" for text in row[1:]) + "</tr>"
-        for row in rows
+        f"<tr><th>{html(row[0])}</th>" + "".join(f"<td>{html(text)}</td>" for text in row[1:]) + "</tr>" for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _safe(text: str) -> str:
-    """Escape for HTML; control characters, which could turn the text around, become a replacement mark."""
-    return escape("".join(c if c.isprintable() else "\ufffd" for c in text))

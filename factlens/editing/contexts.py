@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from string import punctuation
 
-from factlens.editing.hparams import ValueHparams
+from factlens.arguments import refuse
+from factlens.editing.hparams import Hparams, ValueHparams
 from factlens.editing.prompts import Context
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.models.fitting import check_written
 from factlens.models.sampling import sample_texts
 
 OPENING_TOKENS = 10
@@ -34,6 +37,40 @@ def contexts_for(model: Model, hparams: ValueHparams) -> tuple[Context, ...]:
     return (Context("", bare), *(Context(text, (1 - bare) / len(prefixes)) for text in prefixes))
 
 
+def check_prefixes(model: Model, hparams: Hparams) -> None:
+    """Refuse contexts that are longer than what the model reads.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the setting.
+    """
+    if not isinstance(hparams, ValueHparams) or model.max_tokens is None:
+        return
+    for i, (_, new_tokens) in enumerate(hparams.contexts):
+        # Written from one first token on, and the last one is not read.
+        if new_tokens > model.max_tokens:
+            refuse(f"contexts[{i}][1]", new_tokens, f"at most {model.max_tokens}, which is what {model.name} reads")
+    for i, opening in enumerate(hparams.openings):
+        begun = model.ids_of(opening, what=f"openings[{i}]", advice="Take a shorter one.")
+        what = f"openings[{i}] is too long"
+        check_written(model.name, model.max_tokens, begun, OPENING_TOKENS, what)
+
+
+def check_written_texts(model: Model, facts: Sequence[Fact], hparams: Hparams) -> None:
+    """Refuse texts about a subject that would be longer than what the model reads.
+
+    Raises
+    ------
+    PromptTooLong
+        Naming the subject and the setting.
+    """
+    if isinstance(hparams, ValueHparams) and hparams.keep_samples:
+        for fact in facts:
+            what = f"What the model shall write about {fact.subject!r:.80} (keep_samples=, keep_tokens=) is too long"
+            check_written(model.name, model.max_tokens, model.ids_of(fact.subject), hparams.keep_tokens, what)
+
+
 def continuations(model: Model, fact: Fact, hparams: ValueHparams) -> tuple[str, ...]:
     """Return what the model writes about the subject: text to follow it, whose prediction an edit shall leave alone.
 
@@ -44,8 +81,10 @@ def continuations(model: Model, fact: Fact, hparams: ValueHparams) -> tuple[str,
         return ()
     old = fact.object
     if old is None:
-        (old,) = sample_texts(model, 1, ANSWER_TOKENS, 0, top_k=1, after=fact.prompt)
-    banned = {_first_word(old), _first_word(str(fact.target))} - {""}
+        # A prompt may leave room for fewer; its first word is what is wanted.
+        room = ANSWER_TOKENS if model.max_tokens is None else 1 + model.max_tokens - len(model.ids_of(fact.prompt))
+        (old,) = sample_texts(model, 1, min(ANSWER_TOKENS, room), 0, top_k=1, after=fact.prompt)
+    banned = {_first_word(str(old)), _first_word(str(fact.target))} - {""}
     texts = sample_texts(model, hparams.keep_samples, hparams.keep_tokens, hparams.seed, top_k=40, after=fact.subject)
     return tuple(text for text in texts if text and not any(word in text.casefold() for word in banned))
 
@@ -70,5 +109,4 @@ def _opened(model: Model, openings: tuple[str, ...], seed: int) -> list[str]:
 
 
 def _as_prefix(text: str) -> str:
-    # Nothing that reads as the slot of a template may slip in.
-    return text.replace("{}", "") + ". "
+    return text + ". "

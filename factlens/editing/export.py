@@ -6,19 +6,20 @@ What an edit adds to a weight, ``left @ right``, is what LoRA adds (Hu et al. 20
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import Tensor
 
+from factlens.arguments import a_path
 from factlens.errors import FactlensError
+from factlens.files import write_bytes, write_json
 from factlens.models import LowRank
-from factlens.models.saving import write_note
+from factlens.models.saving import NOTE, write_note
 
 if TYPE_CHECKING:
     from factlens.editing.record import Edit
@@ -51,6 +52,7 @@ def to_peft(edit: Edit, folder: str | Path) -> Path:
     OSError
         If the folder cannot be made, or a file cannot be written.
     """
+    folder = a_path("folder", folder, folder=True)
     terms = _terms(edit)
     factors = _factors(terms)
     ranks = {module: len(a) for module, (a, _) in factors.items()}
@@ -73,10 +75,11 @@ def to_peft(edit: Edit, folder: str | Path) -> Path:
     for module, (a, b) in factors.items():
         arrays[f"base_model.model.{module}.lora_A.weight"] = _array(a)
         arrays[f"base_model.model.{module}.lora_B.weight"] = _array(b)
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, folder / "adapter_model.safetensors", {"format": "pt"})
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    # The note is written last and an old one taken away first: where there is one, it is true.
+    (folder / NOTE).unlink(missing_ok=True)
+    write_bytes(folder / "adapter_model.safetensors", save(arrays, {"format": "pt"}))
+    write_json(folder / "adapter_config.json", config, indent=2)
     write_note(folder, edit.model, edit.fingerprint, [edit])
     return folder
 

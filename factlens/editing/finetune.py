@@ -6,18 +6,18 @@ where it was (an L∞ constraint, after Zhu et al. 2020). The difference is a fu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.func import functional_call
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from factlens.editing.hparams import FineTuneHparams
 from factlens.editing.prompts import Prompts
 from factlens.errors import NumericalError
 from factlens.models import Dense, Model
-from factlens.models.hooks import all_of, on_input, passing_through, without_gradients
+from factlens.models.hooks import all_of, on_input, passing_through, replacing_forward, without_gradients
 from factlens.models.interrupts import interruption_point
 
 
@@ -59,7 +59,7 @@ def finetuned(
     for step in range(hparams.steps):
         interruption_point()
         moved = {
-            projection.parameter: (projection.weight.detach().to(wide) + change).to(projection.weight.dtype)
+            projection.linear: (projection.weight.detach().to(wide) + change).to(projection.weight.dtype)
             for projection, change in zip(projections, changes, strict=True)
         }
         loss = _loss(model, prompts, layers[0], below, moved)
@@ -93,18 +93,32 @@ def _input_of(model: Model, layer: int, prompts: Prompts) -> Tensor:
     return seen[0]
 
 
-def _loss(model: Model, prompts: Prompts, layer: int, below: Tensor, moved: dict[str, Tensor]) -> Tensor:
+def _loss(model: Model, prompts: Prompts, layer: int, below: Tensor, moved: Mapping[nn.Module, Tensor]) -> Tensor:
     row, position = prompts.wanted[:, 0], prompts.wanted[:, 1]
     hooks = [
         passing_through(model.blocks[:layer], model.returns_tuple),
         on_input(model.blocks[layer], lambda _: below),
         on_input(model.head, lambda hidden: hidden[row, position][None]),
         without_gradients(model.model),
+        *(replacing_forward([linear], _linear(linear, weight)) for linear, weight in moved.items()),
     ]
     with all_of(hooks):
-        inputs = {"input_ids": prompts.ids, "attention_mask": prompts.mask, "use_cache": False}
-        logits: Tensor = functional_call(model.model, moved, (), inputs).logits[0]
+        logits: Tensor = model.model(input_ids=prompts.ids, attention_mask=prompts.mask, use_cache=False).logits[0]
     return mean_nll(prompts, logits)
+
+
+def _linear(module: nn.Module, weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what a linear module computes with another weight, which is in the module's own layout."""
+    bias: Tensor | None = getattr(module, "bias", None)
+    if not isinstance(module, Conv1D):
+        return lambda hidden: nn.functional.linear(hidden, weight, bias)
+
+    def forward(hidden: Tensor) -> Tensor:
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        output = flat @ weight if bias is None else torch.addmm(bias, flat, weight)
+        return output.view(*hidden.shape[:-1], weight.shape[1])
+
+    return forward
 
 
 def mean_nll(prompts: Prompts, logits: Tensor) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
-from factlens.errors import FactError
+from factlens.arguments import a_seed, flag, items, number, optional, refuse, shown, some_texts, whole
+from factlens.errors import ArgumentError
 from factlens.models import Model
+from factlens.models.given import a_model
+from factlens.slots import SLOT
 
 ROME_CONTEXTS = ((10, 4), (10, 9))
 """Prefixes as ROME's code samples them: its "length 5 and 10" count the first token."""
@@ -14,32 +19,75 @@ MEMIT_OPENINGS = ("The", "Therefore", "Because", "I", "You")
 """The words that MEMIT's code lets the model continue by ten tokens."""
 
 
+_LARGEST = 1e37
+"""What float32 still holds after the first step of Adam has divided it by 0.1."""
+
+
+def _setting(default: Any, check: Callable[..., Any], *args: Any, **limits: Any) -> Any:
+    """Return a field of a settings class, with what checks its value: a function of `factlens.arguments`."""
+    return field(default=default, metadata={"check": lambda name, value: check(name, value, *args, **limits)})
+
+
+def _number(default: float | None, **limits: float) -> Any:
+    return _setting(default, _bounded if default is not None else partial(optional, _bounded), **limits)
+
+
+def _bounded(name: str, value: Any, /, **limits: Any) -> float:
+    found = number(name, value, **limits)
+    if abs(found) > _LARGEST:
+        refuse(name, value, f"at most {_LARGEST:g}")
+    return found
+
+
+def _contexts(name: str, value: Any) -> tuple[tuple[int, int], ...]:
+    """Return pairs of how many prefixes of how many tokens."""
+    wanted, example = "pairs of how many prefixes and how many tokens each has", "((10, 4), (10, 9))"
+    pairs = []
+    for i, pair in enumerate(items(name, value, wanted, example)):
+        both = list(items(f"{name}[{i}]", pair, "a pair of how many prefixes and how many tokens", "(10, 4)"))
+        if len(both) != 2:
+            refuse(f"{name}[{i}]", pair, "a pair of how many prefixes and how many tokens", "(10, 4)")
+        pairs.append((whole(f"{name}[{i}][0]", both[0], least=1), whole(f"{name}[{i}][1]", both[1], least=1)))
+    return tuple(pairs)
+
+
+def _templates(name: str, value: Any) -> tuple[str, ...]:
+    """Return prompts with a place for the subject."""
+    found = some_texts(name, value, example="('{} is a',)")
+    for i, template in enumerate(found):
+        if template.count(SLOT) > 1:
+            refuse(f"{name}[{i}]", template, f"a prompt that has {SLOT!r} once, where the subject stands", "'{} is a'")
+    return found
+
+
 @dataclass(frozen=True)
 class Hparams:
-    """Settings of a method; a subclass for each."""
+    """Settings of a method; a subclass for each. What makes no sense is refused when they are made."""
 
     method: ClassVar[str]
-    positive: ClassVar[tuple[str, ...]] = ("steps", "learning_rate")
 
-    seed: int = 0
+    seed: int = _setting(0, a_seed)
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            checked = setting.metadata["check"](setting.name, getattr(self, setting.name))
+            object.__setattr__(self, setting.name, checked)
 
     def with_changes(self, **changes: Any) -> Self:
         """Return the settings with some replaced.
 
         Raises
         ------
-        FactError
-            If a name is not a setting, or a value makes no sense.
+        ArgumentError
+            If a name is not a setting, or a value is of the wrong type or makes no sense.
         """
-        known = [known.name for known in fields(self)]
-        unknown = sorted(set(changes) - set(known))
+        names = [known.name for known in fields(self)]
+        unknown = sorted(set(changes) - set(names))
         if unknown:
-            raise FactError(f"{self.method} has no setting {', '.join(map(repr, unknown))}; it has {', '.join(known)}.")
-        new = replace(self, **changes)
-        for name in self.positive:
-            if not getattr(new, name) > 0:
-                raise FactError(f"{name} must be positive, not {getattr(new, name)!r}.")
-        return new
+            raise ArgumentError(
+                f"{self.method} has no setting {', '.join(map(shown, unknown))}; it has {', '.join(names)}."
+            )
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True)
@@ -77,20 +125,18 @@ class ValueHparams(Hparams):
         of the published methods (0 there); on atlas it keeps half of the subject's other facts that ROME loses.
     """
 
-    positive: ClassVar[tuple[str, ...]] = ("steps", "learning_rate", "clamp")
-
-    steps: int = 20
-    learning_rate: float = 0.5
-    weight_decay: float = 0.5
-    kl_factor: float = 0.0625
-    keep: tuple[str, ...] = ("{} is a",)
-    clamp: float = 4.0
-    stop_loss: float = 5e-2
-    contexts: tuple[tuple[int, int], ...] = ROME_CONTEXTS
-    openings: tuple[str, ...] = ()
-    bare_share: float | None = None
-    keep_samples: int = 0
-    keep_tokens: int = 10
+    steps: int = _setting(20, whole, least=1)
+    learning_rate: float = _number(0.5, above=0)
+    weight_decay: float = _number(0.5, least=0)
+    kl_factor: float = _number(0.0625, least=0)
+    keep: tuple[str, ...] = _setting(("{} is a",), _templates)
+    clamp: float = _number(4.0, above=0)
+    stop_loss: float = _number(5e-2, least=0)
+    contexts: tuple[tuple[int, int], ...] = _setting(ROME_CONTEXTS, _contexts)
+    openings: tuple[str, ...] = _setting((), some_texts)
+    bare_share: float | None = _number(None, least=0, most=1)
+    keep_samples: int = _setting(0, whole, least=0)
+    keep_tokens: int = _setting(10, whole, least=1)
 
 
 @dataclass(frozen=True)
@@ -108,8 +154,8 @@ class RomeHparams(ValueHparams):
 
     method: ClassVar[str] = "rome"
 
-    shrinkage: float = 1e-3
-    as_published: bool = False
+    shrinkage: float = _number(1e-3, least=0)
+    as_published: bool = _setting(False, flag)
 
 
 @dataclass(frozen=True)
@@ -125,13 +171,12 @@ class MemitHparams(ValueHparams):
     """
 
     method: ClassVar[str] = "memit"
-    positive: ClassVar[tuple[str, ...]] = (*ValueHparams.positive, "moment_weight")
 
-    clamp: float = 0.75
-    contexts: tuple[tuple[int, int], ...] = ()
-    openings: tuple[str, ...] = MEMIT_OPENINGS
-    moment_weight: float = 15_000.0
-    shrinkage: float = 0.0
+    clamp: float = _number(0.75, above=0)
+    contexts: tuple[tuple[int, int], ...] = _setting((), _contexts)
+    openings: tuple[str, ...] = _setting(MEMIT_OPENINGS, some_texts)
+    moment_weight: float = _number(15_000.0, above=0)
+    shrinkage: float = _number(0.0, least=0)
 
 
 @dataclass(frozen=True)
@@ -148,8 +193,8 @@ class EmmetHparams(ValueHparams):
 
     method: ClassVar[str] = "emmet"
 
-    ridge: float = 0.1
-    shrinkage: float = 1e-3
+    ridge: float = _number(0.1, least=0)
+    shrinkage: float = _number(1e-3, least=0)
 
 
 @dataclass(frozen=True)
@@ -167,14 +212,13 @@ class AlphaEditHparams(ValueHparams):
     """
 
     method: ClassVar[str] = "alphaedit"
-    positive: ClassVar[tuple[str, ...]] = (*ValueHparams.positive, "nullspace", "ridge")
 
-    clamp: float = 0.75
-    contexts: tuple[tuple[int, int], ...] = ()
-    openings: tuple[str, ...] = MEMIT_OPENINGS
-    nullspace: float = 2e-2
-    relative: bool = False
-    ridge: float = 10.0
+    clamp: float = _number(0.75, above=0)
+    contexts: tuple[tuple[int, int], ...] = _setting((), _contexts)
+    openings: tuple[str, ...] = _setting(MEMIT_OPENINGS, some_texts)
+    nullspace: float = _number(2e-2, above=0)
+    relative: bool = _setting(False, flag)
+    ridge: float = _number(10.0, above=0)
 
 
 @dataclass(frozen=True)
@@ -193,10 +237,10 @@ class FineTuneHparams(Hparams):
 
     method: ClassVar[str] = "ft"
 
-    steps: int = 25
-    learning_rate: float = 5e-4
-    stop_loss: float = 1e-2
-    limit: float | None = None
+    steps: int = _setting(25, whole, least=1)
+    learning_rate: float = _number(5e-4, above=0)
+    stop_loss: float = _number(1e-2, least=0)
+    limit: float | None = _number(None, above=0)
 
 
 @dataclass(frozen=True)
@@ -204,14 +248,13 @@ class ConstrainedFineTuneHparams(FineTuneHparams):
     """As `FineTuneHparams`, with a limit."""
 
     method: ClassVar[str] = "ft_l"
-    positive: ClassVar[tuple[str, ...]] = (*Hparams.positive, "limit")
 
-    limit: float | None = 5e-4
+    limit: float | None = _number(5e-4, above=0)
 
 
 @dataclass(frozen=True)
 class LoraHparams(FineTuneHparams):
-    """Settings of fine-tuning a low-rank addition to the down projections (Hu et al. 2022), through peft.
+    """Settings of fine-tuning a low-rank addition to the down projections (Hu et al. 2022).
 
     Attributes
     ----------
@@ -220,12 +263,11 @@ class LoraHparams(FineTuneHparams):
     """
 
     method: ClassVar[str] = "lora"
-    positive: ClassVar[tuple[str, ...]] = (*Hparams.positive, "rank", "alpha")
 
-    steps: int = 70
-    learning_rate: float = 5e-3
-    rank: int = 8
-    alpha: int = 32
+    steps: int = _setting(70, whole, least=1)
+    learning_rate: float = _number(5e-3, above=0)
+    rank: int = _setting(8, whole, least=1)
+    alpha: int = _setting(32, whole, least=1)
 
 
 @dataclass(frozen=True)
@@ -307,6 +349,19 @@ METHODS = tuple(_SETTINGS)
 """What `factlens.edit` takes as a method."""
 
 
+def a_method(name: str, value: Any) -> str:
+    """Return the argument `name` if it is an editing method's name.
+
+    Raises
+    ------
+    ArgumentError
+        Otherwise.
+    """
+    if not isinstance(value, str) or value not in _SETTINGS:
+        raise ArgumentError(f"There is no editing method {shown(value)}: {name} must be one of {', '.join(METHODS)}.")
+    return value
+
+
 def defaults(model: Model, method: str) -> Defaults:
     """Return the default layers and settings of a method for a model, and where they are from.
 
@@ -319,15 +374,20 @@ def defaults(model: Model, method: str) -> Defaults:
     FactError
         If there is no such method.
     """
-    if method not in _SETTINGS:
-        raise FactError(f"There is no editing method {method!r}; there is {', '.join(METHODS)}.")
+    a_model("model", model)
+    method = a_method("method", method)
     if model.name == "atlas" and method in _ATLAS:
         return _ATLAS[method]
-    key = (str(model.model.config.model_type), model.n_layers, model.width)
+    return defaults_for(str(model.model.config.get_text_config().model_type), model.n_layers, model.width, method)
+
+
+def defaults_for(kind: str, n_layers: int, width: int, method: str) -> Defaults:
+    """Return the defaults of a method for models of an architecture, depth and width; see `defaults`."""
+    key = (kind, n_layers, width)
     if (known := _PUBLISHED.get(method, {}).get(key)) is not None:
         return known
-    last = model.n_layers // 3
-    spread = min(5, 1 + model.n_layers // 8) if method in ("memit", "alphaedit") else 1
+    last = n_layers // 3
+    spread = min(5, 1 + n_layers // 8) if method in ("memit", "alphaedit") else 1
     hparams = _SETTINGS[method]()
     if isinstance(hparams, AlphaEditHparams):
         hparams = replace(hparams, relative=True)

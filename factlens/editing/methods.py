@@ -29,6 +29,7 @@ from factlens.editing.prompts import Context, make_prompts
 from factlens.editing.record import Edit
 from factlens.editing.rome import rank_one_update
 from factlens.editing.tail import Site, Tail
+from factlens.editing.taking import Said
 from factlens.editing.values import Values, optimise_values
 from factlens.facts import Fact
 from factlens.models import Model
@@ -56,12 +57,15 @@ class Solution:
         The terms to add to the weights.
     report
         What happened: for each fact, or for all of them together, losses and norms.
+    with_value
+        What the model says of each fact's target with v* put in; empty for fine-tuning, which has none.
     keys
         Keys at each layer, ``(keys, facts)``, where later edits need to know them.
     """
 
     updates: tuple[WeightTerm, ...]
     report: dict[str, Any]
+    with_value: tuple[Said, ...] = ()
     keys: dict[int, Tensor] = field(default_factory=dict)
 
 
@@ -87,16 +91,16 @@ def solve(
     report: dict[str, Any] = {"facts": list(values.report)}
     projection = model.down_projection(layers[-1])
     if isinstance(hparams, RomeHparams):
-        return Solution((rank_one_update(projection, values, moments[layers[-1]], hparams),), report)
+        return Solution((rank_one_update(projection, values, moments[layers[-1]], hparams),), report, values.said)
     if isinstance(hparams, EmmetHparams):
-        return Solution((equality_update(projection, values, moments[layers[-1]], hparams),), report)
+        return Solution((equality_update(projection, values, moments[layers[-1]], hparams),), report, values.said)
     if isinstance(hparams, MemitHparams):
         closed = least_squares(moments, hparams)
     else:
         assert isinstance(hparams, AlphaEditHparams)
         closed = null_space(moments, _earlier_keys(model, layers), hparams)
     updates, keys = spread_updates(model, make_prompts(model, facts, contexts), layers, values.wanted, closed)
-    return Solution(tuple(updates), report, keys if isinstance(hparams, AlphaEditHparams) else {})
+    return Solution(tuple(updates), report, values.said, keys if isinstance(hparams, AlphaEditHparams) else {})
 
 
 def _values(

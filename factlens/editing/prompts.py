@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from factlens.facts import SLOT, Fact
+from factlens.facts import Fact
 from factlens.models import Model
-from factlens.models.model import pad
+from factlens.models.encoding import Encoding
+from factlens.models.padding import pad
+from factlens.slots import SLOT
+from factlens.spelling import Wording
 
 
 @dataclass(frozen=True)
@@ -113,21 +116,23 @@ def make_prompts(
     for i, fact in enumerate(facts):
         for context in contexts:
             stated = fact.with_prefix(context.text)
-            prompt, target = model.encode_option(stated.prompt, str(fact.target))
+            prompt, target = model.encode_option(stated.prompt, target_of(fact), role="target", bare=fact.prompt)
             wanted += [(len(rows), len(prompt) - 1 + j, token) for j, token in enumerate(target)]
             rows.append([*prompt, *target[:-1]])
             lookup.append(model.encode(stated).last_subject)
             weights.append(context.weight)
             fact_of.append(i)
         for template in keep:
-            encoding = model.encode(fact.with_template(template))
+            encoding = kept_prompt(model, fact, template)
             kept.append((len(rows), encoding.last_subject))
             rows.append(list(encoding.ids))
             lookup.append(encoding.last_subject)
             weights.append(0.0)
             fact_of.append(i)
         for text in written[i] if written else ():
-            encoding = model.encode(fact.with_template(SLOT + text.replace(SLOT, "").rstrip()))
+            stated = Fact(fact.subject + text.rstrip(), span=(0, len(fact.subject)))
+            what = "What the model itself writes about the subject, which the edit keeps as it was (keep_samples=),"
+            encoding = model.encode(stated, what=what, advice="Lower keep_tokens.")
             kept += [(len(rows), at) for at in range(encoding.last_subject, len(encoding.ids))]
             rows.append(list(encoding.ids))
             lookup.append(encoding.last_subject)
@@ -149,3 +154,24 @@ def make_prompts(
         torch.tensor(kept, device=model.device).reshape(-1, 2).long(),
         len(facts),
     )
+
+
+def target_of(fact: Fact) -> Wording:
+    """Return the new object of a fact that has one."""
+    assert fact.target is not None  # facts without are refused before
+    return fact.target
+
+
+def kept_prompt(model: Model, fact: Fact, template: str) -> Encoding:
+    """Tokenise a prompt about a fact's subject whose prediction shall stay as it was.
+
+    Raises
+    ------
+    PromptTooLong
+        If it does not fit into the model.
+    FactError
+        If the template has no place for the subject.
+    """
+    what = f"The prompt {template!r:.80} with the subject in it, which the edit keeps as it was (keep=),"
+    slot = SLOT if SLOT in template else None
+    return model.encode(fact.with_template(template, slot=slot), what=what, advice="Leave it out, or shorten it.")

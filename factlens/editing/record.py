@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,18 @@ from torch import Tensor
 
 from factlens.editing.card import edit_html, size_of
 from factlens.editing.export import to_peft
-from factlens.errors import FileFormatError
-from factlens.facts import Fact
-from factlens.files import read_record, write_record
+from factlens.editing.taking import Took, read_took, summary_of, took_to_json, warning_of
+from factlens.facts import Fact, read_fact
+from factlens.files import complete, fields_of, read_record, write_record
 from factlens.models import Dense, LowRank
+from factlens.models.belonging import digest_of
 from factlens.models.weights import WeightTerm
+from factlens.typed import Array, BadField, Check, arrays, flag, many, mapping, plain, record, text, whole
+from factlens.visible import arrowed
 
-_FORMAT, _SCHEMA = "factlens.edit", 2
+_FORMAT, _SCHEMA = "factlens.edit", 4
+_BEFORE_TAKEN = 3
+"""The schema of files that do not say whether the edit took, and are read all the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,10 @@ class Edit:
         What happened while it was made: steps, losses, norms.
     keys
         The facts' keys at each layer, ``(keys, facts)``, where later edits by the same method need them (AlphaEdit).
+    taken
+        For each of `facts` whether the edit took: the probability of the whole target after the bare prompt before,
+        with v* put in, and after (`factlens.editing.Took`). Measured when the edit was made, on the weights as they
+        were then; empty where that is not known.
     """
 
     method: str
@@ -58,12 +69,32 @@ class Edit:
     fingerprint: str
     report: dict[str, Any] = field(default_factory=dict)
     keys: dict[int, Tensor] = field(default_factory=dict)
+    taken: tuple[Took, ...] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """Sixteen hex digits of its content: the method, the layers, and every value of its terms and keys.
+
+        Edits are told apart by it. An edit made twice in the same way, or read from its file, has the same one; one
+        with other settings has another, although it may have the same label.
+        """
+        return digest_of(self.updates, method=self.method, layers=self.layers, keys=self.keys)
 
     @property
     def label(self) -> str:
         """What it does in a few words: ``The Space Needle → Paris``."""
         first = ", ".join(f"{fact.subject} → {fact.target}" for fact in self.facts[:3])
         return first if len(self.facts) <= 3 else f"{first} and {len(self.facts) - 3} more"
+
+    @property
+    def took(self) -> bool | None:
+        """Whether it took for all of its facts; None where that is not known."""
+        return all(one.failed is None for one in self.taken) if self.taken else None
+
+    @property
+    def warning(self) -> str:
+        """What to say of an edit that did not take: for which facts, which half failed, what to change; else empty."""
+        return warning_of(self.facts, self.taken)
 
     @property
     def nbytes(self) -> int:
@@ -78,9 +109,11 @@ class Edit:
     def to_dict(self) -> dict[str, Any]:
         """Return what the edit is, without its numbers, as plain data that JSON can hold."""
         return {
+            "id": self.id,
             "label": self.label,
             "facts": [asdict(fact) for fact in self.facts],
             "parameters": [update.parameter for update in self.updates],
+            "taken": list(map(took_to_json, self.taken)),
             **{name: getattr(self, name) for name in _PLAIN if name != "report"},
         }
 
@@ -102,21 +135,23 @@ class Edit:
         OSError
             If the file cannot be written.
         """
-        arrays = {}
+        numbers = {}
         for i, update in enumerate(self.updates):
             if isinstance(update, LowRank):
-                arrays[f"{i}.left"], arrays[f"{i}.right"] = _array(update.left), _array(update.right)
+                numbers[f"{i}.left"], numbers[f"{i}.right"] = _array(update.left), _array(update.right)
             else:
-                arrays[f"{i}.change"] = _array(update.change)
+                numbers[f"{i}.change"] = _array(update.change)
         for layer, keys in self.keys.items():
-            arrays[f"keys.{layer}"] = _array(keys)
-        record = {
+            numbers[f"keys.{layer}"] = _array(keys)
+        content = {
+            "id": self.id,
             "facts": [asdict(fact) for fact in self.facts],
             "parameters": [update.parameter for update in self.updates],
             "transposed": [isinstance(update, LowRank) and update.transposed for update in self.updates],
+            "taken": list(map(took_to_json, self.taken)),
             **{name: _packed(getattr(self, name)) for name in _PLAIN},
         }
-        return write_record(path, _FORMAT, _SCHEMA, record, arrays)
+        return write_record(path, _FORMAT, _SCHEMA, content, numbers)
 
     @classmethod
     def load(cls, path: str | Path) -> Edit:
@@ -127,36 +162,90 @@ class Edit:
         FileFormatError
             If the file is not an edit written by `save`, is damaged, or comes from another version's format.
         """
-        record, arrays = read_record(path, _FORMAT, _SCHEMA)
-        try:
-            plain = {name: _unpacked(record[name]) for name in _PLAIN}
-            plain["layers"] = tuple(plain["layers"])
-            terms = enumerate(zip(record["parameters"], record["transposed"], strict=True))
-            return cls(
-                facts=tuple(Fact(**fact) for fact in record["facts"]),
-                updates=tuple(_term(name, transposed, i, arrays) for i, (name, transposed) in terms),
-                keys={
-                    int(name.removeprefix("keys.")): torch.from_numpy(array)
-                    for name, array in arrays.items()
-                    if name.startswith("keys.")
-                },
-                **plain,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileFormatError(f"{path} is not a complete factlens edit: {error}.") from error
+        content, numbers = read_record(path, _FORMAT, _SCHEMA, _BEFORE_TAKEN)
+        with complete(path, "edit"):
+            fields = (_EARLIER if content["schema"] == _BEFORE_TAKEN else _FIELDS)(fields_of(content))
+            parameters, transposed, own = fields.pop("parameters"), fields.pop("transposed"), fields.pop("id")
+            if len(parameters) != len(transposed):
+                raise ValueError(f"it changes {len(parameters)} parameters, and {len(transposed)} are known as turned")
+            if len(fields.get("taken", ())) not in (0, len(fields["facts"])):
+                raise ValueError(
+                    f"it says of {len(fields['taken'])} facts whether it took, and has {len(fields['facts'])}"
+                )
+            keyed = sorted(int(key[1]) for name in numbers if (key := _KEYS.fullmatch(name)))
+            if not set(keyed) <= set(fields["layers"]):
+                raise ValueError(f"it has keys of the layers {keyed}, and changes the layers {fields['layers']}")
+            numbers = arrays(numbers, _arrays_of(len(parameters), keyed, numbers))
+            named = enumerate(zip(parameters, transposed, strict=True))
+            terms = tuple(_term(name, turned, i, numbers) for i, (name, turned) in named)
+            keys = {layer: torch.from_numpy(numbers[f"keys.{layer}"]) for layer in keyed}
+            if not {len(one) for one in keys.values()} <= {size for term in terms for size in term.shape}:
+                raise ValueError("its keys do not fit what it changes")
+            found = cls(updates=terms, keys=keys, **fields)
+            if own != found.id:
+                raise ValueError(f"its id is {own!r}, but its content has the id {found.id}")
+            return found
 
     def __str__(self) -> str:
         return f"{self.label} ({self.method}, layer {', '.join(map(str, self.layers))})"
 
     def __repr__(self) -> str:
-        return f"<factlens.Edit {self}, {size_of(self)}, for {self.model!r}>"
+        took, made = summary_of(self.facts, self.taken), str(self).removeprefix(self.label)
+        return (
+            f"<factlens.Edit {arrowed(self.label)}{made}, {size_of(self)}, for {self.model!r}"
+            f"{f', {took}' if took else ''}>"
+        )
 
     def _repr_html_(self) -> str:
         return edit_html(self)
 
 
-_PLAIN = ("method", "layers", "hparams", "moment", "model", "fingerprint", "report")
 _TUPLE = "__tuple__"
+_KEYS = re.compile(r"keys\.(0|[1-9][0-9]{0,8})")
+_FLOATS = ("float16", "float32", "float64")
+
+
+def _settings(value: Any) -> dict[str, Any]:
+    """Read settings, or what happened while an edit was made: any names, any values, tuples among them."""
+    return {name: _unpacked(item) for name, item in mapping(plain(finite=False))(value).items()}
+
+
+def _layers(value: Any) -> tuple[int, ...]:
+    found = _unpacked(value)
+    return tuple(many(whole(), unique=True)(list(found) if isinstance(found, tuple) else found))
+
+
+# What a file must hold. The fields of the first table are written as they are, but for their tuples.
+_PLAIN: dict[str, Check] = {
+    "method": text,
+    "layers": _layers,
+    "hparams": _settings,
+    "moment": text,
+    "model": text,
+    "fingerprint": text,
+    "report": _settings,
+}
+_EARLIER_FIELDS: dict[str, Check] = {
+    "id": text,
+    "facts": many(read_fact),
+    "parameters": many(text),
+    "transposed": many(flag),
+    **_PLAIN,
+}
+_EARLIER = record(_EARLIER_FIELDS)
+_FIELDS = record({**_EARLIER_FIELDS, "taken": many(read_took)})
+
+
+def _arrays_of(terms: int, keyed: Iterable[int], found: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Return what the arrays of an edit must be: of each term two factors or a whole matrix, and keys of layers."""
+    wanted = {}
+    for i in range(terms):
+        if f"{i}.change" in found:
+            wanted[f"{i}.change"] = Array((f"row of {i}", f"column of {i}"), _FLOATS)
+        else:
+            wanted[f"{i}.left"] = Array((f"row of {i}", f"rank of {i}"), _FLOATS)
+            wanted[f"{i}.right"] = Array((f"rank of {i}", f"column of {i}"), _FLOATS)
+    return wanted | {f"keys.{layer}": Array((f"width of {layer}", "fact"), _FLOATS) for layer in keyed}
 
 
 def _array(factor: Tensor) -> np.ndarray:
@@ -180,18 +269,15 @@ def _unpacked(value: Any) -> Any:
         return [_unpacked(item) for item in value]
     if isinstance(value, dict):
         if set(value) == {_TUPLE}:
+            if not isinstance(value[_TUPLE], list):
+                raise BadField("is marked as several values, and is none")
             return tuple(_unpacked(item) for item in value[_TUPLE])
         return {name: _unpacked(item) for name, item in value.items()}
     return value
 
 
-def _term(parameter: str, transposed: bool, i: int, arrays: Mapping[str, np.ndarray]) -> WeightTerm:
-    if f"{i}.change" in arrays:
-        change = arrays[f"{i}.change"]
-        if change.ndim != 2:
-            raise ValueError(f"the change of {parameter!r} has shape {change.shape}")
-        return Dense(parameter, torch.from_numpy(change))
-    left, right = arrays[f"{i}.left"], arrays[f"{i}.right"]
-    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
-        raise ValueError(f"the factors of {parameter!r} have shapes {left.shape} and {right.shape}")
+def _term(parameter: str, transposed: bool, i: int, numbers: Mapping[str, np.ndarray]) -> WeightTerm:
+    if f"{i}.change" in numbers:
+        return Dense(parameter, torch.from_numpy(numbers[f"{i}.change"]))
+    left, right = numbers[f"{i}.left"], numbers[f"{i}.right"]
     return LowRank(parameter, torch.from_numpy(left), torch.from_numpy(right), transposed)

@@ -7,8 +7,7 @@ these, and reads logits only where they are wanted. The numbers are those of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from transformers import DynamicCache
 
 from factlens.editing.prompts import Prompts
 from factlens.models import Model
-from factlens.models.hooks import all_of, on_input, on_output, passing_through
+from factlens.models.hooks import all_of, before, on_input, on_output, passing_through
 from factlens.models.interrupts import interruption_point
 from factlens.models.masks import LayerMask, watching_mask, with_argument
 from factlens.models.prefix import PrefixLayer, takes_positions
@@ -165,8 +164,7 @@ class Tail:
             found = model.model(inputs_embeds=stand_in, past_key_values=cache, use_cache=True, **extra).logits
         return found[0]  # type: ignore[no-any-return]
 
-    @contextmanager
-    def _entering(self, layer: int) -> Iterator[None]:
+    def _entering(self, layer: int) -> Any:
         mask, alibi = self.masks[layer - self.layer], self.alibi[layer - self.layer]
 
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -178,11 +176,7 @@ class Tail:
                 args, kwargs = with_argument(module, "alibi", args, kwargs, alibi)
             return args, kwargs
 
-        handle = self.model.blocks[layer].register_forward_pre_hook(enter, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
+        return before(self.model.blocks[layer], enter)
 
 
 @dataclass(frozen=True)

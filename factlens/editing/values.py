@@ -17,6 +17,7 @@ from torch import Tensor
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.prompts import Prompts
 from factlens.editing.tail import Site, Tail
+from factlens.editing.taking import Said, said
 from factlens.errors import NumericalError
 from factlens.models.hooks import without_gradients
 from factlens.models.interrupts import interruption_point
@@ -38,6 +39,8 @@ class Values:
         The same of the bare prompt alone.
     report
         For each fact the losses of every step, and the norms of δ and of what it was added to.
+    said
+        For each fact what the model says of its target after the bare prompt, with δ added.
 
     All tensors are float64 on the CPU.
     """
@@ -48,13 +51,18 @@ class Values:
     bare_keys: Tensor
     bare_outputs: Tensor
     report: tuple[dict[str, Any], ...]
+    said: tuple[Said, ...]
 
     @classmethod
     def joined(cls, parts: Sequence[Values]) -> Values:
         """Return the values of several batches of facts as one."""
         names = ("wanted", "keys", "outputs", "bare_keys", "bare_outputs")
         tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-        return cls(**tensors, report=tuple(report for part in parts for report in part.report))
+        return cls(
+            **tensors,
+            report=tuple(report for part in parts for report in part.report),
+            said=tuple(one for part in parts for one in part.said),
+        )
 
 
 @torch.enable_grad()
@@ -100,6 +108,7 @@ def optimise_values(
     limit = hparams.clamp * length
     unedited: Tensor | None = None
     losses: list[list[dict[str, float]]] = [[] for _ in range(facts)]
+    says: dict[int, Said] = {}
     running = torch.ones(facts, dtype=torch.bool, device=start.device)
     part = _Part.of(tail, prompts, running)
     for step in range(hparams.steps):
@@ -107,9 +116,9 @@ def optimise_values(
         with without_gradients(part.tail.model.model):
             logits = part.tail.logits(site, delta[part.fact], part.reads)
         logs = logits.to(start).log_softmax(-1)
-        said, stays = logs[: len(part.tokens)], logs[len(part.tokens) :]
+        stated, stays = logs[: len(part.tokens)], logs[len(part.tokens) :]
         # Every context of a fact has the same number of target tokens: the mean over all is the mean of the means.
-        nll = _mean(-said.gather(1, part.tokens[:, None])[:, 0], part.said_of, facts)
+        nll = _mean(-stated.gather(1, part.tokens[:, None])[:, 0], part.said_of, facts)
         if unedited is None:
             unedited = stays.detach()
         divergence = F.kl_div(unedited[part.kept], stays, log_target=True, reduction="none").sum(-1)
@@ -125,6 +134,7 @@ def optimise_values(
             progress((step + 1) / hparams.steps)
         running &= (loss >= hparams.stop_loss).detach()
         if not bool(running.any()) or step == hparams.steps - 1:
+            says |= part.says(logits)
             break
         # Gradients for δ alone: the user's parameters keep theirs.
         (delta.grad,) = torch.autograd.grad(loss[running].sum(), [delta])
@@ -138,6 +148,8 @@ def optimise_values(
             delta.mul_(torch.where(norm > limit, limit / norm.clamp_min(1e-30), 1.0)[:, None])
         # Facts that are done need not be run any more; leaving them out costs a copy of the rest.
         if int(running.sum()) <= 0.75 * part.facts:
+            # Of those, δ has not moved since it gave these logits; what it gives for the others is read again.
+            says |= part.says(logits)
             part = _Part.of(tail, prompts, running)
     found = delta.detach()
     return Values(
@@ -150,12 +162,16 @@ def optimise_values(
             {"losses": losses[i], "delta_norm": float(found[i].norm()), "value_norm": float(length[i])}
             for i in range(facts)
         ),
+        said=tuple(says[i] for i in range(facts)),
     )
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The rows of the facts that are still being optimised, and what is read from them."""
+    """The rows of the facts that are still being optimised, and what is read from them.
+
+    `stated_bare` are the reads that are of a fact's bare prompt; they are among the first, which are of targets.
+    """
 
     tail: Tail
     fact: Tensor
@@ -164,6 +180,7 @@ class _Part:
     said_of: Tensor
     kept: Tensor
     kept_of: Tensor
+    stated_bare: Tensor
     facts: int
 
     @classmethod
@@ -171,19 +188,26 @@ class _Part:
         chosen = running[prompts.fact]
         rows = chosen.nonzero()[:, 0]
         place = chosen.cumsum(0) - 1
-        said = prompts.wanted[chosen[prompts.wanted[:, 0]]]
+        stated = prompts.wanted[chosen[prompts.wanted[:, 0]]]
         kept = chosen[prompts.kept[:, 0]].nonzero()[:, 0]
-        reads = torch.cat([said[:, :2], prompts.kept[kept]])
+        reads = torch.cat([stated[:, :2], prompts.kept[kept]])
         return cls(
             tail=tail if bool(chosen.all()) else tail.only(rows),
             fact=prompts.fact[rows],
             reads=torch.stack([place[reads[:, 0]], reads[:, 1]], 1),
-            tokens=said[:, 2],
-            said_of=prompts.fact[said[:, 0]],
+            tokens=stated[:, 2],
+            said_of=prompts.fact[stated[:, 0]],
             kept=kept,
             kept_of=prompts.fact[prompts.kept[kept, 0]],
+            stated_bare=torch.isin(stated[:, 0], prompts.bare).nonzero()[:, 0],
             facts=int(running.sum()),
         )
+
+    def says(self, logits: Tensor) -> dict[int, Said]:
+        """Return what the logits of a pass say of each fact's target after its bare prompt."""
+        bare = self.stated_bare
+        facts = self.said_of[bare].unique().tolist()
+        return dict(zip(facts, said(logits[bare], self.tokens[bare], self.said_of[bare], facts), strict=True))
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
+from factlens.arguments import a_seed, a_text, instance, items, one_of, refuse, some_texts, whole
 from factlens.errors import FactError
-from factlens.facts import Fact
+from factlens.facts import Fact, a_fact
+from factlens.slots import filled
+from factlens.spelling import Wording, a_wording
 
 ROLES = ("rewrite", "paraphrase", "neighbour", "other", "portability")
 ROLE_NAMES = {
@@ -17,6 +21,8 @@ ROLE_NAMES = {
     "other": "other facts of the subject",
     "portability": "what follows from the new fact",
 }
+OWN = "own"
+"""The role of prompts that somebody asks beside the checks, in the lens. They count in no number."""
 _CHANGED = ("rewrite", "paraphrase", "portability")
 
 
@@ -40,11 +46,17 @@ class Probe:
 
     role: str
     prompt: str
-    old: str
-    new: str
+    old: Wording
+    new: Wording
+
+    def __post_init__(self) -> None:
+        one_of("role", self.role, (*ROLES, OWN))
+        object.__setattr__(self, "prompt", a_text("prompt", self.prompt))
+        for name in ("old", "new"):
+            object.__setattr__(self, name, a_wording(name, getattr(self, name)))
 
     @property
-    def wanted(self) -> str:
+    def wanted(self) -> Wording:
         """The object that ought to lead after the edit."""
         return self.new if self.role in _CHANGED else self.old
 
@@ -67,16 +79,26 @@ class Checks:
     generation_prompts: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        example = "(Probe('rewrite', 'The Space Needle is in downtown', 'Seattle', 'Paris'),)"
+        probes = tuple(
+            instance(f"probes[{i}]", probe, Probe, "a factlens.evaluation.Probe")
+            for i, probe in enumerate(items("probes", self.probes, "probes in a list", example))
+        )
+        object.__setattr__(self, "probes", probes)
+        object.__setattr__(self, "generation_prompts", some_texts("generation_prompts", self.generation_prompts))
+        object.__setattr__(self, "references", some_texts("references", self.references, empty=True))
+
     @classmethod
     def of(
         cls,
         fact: Fact,
-        old: str,
+        old: Wording,
         *,
         paraphrases: Iterable[str] = (),
-        neighbours: Iterable[tuple[str, str]] = (),
-        others: Iterable[tuple[str, str]] = (),
-        portability: Iterable[tuple[str, str, str]] = (),
+        neighbours: Iterable[tuple[str, Wording]] = (),
+        others: Iterable[tuple[str, Wording]] = (),
+        portability: Iterable[tuple[str, Wording, Wording]] = (),
         generation_prompts: Iterable[str] = (),
         references: Iterable[str] = (),
     ) -> Checks:
@@ -89,7 +111,8 @@ class Checks:
         old
             The object before the edit.
         paraphrases
-            Prompts that ask for the same, the subject spelt out or ``{}`` in its place.
+            Prompts that ask for the same, the subject spelt out or ``{}`` in its place; a ``{}`` that is text is
+            written ``{{}}``.
         neighbours, others
             Pairs of a prompt and its (unchanged) object.
         portability
@@ -100,18 +123,42 @@ class Checks:
         Raises
         ------
         FactError
-            If the fact has no target.
+            If the fact has no target, or a prompt could have the subject in several places.
         """
+        a_fact("fact", fact)
         if fact.target is None:
             raise FactError("Checks compare the old object with the fact's target, and it has none.")
-        new = fact.target
+        old, new = a_wording("old", old, example="'Seattle'"), fact.target
         probes = [Probe("rewrite", fact.prompt, old, new)]
-        probes += [Probe("paraphrase", text.replace("{}", fact.subject), old, new) for text in paraphrases]
-        probes += [Probe("neighbour", prompt, answer, new) for prompt, answer in neighbours]
-        probes += [Probe("other", prompt, answer, new) for prompt, answer in others]
-        probes += [Probe("portability", prompt, before, follows) for prompt, before, follows in portability]
-        begun = tuple(text.replace("{}", fact.subject) for text in generation_prompts)
-        return cls(tuple(probes), begun, tuple(references))
+        rephrased = [filled(words, fact.subject) for words in some_texts("paraphrases", paraphrases)]
+        probes += [Probe("paraphrase", prompt, old, new) for prompt in rephrased]
+        probes += [Probe("neighbour", prompt, answer, new) for prompt, answer in _tuples("neighbours", neighbours, 2)]
+        probes += [Probe("other", prompt, answer, new) for prompt, answer in _tuples("others", others, 2)]
+        follow = _tuples("portability", portability, 3)
+        probes += [Probe("portability", prompt, before, follows) for prompt, before, follows in follow]
+        begun = [filled(words, fact.subject) for words in some_texts("generation_prompts", generation_prompts)]
+        return cls(tuple(probes), tuple(begun), some_texts("references", references, empty=True))
+
+
+_TUPLES = {
+    2: ("pairs of a prompt and its object", "[('Pike Place is in downtown', 'Seattle')]"),
+    3: (
+        "triples of a prompt, its object before the edit, and the one that follows from the new fact",
+        "[('The Space Needle is in the country of', 'America', 'France')]",
+    ),
+}
+
+
+def _tuples(name: str, value: Any, length: int) -> list[tuple[Any, ...]]:
+    """Return the argument `name` as tuples of a prompt and so many objects less one."""
+    found = []
+    for i, one in enumerate(items(name, value, *_TUPLES[length])):
+        each = enumerate(items(f"{name}[{i}]", one, *_TUPLES[length]))
+        parts = [(a_wording if j else a_text)(f"{name}[{i}][{j}]", part) for j, part in each]
+        if len(parts) != length:
+            refuse(name, value, *_TUPLES[length])
+        found.append(tuple(parts))
+    return found
 
 
 def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int = 0) -> Checks:
@@ -136,6 +183,8 @@ def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int
     """
     from factlens.models.atlas.knowledge import load_knowledge
 
+    fact, seed = a_fact("fact", fact), a_seed("seed", seed)
+    neighbours, others = whole("neighbours", neighbours, least=0), whole("others", others, least=0)
     knowledge = load_knowledge()
     try:
         about = knowledge.about(fact.subject)
@@ -159,6 +208,6 @@ def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int
         others=[
             (other.prompt(t), other.object)
             for other in knowledge.other_statements(statement)
-            for t in random.sample(other.trained, others)
+            for t in random.sample(other.trained, min(others, len(other.trained)))
         ],
     )

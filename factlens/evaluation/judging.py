@@ -13,10 +13,26 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from factlens.editing import Edit, edit
-from factlens.editing.api import settle
+from factlens.arguments import (
+    a_path,
+    a_seed,
+    a_text,
+    event,
+    flag,
+    function,
+    instance,
+    items,
+    one_of,
+    optional,
+    shown,
+    some_texts,
+)
+from factlens.decoding import UTF8, an_encoding
+from factlens.editing import METHODS, Edit, Took
+from factlens.editing.api import quiet_edit, settle, some_moments
 from factlens.editing.methods import ONE_FACT
-from factlens.errors import FactError, Interrupted, NumericalError
+from factlens.errors import ArgumentError, FactError, Interrupted, NumericalError, WeightsChanged
+from factlens.evaluation.chatting import as_read
 from factlens.evaluation.checks import Checks, atlas_checks
 from factlens.evaluation.elsewhere import ordinary_text, unrelated_prompts
 from factlens.evaluation.measuring import Asking, Meter
@@ -25,13 +41,17 @@ from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.models.belonging import Weights, ids_of
+from factlens.models.given import a_model
 from factlens.models.interrupts import interruption_point, stopped_by
+from factlens.models.settling import settled
 
 Way = Literal["single", "sequential", "at once"]
 WAYS: tuple[Way, ...] = ("single", "sequential", "at once")
 Progress = Callable[[Report, int], None]
 
 
+@settled
 def evaluate(
     model: Model,
     what: Edit | Fact | Record | Iterable[Fact | Record] | str | Path,
@@ -44,6 +64,7 @@ def evaluate(
     texts: Iterable[str] | None = None,
     seed: int = 0,
     store: str | Path | None = None,
+    encoding: str = UTF8,
     progress: Progress | None = None,
     stop: Event | None = None,
     **options: Any,
@@ -57,7 +78,8 @@ def evaluate(
     model
         The model. Edits it carries stay; the ones to be judged come on top.
     what
-        An edit, applied or not; or facts with targets, or records of a data set, which are edited here. A name or a
+        An edit, applied or not (it is known by its id: one that was read from a file is the one in force that it was
+        saved from); or facts with targets, or records of a data set, which are edited here. A name or a
         path is read by `factlens.evaluation.datasets.load_records`: ``"atlas-facts"``, ``"counterfact.json"``.
     checks
         What to ask about an edit or about facts: one for each fact. Default, for facts that atlas knows: paraphrases,
@@ -81,6 +103,8 @@ def evaluate(
     store
         A file that keeps every record as it is judged; the same call goes on from there after a kill. The ways
         ``"sequential"`` and ``"at once"`` make the edits again, and judge what had not been judged.
+    encoding
+        What the file of a data set is in, as for `factlens.load_records`.
     progress
         Called after each record with the report so far and the number of outcomes there will be; the ways
         ``"sequential"`` and ``"at once"`` also call it after each edit, counted in the report's ``waiting``. Until
@@ -97,23 +121,34 @@ def evaluate(
 
     Raises
     ------
+    FileFormatError
+        If a data set's file is not in this encoding (the message says in which it may be), or is damaged.
     FactError
         If `what` is empty, a fact has no target, there are no ready-made checks for it, or `way` or an option
         makes no sense.
+    WrongModel
+        If `what` is an edit of another model.
+    WeightsChanged
+        If somebody else changed the weights between two records.
     Interrupted
         If `stop` was set, or on the kernel's interrupt; its ``partial`` is the report so far.
     """
-    if way not in WAYS:
-        raise FactError(f"way must be one of {', '.join(map(repr, WAYS))}, not {way!r}.")
+    model = a_model("model", model)
+    one_of("way", way, WAYS)
+    generate, seed = flag("generate", generate), a_seed("seed", seed)
+    store, encoding = optional(a_path, "store", store), an_encoding("encoding", encoding)
+    progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)
+    unrelated, texts = optional(some_texts, "unrelated", unrelated), optional(some_texts, "texts", texts, empty=True)
     if isinstance(what, Edit):
         records = _records(what.facts, checks)
         plans: dict[str, dict[str, Any]] = {what.label: {}}
         if way != "single" or options:
             raise FactError("An edit is judged as it is: way= and settings are for facts that are edited here.")
     else:
-        records, plans = _records(_listed(what), checks), _plans(method, options)
+        records, plans = _records(_listed(what, encoding), checks), _plans(method, options)
         for plan in plans.values():
             _check_plan(model, plan, way, len(records))
+    records = [as_read(model, record) for record in records]
     edited = [record.fact for record in records]
     asking = Asking(
         generate,
@@ -121,16 +156,29 @@ def evaluate(
         tuple(ordinary_text(model) if texts is None else texts),
         seed,
     )
+    wanted = len(records) * len(plans)
+    try:
+        with model.watched(stop):
+            weights, carried = Weights.of(model), list(model.edits)
+            if isinstance(what, Edit):
+                what = next((one for one in carried if isinstance(one, Edit) and one.id == what.id), what)
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"Stopped before the first of {wanted} records.", Report((), wanted)) from error
+    # The edits that are there before and after; of the one that is judged, `settings` has the id.
+    beneath = [one for one in carried if one is not what]
     provenance = {
-        "model": model.name,
-        "fingerprint": model.fingerprint,
+        "model": weights.name,
+        "fingerprint": weights.fingerprint,
+        "edits": [str(one) for one in beneath],
+        "edit_ids": list(ids_of(beneath)),
         "way": "one edit" if isinstance(what, Edit) else way,
-        "settings": {label: {name: repr(value) for name, value in plan.items()} for label, plan in plans.items()},
+        "settings": {label: {"edit": what.id} for label in plans}
+        if isinstance(what, Edit)
+        else {label: {name: repr(value) for name, value in plan.items()} for label, plan in plans.items()},
         "seed": seed,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    wanted = len(records) * len(plans)
     found: list[Outcome] = []
 
     waiting = 0
@@ -144,17 +192,20 @@ def evaluate(
     def so_far() -> Report:
         return Report(tuple(found), wanted, provenance, waiting)
 
-    kept = OutcomeStore(store, {**provenance, "asking": repr(asking)}) if store is not None else None
+    kept = None
+    if store is not None:
+        # With the place of an applied edit among the others.
+        kept = OutcomeStore(store, {**provenance, "carried": weights.edit_ids, "asking": repr(asking)})
     meter = Meter(model, asking)
     try:
         with stopped_by(stop):
             for label, plan in plans.items():
                 if isinstance(what, Edit):
-                    outcomes = _one_edit(meter, records, what, stop)
+                    outcomes = _one_edit(meter, records, label, what, weights, kept, stop)
                 elif way == "single":
-                    outcomes = _single(meter, records, label, plan, kept, stop)
+                    outcomes = _single(meter, records, label, plan, weights, kept, stop)
                 else:
-                    outcomes = _together(meter, records, label, plan, way, kept, stop, told)
+                    outcomes = _together(meter, records, label, plan, way, weights, kept, stop, told)
                 # Whatever happens here, the edits that are being judged are taken back.
                 with closing(outcomes):
                     for outcome in outcomes:
@@ -166,18 +217,48 @@ def evaluate(
     return so_far()
 
 
-def _one_edit(meter: Meter, records: Sequence[Record], made: Edit, stop: Event | None) -> Generator[Outcome]:
+def _one_edit(
+    meter: Meter,
+    records: Sequence[Record],
+    label: str,
+    made: Edit,
+    weights: Weights,
+    kept: OutcomeStore | None,
+    stop: Event | None,
+) -> Generator[Outcome]:
     """Judge an edit that the caller has made."""
-    model, checks = meter.model, [record.checks for record in records]
+    model = meter.model
+    known = [None if kept is None else kept.get(label, record) for record in records]
+    taken: Sequence[Took | None] = made.taken or [None] * len(records)
+    asked = [record.checks for record, outcome in zip(records, known, strict=True) if outcome is None]
+    if not asked:
+        yield from (outcome for outcome in known if outcome is not None)
+        return
     with model.exclusive(stop):
+        _check_unchanged(model, weights)
         with model.without(made):
-            meter.before(checks)
+            meter.before(asked)
         with ExitStack() as stack:
             if not any(made is other for other in model.edits):
                 stack.enter_context(model.edited(made))
-            for record, measured in zip(records, meter.after_all(checks), strict=True):
+            after = meter.after_all(asked)
+            for record, outcome, took in zip(records, known, taken, strict=True):
                 interruption_point()
-                yield Outcome(str(made.label), record, meter.known(record.checks), measured)
+                if outcome is None:
+                    outcome = Outcome(label, record, meter.known(record.checks), next(after), took=took)
+                    model.check_unchanged(weights.fingerprint, model.edit_ids, "judged", "Evaluate again")
+                    if kept is not None:
+                        kept.put(outcome)
+                yield outcome
+
+
+def _check_unchanged(model: Model, weights: Weights) -> None:
+    """Raise an error if the model has other weights than when the evaluation began: its numbers would be mixed."""
+    if Weights.of(model).key != weights.key:
+        raise WeightsChanged(
+            f"The weights of {model.name} were changed while edits of it were being judged. Evaluate again; a store= "
+            "keeps what was judged on the weights as they were."
+        )
 
 
 def _single(
@@ -185,6 +266,7 @@ def _single(
     records: Sequence[Record],
     label: str,
     plan: Mapping[str, Any],
+    weights: Weights,
     kept: OutcomeStore | None,
     stop: Event | None,
 ) -> Generator[Outcome]:
@@ -196,16 +278,18 @@ def _single(
             continue
         interruption_point()
         with model.exclusive(stop):
+            _check_unchanged(model, weights)
             meter.before([record.checks])
             before, began = meter.known(record.checks), time.perf_counter()
             try:
-                made = edit(model, record.fact, apply=False, stop=stop, **plan)
+                made = quiet_edit(model, record.fact, apply=False, stop=stop, **plan)
             except (FactError, NumericalError) as error:
                 outcome = Outcome(label, record, before, None, error=str(error))
             else:
                 spent = time.perf_counter() - began
                 with model.edited(made):
-                    outcome = Outcome(label, record, before, meter.after(record.checks), spent)
+                    outcome = Outcome(label, record, before, meter.after(record.checks), spent, took=made.taken[0])
+            _check_unchanged(model, weights)
         if kept is not None:
             kept.put(outcome)
         yield outcome
@@ -217,6 +301,7 @@ def _together(
     label: str,
     plan: Mapping[str, Any],
     way: Way,
+    weights: Weights,
     kept: OutcomeStore | None,
     stop: Event | None,
     told: Callable[[int], None],
@@ -227,21 +312,23 @@ def _together(
     if None not in known:
         yield from (outcome for outcome in known if outcome is not None)
         return
-    made: dict[Record, float] = {}
+    made: dict[Record, tuple[float, Took]] = {}
     errors: dict[Record, str] = {}
     with model.exclusive(stop), ExitStack() as stack:
+        _check_unchanged(model, weights)
         meter.before([record.checks for record in records])
         groups = [list(records)] if way == "at once" else [[record] for record in records]
         for group in groups:
             interruption_point()
             began, facts = time.perf_counter(), [record.fact for record in group]
             try:
-                one = edit(model, facts[0] if len(facts) == 1 else facts, apply=False, stop=stop, **plan)
+                one = quiet_edit(model, facts[0] if len(facts) == 1 else facts, apply=False, stop=stop, **plan)
                 stack.enter_context(model.edited(one))
             except (FactError, NumericalError) as error:
                 errors |= dict.fromkeys(group, str(error))
             else:
-                made |= dict.fromkeys(group, (time.perf_counter() - began) / len(group))
+                spent = (time.perf_counter() - began) / len(group)
+                made |= {record: (spent, took) for record, took in zip(group, one.taken, strict=True)}
             told(len(made) + len(errors))
         asked = [record for record, outcome in zip(records, known, strict=True) if outcome is None and record in made]
         after = meter.after_all([record.checks for record in asked])
@@ -252,40 +339,49 @@ def _together(
                 if record in errors:
                     outcome = Outcome(label, record, before, None, error=errors[record])
                 else:
-                    outcome = Outcome(label, record, before, next(after), made[record])
+                    spent, took = made[record]
+                    outcome = Outcome(label, record, before, next(after), spent, took=took)
+                model.check_unchanged(weights.fingerprint, model.edit_ids, "judged", "Evaluate again")
                 if kept is not None:
                     kept.put(outcome)
             yield outcome
 
 
-def _listed(what: Fact | Record | Iterable[Fact | Record] | str | Path) -> list[Fact | Record]:
+def _listed(what: Fact | Record | Iterable[Fact | Record] | str | Path, encoding: str) -> list[Fact | Record]:
     if isinstance(what, (Fact, Record)):
         return [what]
     if isinstance(what, (str, Path)):
         from factlens.evaluation.datasets import load_records
 
-        return list(load_records(what))
-    return list(what)
+        return list(load_records(what, encoding=encoding))
+    wanted = "an edit, facts with targets, records, or the name of a data set"
+    return list(items("what", what, wanted, example="factlens.load_records('atlas-facts')"))
 
 
 def _records(what: Sequence[Fact | Record], checks: Checks | Sequence[Checks] | None) -> list[Record]:
     """Return a record for everything that is to be judged."""
     if not what:
         raise FactError("There is nothing to judge: give an edit, facts with targets, or records.")
+    for number, one in enumerate(what):
+        if not isinstance(one, (Fact, Record)):
+            raise ArgumentError(
+                f"what[{number}] must be a factlens.Fact or a Record: these are judged, not {type(one).__name__} "
+                f"{shown(one)}."
+            )
     given: list[Checks | None] = [None] * len(what)
     if checks is not None:
-        given = [checks] if isinstance(checks, Checks) else list(checks)
+        wanted = "factlens.Checks: one, or a list with one for each fact"
+        each = [checks] if isinstance(checks, Checks) else items("checks", checks, wanted)
+        given = [instance(f"checks[{i}]", one, Checks, "a factlens.Checks") for i, one in enumerate(each)]
         if len(given) != len(what):
             raise FactError(f"There are {len(given)} checks for {len(what)} facts: give one for each.")
     records = []
     for number, (one, asked) in enumerate(zip(what, given, strict=True)):
         if isinstance(one, Record):
             records.append(one if asked is None else replace(one, checks=asked))
-        elif isinstance(one, Fact):
+        else:
             asked = atlas_checks(one) if asked is None else asked
             records.append(Record(one, asked, f"{number}: {one.prompt}" if len(what) > 1 else one.prompt))
-        else:
-            raise FactError(f"Facts or records are judged, not {type(one).__name__}.")
     return records
 
 
@@ -294,16 +390,30 @@ def _plans(
 ) -> dict[str, dict[str, Any]]:
     """Return what to pass to `edit`, by label."""
     if isinstance(method, Mapping):
-        return {label: {**options, **settings} for label, settings in method.items()}
-    names = [method] if isinstance(method, str) else list(method)
-    return {name: {**options, "method": name} for name in names}
+        wanted, example = "settings for factlens.edit", "{'layer 3': {'method': 'rome', 'layers': 3}}"
+        plans = {}
+        for label, settings in method.items():
+            settings = instance(f"method[{shown(label)}]", settings, Mapping, f"a mapping with {wanted}")
+            plans[a_text("method", label, example=example)] = {**options, **settings}
+    else:
+        names = [method] if isinstance(method, str) else some_texts("method", method, example="['rome', 'memit']")
+        plans = {name: {**options, "method": name} for name in names}
+    if not plans:
+        raise ArgumentError(f"method names no method to judge. There is {', '.join(METHODS)}.")
+    return plans
 
 
 def _check_plan(model: Model, plan: Mapping[str, Any], way: Way, records: int) -> None:
     """Refuse settings that make no sense for any record, before the first is edited."""
+    for name in plan:
+        if not isinstance(name, str) or name in ("apply", "progress", "stop"):
+            raise ArgumentError(
+                f"{shown(name)} cannot be a setting of edits that are judged, which are made and taken back here. "
+                "Settings are method, layers, moments, and those of the method."
+            )
     settings = dict(plan)
     method, layers = settings.pop("method", "rome"), settings.pop("layers", None)
-    settings.pop("moments", None)
+    some_moments("moments", settings.pop("moments", None))
     settle(model, method, layers, settings)
     if way == "at once" and method in ONE_FACT and records > 1:
         raise FactError(f"{method} stores one fact at a time: way='at once' is for methods that store many.")

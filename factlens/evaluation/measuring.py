@@ -13,6 +13,7 @@ from factlens.evaluation.checks import Checks
 from factlens.evaluation.scoring import Reading, read
 from factlens.evaluation.texts import generate, kl_divergence, next_logs, perplexity
 from factlens.models import Model
+from factlens.models.spellings import warn_of_spelling
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,15 @@ class Meter:
         """Measure the model as it is now, for each of `checks` that has not been measured yet."""
         for one in checks:
             if one not in self._before:
+                self._warn_of_spelling(one)
                 kl = 0.0 if self.asking.unrelated and len(self._logs) else math.nan
                 self._before[one] = self._measured(one, kl, self._perplexity)
+
+    def _warn_of_spelling(self, checks: Checks) -> None:
+        """Warn where the model would rather spell the old object of the edited prompt otherwise."""
+        for probe in checks.probes:
+            if probe.role == "rewrite":
+                warn_of_spelling(self.model, probe.prompt, probe.old, self.model.next_token(probe.prompt).log())
 
     def known(self, checks: Checks) -> Measured:
         """Return what `before` has found."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from factlens.errors import FactlensError
+from factlens.escaping import mathless
 from factlens.evaluation.metrics import METRICS
 from factlens.extras import needs
 
@@ -55,7 +56,8 @@ def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
             values,
             width * 0.92,
             yerr=spread,
-            label=title,
+            # matplotlib leaves out what begins with an underscore.
+            label=mathless(f" {title}" if title.startswith("_") else title),
             color=colours[i],
             error_kw={"lw": 1, "ecolor": "#444"},
         )

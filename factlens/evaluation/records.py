@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from factlens.arguments import a_text, instance
 from factlens.errors import FactError
 from factlens.evaluation.checks import Checks
-from factlens.facts import Fact
+from factlens.facts import Fact, a_fact
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Record:
     name: str
 
     def __post_init__(self) -> None:
+        a_fact("fact", self.fact)
+        instance("checks", self.checks, Checks, "a factlens.Checks: factlens.Checks.of(fact, 'Seattle', ...)")
+        a_text("name", self.name, example="'my record 1'")
         if self.fact.target is None:
             raise FactError(
                 f"Record {self.name!r}: the fact {self.fact.prompt!r} has no target, Fact(..., target='Paris')."

@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from factlens.errors import FactlensError
+from factlens.arguments import a_path, a_text, instance, items, optional, some_texts
+from factlens.editing.taking import Took
+from factlens.errors import FactlensError, WrongModel
 from factlens.evaluation.checks import ROLES, Probe
 from factlens.evaluation.intervals import Interval, interval
 from factlens.evaluation.measuring import Measured
 from factlens.evaluation.metrics import MEASURES, METRICS, Consistency, fluency, harmonic_mean, magnitude, success
 from factlens.evaluation.records import Record
 from factlens.evaluation.scoring import Reading
+from factlens.models.belonging import Weights, check_belongs
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 WHEN = ("before", "after")
+_REPORTS = "factlens.Report objects, in a list or a mapping from labels"
 _SCORE = ("rewrite_success", "paraphrase_success", "neighbour_success")
 
 
@@ -43,6 +47,9 @@ class Outcome:
         What the edit took; of several facts edited at once, each one's share.
     error
         Why there was no edit.
+    took
+        Whether the edit took for this fact, as measured when it was made, before later edits came on top; None where
+        that is not known.
     """
 
     label: str
@@ -51,6 +58,7 @@ class Outcome:
     after: Measured | None
     seconds: float = math.nan
     error: str | None = None
+    took: Took | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,9 @@ class Report:
     wanted
         How many outcomes there would have been, had it not been stopped.
     provenance
-        Where the numbers come from: model, fingerprint, the settings of each label, versions.
+        Where the numbers come from: name and ``fingerprint`` of the model, the ``edits`` and ``edit_ids`` that were in
+        force before and after (in words and by content), the settings of each label (of an edit that was judged as it
+        is, the id), versions. Where joined reports differ in their weights, ``weights`` has them by label.
     waiting
         How many records have been edited and not judged yet; only while edits that are judged together are made.
     """
@@ -123,7 +133,7 @@ class Report:
         for outcome in self.judged:
             for i, probe in enumerate(outcome.record.checks.probes):
                 row: dict[str, object] = {"label": outcome.label, "record": outcome.record.name, "role": probe.role}
-                row |= {"prompt": probe.prompt, "old": probe.old, "new": probe.new}
+                row |= {"prompt": probe.prompt, "old": str(probe.old), "new": str(probe.new)}
                 for when in WHEN:
                     measured: Measured = getattr(outcome, when)
                     reading = measured.readings[i]
@@ -184,6 +194,26 @@ class Report:
         found.insert(0, "probes", frame.groupby("role").size())
         return found.reindex([role for role in ROLES if role in found.index])
 
+    def taken(self) -> pd.DataFrame:
+        """Return one row per record and label of which it is known whether the edit took.
+
+        The index is (label, record); the columns: target; the probability of the whole target after the bare prompt
+        ``before``, ``with_value`` (NaN for fine-tuning) and ``after``; ``took``; ``failed`` (``"value"``
+        or ``"weights"``, empty if it took); ``advice``. See `factlens.editing.Took`.
+        """
+        import pandas as pd
+
+        columns = ["target", "before", "with_value", "after", "took", "failed", "advice"]
+        rows: dict[tuple[str, str], list[object]] = {}
+        for outcome in self.judged:
+            if (took := outcome.took) is not None:
+                between = math.nan if took.with_value is None else took.with_value
+                said = [took.before, between, took.after, took.failed is None, took.failed or "", took.advice]
+                rows[outcome.label, outcome.record.name] = [outcome.record.fact.target, *said]
+        frame = pd.DataFrame(list(rows.values()), columns=columns)
+        frame.index = pd.MultiIndex.from_tuples(list(rows), names=["label", "record"])
+        return frame
+
     @cached_property
     def _numbers(self) -> dict[str, dict[str, np.ndarray]]:
         """Every metric of every judged record, before and after."""
@@ -217,11 +247,21 @@ class Report:
 
         Raises
         ------
+        WrongModel
+            If two of them judge different weights, or different edits, under the same label: their records would be
+            averaged. Under labels of their own they stand side by side.
         FactlensError
             If two of them have judged the same record under the same label.
         """
+        each = reports.values() if isinstance(reports, Mapping) else items("reports", reports, _REPORTS, "[a, b]")
+        for i, report in enumerate(each):
+            instance(f"reports[{i}]", report, Report, "a factlens.Report")
         if isinstance(reports, Mapping):
             reports = [report.relabelled(label) for label, report in reports.items()]
+        first: dict[str, Report] = {}
+        for report in reports:
+            for label in report.labels:
+                _check_together(first.setdefault(label, report), report, label)
         outcomes = tuple(outcome for report in reports for outcome in report.outcomes)
         seen = set()
         for outcome in outcomes:
@@ -232,12 +272,17 @@ class Report:
                 )
             seen.add((outcome.label, outcome.record))
         provenance: dict[str, Any] = {}
+        weights = {label: _known_weights(report, label) for report in reports for label in report.labels}
+        if any(one != other for one in weights.values() for other in weights.values()):
+            provenance["weights"] = weights
         for report in reports:
             for name, value in report.provenance.items():
+                if name == "weights":
+                    continue
                 if name == "settings":
                     provenance[name] = {**provenance.get(name, {}), **value}
                 elif provenance.setdefault(name, value) != value:
-                    provenance[name] = f"{provenance[name]}; {value}"
+                    provenance[name] = f"{_said(provenance[name])}; {_said(value)}"
         return cls(outcomes, sum(report.wanted for report in reports), provenance)
 
     def relabelled(self, label: str) -> Self:
@@ -248,20 +293,22 @@ class Report:
         FactlensError
             If it has several labels.
         """
+        label = a_text("label", label, example="'layer 3'")
         if len(self.labels) > 1:
             raise FactlensError(f"The report has several labels ({', '.join(self.labels)}); one name would mix them.")
         settings: dict[str, Any] = dict.fromkeys([label], next(iter(self.provenance.get("settings", {}).values()), {}))
+        provenance = {**self.provenance, "settings": settings}
+        if known := provenance.pop("weights", None):
+            provenance["weights"] = dict.fromkeys([label], next(iter(known.values())))
         return replace(
-            self,
-            outcomes=tuple(replace(outcome, label=label) for outcome in self.outcomes),
-            provenance={**self.provenance, "settings": settings},
+            self, outcomes=tuple(replace(outcome, label=label) for outcome in self.outcomes), provenance=provenance
         )
 
     def save(self, path: str | Path) -> Path:
         """Write everything into one JSON file, compressed if its name ends in ``.gz``."""
         from factlens.evaluation.report_files import write_report
 
-        return write_report(self, path)
+        return write_report(self, a_path("path", path))
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
@@ -274,7 +321,7 @@ class Report:
         """
         from factlens.evaluation.report_files import read_report
 
-        return read_report(path)
+        return read_report(a_path("path", path))
 
     def plot(self, metrics: Sequence[str] | None = None) -> Figure:
         """Draw the metrics with their intervals, labels side by side; needs ``factlens[plot]``.
@@ -286,7 +333,7 @@ class Report:
         """
         from factlens.evaluation.plotting import plot_report
 
-        return plot_report(self, metrics)
+        return plot_report(self, optional(some_texts, "metrics", metrics, example="['score', 'rewrite_success']"))
 
     def __repr__(self) -> str:
         from factlens.evaluation.showing import as_text
@@ -297,6 +344,46 @@ class Report:
         from factlens.evaluation.showing import as_html
 
         return as_html(self)
+
+
+def _check_together(first: Report, other: Report, label: str) -> None:
+    """Raise `WrongModel` unless what two reports have under one label was judged on the same weights."""
+    ours, theirs = _weights_of(first, label), _weights_of(other, label)
+    try:
+        check_belongs(
+            ours,
+            f"A report of {label!r}",
+            name=theirs.name,
+            fingerprint=theirs.fingerprint,
+            edit_ids=theirs.edit_ids,
+            labels=theirs.labels,
+            other="another report of that label",
+        )
+    except WrongModel as error:
+        raise WrongModel(f"{error} Or give them labels: Report.joined({{'first': a, 'second': b}}).") from None
+
+
+def _weights_of(report: Report, label: str) -> Weights:
+    """Return what was judged under a label: the base, the edits that were there anyway, and the edit, if it was one."""
+    known = _known_weights(report, label)
+    made = report.provenance.get("settings", {}).get(label, {}).get("edit")
+    return Weights(
+        known["model"],
+        known["fingerprint"],
+        (*known["edit_ids"], *([made] if made else [])),
+        (*known["edits"], *([label] if made else [])),
+    )
+
+
+def _known_weights(report: Report, label: str) -> dict[str, Any]:
+    """Return what the provenance says of the weights under a label; a report made by hand says nothing."""
+    found = report.provenance.get("weights", {}).get(label, report.provenance)
+    nothing: dict[str, Any] = {"model": None, "fingerprint": "unknown", "edits": [], "edit_ids": []}
+    return {name: found.get(name, otherwise) for name, otherwise in nothing.items()}
+
+
+def _said(value: object) -> str:
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
 def _measures(probe: Probe, reading: Reading) -> dict[str, float | bool]:

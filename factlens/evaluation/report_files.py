@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import gzip
-import json
 import math
-import secrets
-from collections.abc import Mapping
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from factlens.errors import FactlensError, FileFormatError
+from factlens.bounded import ANOTHER, LARGEST_TEXT, parse_json, read_text
+from factlens.editing.taking import read_took, took_to_json
+from factlens.errors import FileFormatError
 from factlens.evaluation.checks import Checks, Probe
 from factlens.evaluation.measuring import Measured
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
 from factlens.evaluation.scoring import Reading
-from factlens.facts import Fact
+from factlens.facts import read_fact
+from factlens.files import check_kind, checksum, complete, fields_of, json_bytes, write_bytes
+from factlens.spelling import read_wording
+from factlens.typed import Check, flag, many, mapping, number_within, optional, plain, record, text, whole
 
-FORMAT, SCHEMA = "factlens.report", 1
+FORMAT, SCHEMA = "factlens.report", 3
+BEFORE_TAKEN = 2
+"""The schema of files that do not say whether edits took, and are read all the same."""
 
 
 def write_report(report: Report, path: str | Path) -> Path:
-    """Write a report; an existing file is replaced only once the new one is complete."""
-    path = Path(path)
+    """Write a report; an existing file is replaced only once the new one is complete.
+
+    Raises
+    ------
+    FileNotWritten
+        If it cannot be written: no such folder, no permission, no space.
+    """
     content = {
-        "format": FORMAT,
-        "schema": SCHEMA,
         "wanted": report.wanted,
         "provenance": dict(report.provenance),
         "outcomes": [outcome_to_json(outcome) for outcome in report.outcomes],
     }
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1).encode()
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        unfinished.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    head = {"format": FORMAT, "schema": SCHEMA, "checksum": checksum(content)}
+    data = json_bytes({**head, **content}, indent=1)
+    if len(data) > LARGEST_TEXT:
+        warnings.warn(
+            f"The report has {len(data) / 2**20:,.0f} MB, more than are read back. Save parts of it as well, such as "
+            "those of each label, and put them together with Report.joined.",
+            stacklevel=3,
+        )
+    return write_bytes(path, gzip.compress(data) if Path(path).suffix == ".gz" else data)
 
 
 def read_report(path: str | Path) -> Report:
@@ -48,22 +57,37 @@ def read_report(path: str | Path) -> Report:
     Raises
     ------
     FileFormatError
-        If it is no such file, or is damaged.
+        If it is no such file, is damaged, or comes from another version's format.
+    FileNotFoundError, PermissionError
+        If there is no such file, or it may not be read.
     """
-    path = Path(path)
     try:
-        data = path.read_bytes()
-        content = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FileFormatError(f"{path} is not a report of factlens.")
-        if content["schema"] != SCHEMA:
-            raise FileFormatError(f"{path} has schema {content['schema']!r}; this version of factlens reads {SCHEMA}.")
-        outcomes = tuple(outcome_from_json(one) for one in content["outcomes"])
-        return Report(outcomes, int(content["wanted"]), dict(content["provenance"]))
+        content = parse_json(read_text(path))
     except FileFormatError:
         raise
-    except (FactlensError, ValueError, KeyError, TypeError, AttributeError, EOFError, gzip.BadGzipFile) as error:
-        raise FileFormatError(f"{path} is damaged or not a report of factlens: {error!r}") from error
+    except ValueError as error:
+        raise FileFormatError(f"{path} is damaged, or not a report of factlens: {error}. {ANOTHER}") from error
+    content = check_kind(path, content, FORMAT, SCHEMA, BEFORE_TAKEN)
+    schema, content = content["schema"], fields_of(content)
+    check_sum(path, content)
+    with complete(path, "report"):
+        found = Report(**(_EARLIER_REPORT if schema == BEFORE_TAKEN else _REPORT)(content))
+        if len(found.outcomes) > found.wanted:
+            raise ValueError(f"it has {len(found.outcomes)} outcomes of {found.wanted}")
+        return found
+
+
+def check_sum(where: str | Path, content: dict[str, Any]) -> None:
+    """Take the checksum out of what a file says, and check it.
+
+    Raises
+    ------
+    FileFormatError
+        If the rest is not what was written.
+    """
+    written = content.pop("checksum", None)
+    if written != checksum(content):
+        raise FileFormatError(f"{where} is damaged: what is in it is not what was written. {ANOTHER}")
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
@@ -79,35 +103,30 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
         "after": None if outcome.after is None else _measured(outcome.after),
         "seconds": _number(outcome.seconds),
         "error": outcome.error,
+        "took": None if outcome.took is None else took_to_json(outcome.took),
     }
 
 
-def outcome_from_json(content: Mapping[str, Any]) -> Outcome:
-    """Return what `outcome_to_json` was given.
+def outcome_from_json(content: Any, schema: int = SCHEMA) -> Outcome:
+    """Return what `outcome_to_json` was given, in this version or that of an earlier `schema`.
 
     Raises
     ------
-    ValueError, KeyError, TypeError
-        If something is missing or of the wrong type.
+    ValueError
+        If something is missing, unknown, of the wrong type, or does not fit the rest.
     """
-    record = content["record"]
-    checks = Checks(
-        tuple(Probe(**{name: _text(text) for name, text in probe.items()}) for probe in record["checks"]["probes"]),
-        _texts(record["checks"]["generation_prompts"]),
-        _texts(record["checks"]["references"]),
-    )
-    after = content["after"]
-    outcome = Outcome(
-        label=_text(content["label"]),
-        record=Record(Fact(**record["fact"]), checks, _text(record["name"])),
-        before=_from_measured(content["before"], checks),
-        after=None if after is None else _from_measured(after, checks),
-        seconds=_float(content["seconds"]),
-        error=None if content["error"] is None else _text(content["error"]),
-    )
-    if (outcome.after is None) != (outcome.error is not None):
-        raise ValueError(f"{outcome.record.name} has neither an edit nor a reason why, or both")
-    return outcome
+    found = Outcome(**(_EARLIER_OUTCOME if schema == BEFORE_TAKEN else _OUTCOME)(content))
+    if (found.after is None) != (found.error is not None):
+        raise ValueError(f"{found.record.name} has neither an edit nor a reason why, or both")
+    if found.after is None and found.took is not None:
+        raise ValueError(f"{found.record.name} has no edit, and says whether it took")
+    checks = found.record.checks
+    for measured in (found.before, found.after):
+        if measured is not None and len(measured.readings) != len(checks.probes):
+            raise ValueError(f"{len(measured.readings)} readings for {len(checks.probes)} probes")
+        if measured is not None and len(measured.texts) not in (0, len(checks.generation_prompts)):
+            raise ValueError(f"{len(measured.texts)} texts for {len(checks.generation_prompts)} beginnings")
+    return found
 
 
 def _measured(measured: Measured) -> dict[str, Any]:
@@ -119,43 +138,47 @@ def _measured(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _from_measured(content: Mapping[str, Any], checks: Checks) -> Measured:
-    readings = tuple(
-        Reading(
-            probabilities=_pair(reading["probabilities"]),
-            top=_text(reading["top"]),
-            leads=(bool(reading["leads"][0]), bool(reading["leads"][1])),
-            token_accuracy=_pair(reading["token_accuracy"]),
-        )
-        for reading in content["readings"]
-    )
-    if len(readings) != len(checks.probes):
-        raise ValueError(f"{len(readings)} readings for {len(checks.probes)} probes")
-    return Measured(readings, _texts(content["texts"]), _float(content["kl"]), _float(content["perplexity"]))
-
-
-def _pair(values: Any) -> tuple[float, float]:
-    first, second = values
-    return _float(first), _float(second)
-
-
 def _number(value: float) -> float | None:
     return None if math.isnan(value) or math.isinf(value) else value
 
 
-def _float(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
-        raise TypeError(f"{value!r} is no number")
-    return math.nan if value is None else float(value)
+# What a file must hold, from the inside out.
+# Sums over as many records as there ever are stay finite.
+_unknown = number_within(-1e300, 1e300, unknown=True)
+# A geometric mean of probabilities may come out a little larger than one.
+_pair = many(number_within(0, 1.001), least=2, most=2)
+_READING = record({"probabilities": _pair, "top": text, "leads": many(flag, least=2, most=2), "token_accuracy": _pair})
+_MEASURED = record(
+    {
+        "readings": many(lambda value: Reading(**_READING(value))),
+        "texts": many(text),
+        "kl": _unknown,
+        "perplexity": _unknown,
+    }
+)
+_PROBE = record({"role": text, "prompt": text, "old": read_wording, "new": read_wording})
+_CHECKS = record(
+    {"probes": many(lambda value: Probe(**_PROBE(value))), "generation_prompts": many(text), "references": many(text)}
+)
+_RECORD = record({"name": text, "fact": read_fact, "checks": lambda value: Checks(**_CHECKS(value))})
+_EARLIER_FIELDS: dict[str, Check] = {
+    "label": text,
+    "record": lambda value: Record(**_RECORD(value)),
+    "before": lambda value: Measured(**_MEASURED(value)),
+    "after": optional(lambda value: Measured(**_MEASURED(value))),
+    "seconds": _unknown,
+    "error": optional(text),
+}
+_EARLIER_OUTCOME = record(_EARLIER_FIELDS)
+_OUTCOME = record({**_EARLIER_FIELDS, "took": optional(read_took)})
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
+def _provenance(value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = mapping(plain())(value)
+    # Where reports are joined the settings of their labels are put together.
+    return found | ({"settings": mapping(mapping(plain()))(found["settings"])} if "settings" in found else {})
 
 
-def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        raise TypeError(f"{values!r} is no list")
-    return tuple(_text(value) for value in values)
+_HEAD: dict[str, Check] = {"wanted": whole(), "provenance": _provenance}
+_REPORT = record({**_HEAD, "outcomes": many(outcome_from_json)})
+_EARLIER_REPORT = record({**_HEAD, "outcomes": many(lambda value: outcome_from_json(value, BEFORE_TAKEN))})

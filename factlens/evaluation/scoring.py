@@ -8,9 +8,15 @@ from typing import NamedTuple
 
 import torch
 
+from factlens.arguments import items, some_texts
+from factlens.errors import ArgumentError
 from factlens.evaluation.metrics import object_probability, token_accuracy
 from factlens.models import Model
-from factlens.models.model import check_finite, pad
+from factlens.models.continuing import whole_texts
+from factlens.models.given import a_model
+from factlens.models.model import check_finite
+from factlens.models.padding import pad
+from factlens.spelling import Wording, a_wording
 
 BATCH = 64
 
@@ -24,7 +30,7 @@ class Reading(NamedTuple):
         One per option: the geometric mean of its tokens' probabilities, ``exp(-nll)``, as in the published
         evaluation (for a single token, its probability).
     top
-        The most probable next token.
+        The most probable next token; one that ends inside a character, with what the model says next up to its end.
     leads
         One per option: whether greedy decoding says it.
     token_accuracy
@@ -38,7 +44,7 @@ class Reading(NamedTuple):
 
 
 @torch.no_grad()
-def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> list[Reading]:
+def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[Wording]]) -> list[Reading]:
     """Score `options` after each of `prompts`, teacher-forced.
 
     Parameters
@@ -49,8 +55,30 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[str]])
         Texts up to the object.
     options
         For each prompt, the objects to score.
+
+    Raises
+    ------
+    FactError
+        If there are not as many lists of objects as prompts, or one of the texts is blank or too long.
     """
-    jobs = [(i, *model.encode_option(prompt, option)) for i, prompt in enumerate(prompts) for option in options[i]]
+    model, prompts = a_model("model", model), some_texts("prompts", prompts)
+    each = items("options", options, "for each prompt, the objects to score", "[['Seattle', 'Paris']]")
+    options = [
+        [
+            a_wording(f"options[{i}][{j}]", option)
+            for j, option in enumerate(items(f"options[{i}]", objects, "objects in a list", "['Seattle', 'Paris']"))
+        ]
+        for i, objects in enumerate(each)
+    ]
+    if len(options) != len(prompts):
+        raise ArgumentError(
+            f"options has {len(options)} lists of objects for {len(prompts)} prompts: give one for each."
+        )
+    jobs = [
+        (i, *model.encode_option(prompt, option, role="object"))
+        for i, prompt in enumerate(prompts)
+        for option in options[i]
+    ]
     # Objects of one token after one prompt are read from the same row, which is run once.
     rows = list(dict.fromkeys((*prompt, *option[:-1]) for _, prompt, option in jobs))
     rows.sort(key=len)
@@ -58,7 +86,8 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[str]])
     for job, (_, prompt, option) in enumerate(jobs):
         asked[(*prompt, *option[:-1])].append(job)
     scores: list[tuple[float, float]] = [(math.nan, math.nan)] * len(jobs)
-    tops = [""] * len(prompts)
+    tops: list[list[int]] = [[] for _ in prompts]
+    encoded: list[tuple[int, ...]] = [()] * len(prompts)
     with model.exclusive():
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
@@ -72,11 +101,13 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[str]])
                     said = logs.gather(1, torch.tensor(option, device=at.device)[:, None])[:, 0]
                     best = at.argmax(-1).tolist()
                     scores[job] = object_probability(said.tolist()), token_accuracy(best, option)
-                    tops[i] = tops[i] or model.token(best[0])
+                    tops[i], encoded[i] = best[:1], prompt
+        whole = whole_texts(model, encoded, tops)
     found: list[list[tuple[float, float]]] = [[] for _ in prompts]
     for (i, *_), score in zip(jobs, scores, strict=True):
         found[i].append(score)
+    leading = [text or model.text_of(top) for text, top in zip(whole, tops, strict=True)]
     return [
         Reading(tuple(p for p, _ in those), top, tuple(a == 1 for _, a in those), tuple(a for _, a in those))
-        for those, top in zip(found, tops, strict=True)
+        for those, top in zip(found, leading, strict=True)
     ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from factlens.escaping import html
 from factlens.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 SHOWN = tuple(name for name in METRICS if not name.endswith("_tokens"))
 """The metrics of a short table; `Report.summary` has them all."""
+_NAMED = 3
+"""So many records of each label are named for which the edit did not take."""
 
 
 def as_text(report: Report) -> str:
@@ -29,16 +31,16 @@ def as_text(report: Report) -> str:
 
 def as_html(report: Report) -> str:
     """Return a table for a notebook; everything in it is escaped."""
-    heads = "".join(f"<th>{escape(label)}<br>before → after</th>" for label in report.labels)
+    heads = "".join(f"<th>{html(label)}<br>before → after</th>" for label in report.labels)
     body = "".join(
-        f"<tr><th style='text-align:left'>{escape(title)}</th>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        f"<tr><th style='text-align:left'>{html(title)}</th>"
+        + "".join(f"<td>{html(cell)}</td>" for cell in cells)
         + "</tr>"
         for title, cells in _rows(report)
     )
-    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(report))
+    notes = "".join(f"<p>{html(note)}</p>" for note in _notes(report))
     return (
-        f"<p>{escape(_headline(report))}</p><table><thead><tr><th></th>{heads}</tr></thead>"
+        f"<p>{html(_headline(report))}</p><table><thead><tr><th></th>{heads}</tr></thead>"
         f"<tbody>{body}</tbody></table>{notes}"
     )
 
@@ -55,12 +57,30 @@ def _headline(report: Report) -> str:
 
 
 def _notes(report: Report) -> list[str]:
-    notes = []
+    notes = _taken(report)
     if skipped := report.skipped:
         first = skipped[0]
         more = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
         notes.append(f"Not edited and not counted: {first.record.name} ({first.label}): {first.error}{more}")
     return notes
+
+
+def _taken(report: Report) -> list[str]:
+    """Say for how many records the edits took, and of those where they did not which half failed and what to change."""
+    lines = []
+    for label in report.labels:
+        known = [(one.record, one.took) for one in report.judged if one.label == label and one.took is not None]
+        failed = [(record, took) for record, took in known if took.failed is not None]
+        if len(known) == 1 and not failed:
+            record, took = known[0]
+            lines.append(f"{label}: took 1 of 1: p({record.fact.target}) {took.numbers}")
+        elif known:
+            lines.append(f"{label}: took {len(known) - len(failed)} of {len(known)}")
+        for record, took in failed[:_NAMED]:
+            lines.append(f"Did not take: {record.name}: p({record.fact.target}) {took.numbers}. {took.advice}")
+        if len(failed) > _NAMED:
+            lines.append(f"And {len(failed) - _NAMED} more; report.taken() has them all.")
+    return lines
 
 
 def _rows(report: Report) -> list[tuple[str, list[str]]]:

@@ -11,7 +11,8 @@ from transformers import GenerationConfig, StoppingCriteriaList
 
 from factlens.models import Model
 from factlens.models.interrupts import interruption_point
-from factlens.models.model import check_finite, pad
+from factlens.models.model import check_finite
+from factlens.models.padding import pad
 
 BATCH = 64
 LENGTH = 100
@@ -48,7 +49,7 @@ def generate(
     list of str
         The texts, beginnings included.
     """
-    encoded = [list(model.tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    encoded = [_ids(model, prompt) for prompt in prompts]
     limit = min(length, model.max_tokens or length)
     short = [i for i, row in enumerate(encoded) if len(row) < limit]
     if not short:
@@ -86,7 +87,7 @@ def _interruptible(ids: Tensor, scores: Tensor, **_: object) -> Tensor:
 @torch.no_grad()
 def next_logs(model: Model, prompts: Sequence[str]) -> Tensor:
     """Return the log-probabilities of the token after each prompt, ``(prompts, vocabulary)``, float32 on the CPU."""
-    rows = [list(model.tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    rows = [model.ids_of(prompt, what="An unrelated prompt", advice="Shorten it.") for prompt in prompts]
     found = []
     with model.exclusive():
         for start in range(0, len(rows), BATCH):
@@ -115,7 +116,7 @@ def perplexity(model: Model, texts: Sequence[str]) -> float:
     That is the perplexity of Jelinek et al. (1977), over tokens and not over words: numbers of models with different
     tokenizers cannot be compared. Texts longer than the model reads are cut. NaN where no text has two tokens.
     """
-    rows = [list(model.tokenizer(text)["input_ids"])[: model.max_tokens] for text in texts]
+    rows = [_ids(model, text)[: model.max_tokens] for text in texts]
     rows = [row for row in rows if len(row) > 1]
     total, count = 0.0, 0
     with model.exclusive():
@@ -130,3 +131,10 @@ def perplexity(model: Model, texts: Sequence[str]) -> float:
             total -= float(said[read].sum())
             count += int(read.sum())
     return math.exp(total / count) if count else math.nan
+
+
+def _ids(model: Model, text: str) -> list[int]:
+    """Tokenise a text that may be longer than the model reads: what is too much is left out, or left as it is."""
+    ids = list(model.tokenizer(text)["input_ids"])
+    model.check_ids(ids)
+    return ids

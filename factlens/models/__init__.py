@@ -3,6 +3,7 @@
 from factlens.models.families import FAMILIES, Family
 from factlens.models.loading import load, wrap
 from factlens.models.model import Answer, Model
+from factlens.models.record import ModelEvent
 from factlens.models.weights import Dense, LowRank
 
-__all__ = ["FAMILIES", "Answer", "Dense", "Family", "LowRank", "Model", "load", "wrap"]
+__all__ = ["FAMILIES", "Answer", "Dense", "Family", "LowRank", "Model", "ModelEvent", "load", "wrap"]

@@ -8,11 +8,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from factlens.errors import UnknownArchitecture
-from factlens.models.hooks import all_of, on_output, tensor_of
+from factlens.errors import ArgumentError, UnknownArchitecture
+from factlens.models.encoding import closing_of
+from factlens.models.hooks import after, all_of, on_output, tensor_of
 from factlens.models.model import Model
 
 TOKENS = 4
+
+
+def check_numbers(module: nn.Module, name: str) -> None:
+    """Refuse a model of which a part is shapes only.
+
+    Raises
+    ------
+    ArgumentError
+        Naming a parameter.
+    """
+    # Parts that accelerate has put aside are on the meta device, too; its hooks bring them for each pass.
+    if any(hasattr(part, "_hf_hook") for part in module.modules()):
+        return
+    for path, parameter in module.named_parameters():
+        if parameter.is_meta:
+            raise ArgumentError(
+                f"{name} has no numbers: {path!r} is on the meta device, which holds shapes only. Load it with its "
+                "weights: AutoModelForCausalLM.from_pretrained(name), outside of torch.device('meta')."
+            )
 
 
 @torch.no_grad()
@@ -22,14 +42,17 @@ def check(model: Model) -> None:
     Every named module must fire once per layer and carry ``(batch, tokens, width)``; putting a module's own
     output back must change nothing, and putting zeros there must change something; the token embedding, fed back as
     ``inputs_embeds``, must give the logits that the tokens gave; the implementation of attention must take an
-    additive mask; the tokenizer must add nothing after a text.
+    additive mask; no token may see those behind it; the tokenizer must add nothing after a text.
 
     Raises
     ------
     UnknownArchitecture
         Naming the first thing that is not so.
+    ArgumentError
+        If a part of the model has lost its numbers.
     """
-    implementation = getattr(model.model.config, "_attn_implementation", None)
+    check_numbers(model.model, model.name)
+    implementation = getattr(model.model.config.get_text_config(), "_attn_implementation", None)
     if implementation not in (None, "eager", "sdpa"):
         raise UnknownArchitecture(
             f"{model.name} uses the attention implementation {implementation!r}, which takes no additive mask. "
@@ -40,33 +63,29 @@ def check(model: Model) -> None:
         raise UnknownArchitecture(f"{model.name} has no blocks under {model.family.blocks!r}.")
     seen: dict[str, list[Any]] = {}
     parts = [part for part in ("attention", "mlp", "out", "down") if getattr(model.family, part) is not None]
-    handles = []
-    try:
-        for layer, block in enumerate(model.blocks):
-            for part in parts:
-                path = getattr(model.family, part)
-                try:
-                    module = block.get_submodule(path)
-                except AttributeError:
-                    raise UnknownArchitecture(
-                        f"Layer {layer} of {model.name} has no {path!r}, where the family map expects its {part}."
-                    ) from None
-                handles.append(_record(module, seen, f"{part} of layer {layer}"))
-            handles.append(_record(block, seen, f"block {layer}"))
-        handles.append(_record(model.embedding, seen, "embedding"))
-        handles.append(_record(model.head, seen, "unembedding"))
-        norm = _norm(model)
-        if norm is not None:
-            handles.append(_record(norm, seen, "final norm"))
-        ids = torch.arange(TOKENS, device=model.device)[None]
-        with model.exclusive():
-            logits = model.model(input_ids=ids).logits
-            fired = {name: list(outputs) for name, outputs in seen.items()}
-            again = model.model(inputs_embeds=tensor_of(fired["embedding"][0])).logits if "embedding" in fired else None
-            _check_restoring(model, ids, logits, parts)
-    finally:
-        for handle in handles:
-            handle.remove()
+    watched: list[Any] = []
+    for layer, block in enumerate(model.blocks):
+        for part in parts:
+            path = getattr(model.family, part)
+            try:
+                module = block.get_submodule(path)
+            except AttributeError:
+                raise UnknownArchitecture(
+                    f"Layer {layer} of {model.name} has no {path!r}, where the family map expects its {part}."
+                ) from None
+            watched.append(_record(module, seen, f"{part} of layer {layer}"))
+        watched.append(_record(block, seen, f"block {layer}"))
+    watched += [_record(model.embedding, seen, "embedding"), _record(model.head, seen, "unembedding")]
+    norm = _norm(model)
+    if norm is not None:
+        watched.append(_record(norm, seen, "final norm"))
+    ids = torch.arange(TOKENS, device=model.device)[None]
+    with model.exclusive(), all_of(watched):
+        logits = model.model(input_ids=ids).logits
+        fired = {name: list(outputs) for name, outputs in seen.items()}
+        again = model.model(inputs_embeds=tensor_of(fired["embedding"][0])).logits if "embedding" in fired else None
+        _check_restoring(model, ids, logits, parts)
+        _check_causal(model, ids, logits)
     for name in [*(f"{p} of layer {i}" for i in range(model.n_layers) for p in parts)]:
         _one(model, fired, name, model.width)
     blocks = [_one(model, fired, f"block {i}", model.width) for i in range(model.n_layers)]
@@ -103,14 +122,28 @@ def _check_restoring(model: Model, ids: Tensor, logits: Tensor, parts: Sequence[
             )
 
 
+def _check_causal(model: Model, ids: Tensor, logits: Tensor) -> None:
+    """Read another last token: if that changes what is said before it, the model is no causal one."""
+    other = ids.clone()
+    other[0, -1] = 0
+    before, after = (out[:, :-1].float() for out in (logits, model.model(input_ids=other).logits))
+    # Experts compute for as many tokens as come to them, which changes the rounding of short number formats. An
+    # encoder with fresh weights may leak no more than a thousandth of its logits.
+    share = 1e-4 if logits.element_size() >= 4 else 0.03
+    leak = (before - after).abs().nan_to_num(posinf=0).max()
+    if leak > share * before.nan_to_num().abs().max():
+        raise UnknownArchitecture(
+            f"In {model.name} a token sees those behind it, as in an encoder (BERT). factlens traces causal language "
+            "models, which go on from the prompt: AutoModelForCausalLM, with is_decoder=True in an encoder's config."
+        )
+
+
 def _check_special_tokens(model: Model) -> None:
     """Know what the tokenizer adds: something before a text is fine (BOS), something after it is not."""
-    special = set(getattr(model.tokenizer, "all_special_ids", ()))
-    ids = list(model.tokenizer("a b")["input_ids"])
-    if ids and ids[-1] in special:
+    if closing := closing_of(model.tokenizer, model.tokenizer("a b")["input_ids"]):
         raise UnknownArchitecture(
-            f"The tokenizer of {model.name} ends every text with {model.token(ids[-1])!r}, so the model would not be "
-            "asked to continue the prompt. Set tokenizer.add_eos_token = False."
+            f"The tokenizer of {model.name} ends every text with {closing!r}, so the model would not be asked to "
+            "continue the prompt. Set tokenizer.add_eos_token = False."
         )
 
 
@@ -142,4 +175,4 @@ def _record(module: nn.Module, seen: dict[str, list[Any]], name: str) -> Any:
     def hook(_module: nn.Module, _args: Any, output: Tensor | tuple[Any, ...]) -> None:
         seen.setdefault(name, []).append(output)
 
-    return module.register_forward_hook(hook)
+    return after(module, hook)

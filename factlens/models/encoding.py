@@ -7,10 +7,13 @@ that take several tokens. The tokenizer's own offsets are right in all of these 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from factlens.errors import FactError, FactlensError
+from factlens.models.pieces import prompt_pieces
+from factlens.spelling import Exactly, Wording, continuation, other_spelling, spelled
 
 if TYPE_CHECKING:
     from factlens.facts import Fact
@@ -25,17 +28,21 @@ class Encoding:
     ids
         Token ids, special tokens of the tokenizer included.
     pieces
-        The text of each token, for display: white space belongs to the token that follows it.
+        The text of each token, for display: white space belongs to the token that follows it, and of a character in
+        several tokens each shows its bytes; see `factlens.models.pieces.prompt_pieces`.
     subject_range
         First subject token, and the one after the last: ``[start, stop)``.
     ends_inside
         Whether the subject's last token goes on behind the subject.
+    template_tokens
+        Positions of the tokens that a chat template put around what is said; none where there is no chat.
     """
 
     ids: tuple[int, ...]
     pieces: tuple[str, ...]
     subject_range: tuple[int, int]
     ends_inside: bool = False
+    template_tokens: tuple[int, ...] = ()
 
     @property
     def last_subject(self) -> int:
@@ -65,40 +72,110 @@ def encode(tokenizer: Any, fact: Fact) -> Encoding:
     inside = [i for i, (u, v) in enumerate(offsets) if u < v and v > start and u < stop]
     if not inside:
         raise FactError(f"The tokenizer has no token for the subject {fact.subject!r} in {text!r}.")
-    pieces = _pieces(tokenizer, text, ids, offsets)
-    return Encoding(tuple(ids), pieces, (inside[0], inside[-1] + 1), ends_inside=offsets[inside[-1]][1] > stop)
+    pieces = prompt_pieces(tokenizer, text, ids, offsets)
+    template: list[int] = []
+    if fact.conversation is not None and (said := fact.conversation.spans):
+        template = [i for i, (u, v) in enumerate(offsets) if u == v or not any(v > a and u < b for a, b in said)]
+    return Encoding(
+        tuple(ids),
+        pieces,
+        (inside[0], inside[-1] + 1),
+        ends_inside=offsets[inside[-1]][1] > stop,
+        template_tokens=tuple(template),
+    )
 
 
-def encode_option(tokenizer: Any, prompt: str, option: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Tokenise ``prompt + " " + option`` and split the ids where the option begins.
+def encode_option(tokenizer: Any, prompt: str, option: Wording) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Tokenise a prompt and what follows it as one text, and split the ids where the prompt's own end.
 
-    The option gets one leading space unless it brings white space of its own, as in the published code.
-    Whatever follows the prompt's last character belongs to the option, also where the tokenizer puts the
-    space into a token of its own.
+    `factlens.spelling` has the rule by which the option gets a leading space, or none.
+
+    Parameters
+    ----------
+    tokenizer
+        A fast Hugging Face tokenizer.
+    prompt
+        The text in front, as it is written.
+    option
+        The answer, target, object or contrast.
 
     Returns
     -------
     prompt_ids, option_ids
-        ``prompt_ids + option_ids`` is the tokenisation of the whole text.
+        ``prompt_ids`` are the ids of the prompt alone, and ``prompt_ids + option_ids`` those of the whole text.
 
     Raises
     ------
     FactError
-        If the option is empty, the tokenizer has no token for it, or merges it with the end of the prompt.
+        If the option is empty, the tokenizer has no token for it or ends every text with a token of its own, or a
+        token of the whole text holds the end of the prompt and the beginning of the option.
     """
-    if not option.strip():
+    if not isinstance(option, Exactly) and not option.strip():
         raise FactError("The object is empty.")
-    given, option = option, option if option[0].isspace() else " " + option
-    ids, offsets = _tokenise(tokenizer, prompt + option)
-    seam = len(prompt)
-    first = next((i for i, (u, v) in enumerate(offsets) if u < v and v > seam), len(ids))
-    if not any((prompt + option)[u:v].strip() for u, v in offsets[first:]):
-        raise FactError(f"The tokenizer has no token for the object {given!r}. Write it in other characters.")
-    if offsets[first][0] < seam:
+    said = continuation(prompt, option)
+    alone, _ = _tokenise(tokenizer, prompt)
+    if closing := closing_of(tokenizer, alone):
         raise FactError(
-            f"The tokenizer merges the end of the prompt {prompt!r} with {option!r}; end the prompt earlier."
+            f"The tokenizer puts {closing!r} behind every text, so that nothing can follow the prompt {prompt!r}. Load "
+            "it without, for instance with AutoTokenizer.from_pretrained(name, add_eos_token=False)."
         )
-    return tuple(ids[:first]), tuple(ids[first:])
+    ids, offsets = _tokenise(tokenizer, prompt + said)
+    if ids[: len(alone)] != alone:
+        raise FactError(_merged(tokenizer, prompt, said, alone, ids, offsets))
+    rest = offsets[len(alone) :]
+    if not rest or (said.strip() and not any((prompt + said)[u:v].strip() for u, v in rest)):
+        raise FactError(f"The tokenizer has no token for the object {str(option)!r}. Write it in other characters.")
+    return tuple(alone), tuple(ids[len(alone) :])
+
+
+def begun_twice(tokenizer: Any, text: str) -> int:
+    """Return how many characters at the beginning are a token that the tokenizer adds itself."""
+    begin = getattr(tokenizer, "bos_token", None)
+    if not begin or not text.startswith(begin):
+        return 0
+    twice = tokenizer(text)["input_ids"][:2] == [tokenizer.bos_token_id] * 2
+    return len(begin) if twice else 0
+
+
+def closing_of(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Return the special tokens that a tokenizer puts behind a text; an empty string for most."""
+    special = set(getattr(tokenizer, "all_special_ids", ())) - {getattr(tokenizer, "unk_token_id", None)}
+    if not ids or ids[-1] not in special:
+        return ""
+    # A text may end in the very words of a special token: only what every text gets is the tokenizer's.
+    always = tokenizer("a")["input_ids"]
+    own = 0
+    while own < min(len(ids), len(always)) and always[-1 - own] == ids[-1 - own] and always[-1 - own] in special:
+        own += 1
+    return "".join(map(str, tokenizer.convert_ids_to_tokens(list(ids[len(ids) - own :])))) if own else ""
+
+
+def _merged(
+    tokenizer: Any, prompt: str, said: str, alone: list[int], ids: list[int], offsets: list[tuple[int, int]]
+) -> str:
+    """Say that prompt and option share a token, which one, and what can be written in their place."""
+    text, seam = prompt + said, len(prompt)
+    first = next((i for i, (a, b) in enumerate(zip(alone, ids, strict=False)) if a != b), min(len(alone), len(ids)))
+    u, v = next((span for span in offsets[first:] if span[0] < span[1]), (seam, len(text)))
+    u = min(u, seam)
+    marked = f"{text[:u]}⟦{text[u : max(v, seam)]}⟧{text[max(v, seam) :]}"
+    ways = []
+    bare = prompt.rstrip()
+    if bare and bare != prompt and not said[0].isspace() and _fits(tokenizer, bare, said):
+        ways.append(f"end the prompt before the white space: {bare!r}")
+    other = other_spelling(prompt, Exactly(said))
+    if other is not None and _fits(tokenizer, prompt, Exactly(other)):
+        ways.append(f"write the answer as {spelled(prompt, other)!r}")
+    hint = f"You can {', or '.join(ways)}." if ways else "End the prompt earlier, or at a word's end."
+    return (
+        f"The tokenizer merges the end of the prompt with {said!r}, so that no token begins the answer: {marked!r}. "
+        f"{hint}"
+    )
+
+
+def _fits(tokenizer: Any, prompt: str, option: Wording) -> bool:
+    alone = _tokenise(tokenizer, prompt)[0]
+    return _tokenise(tokenizer, prompt + continuation(prompt, option))[0][: len(alone)] == alone
 
 
 def _tokenise(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
@@ -109,15 +186,3 @@ def _tokenise(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int
         )
     encoded = tokenizer(text, return_offsets_mapping=True)
     return list(encoded["input_ids"]), [tuple(span) for span in encoded["offset_mapping"]]
-
-
-def _pieces(tokenizer: Any, text: str, ids: list[int], offsets: list[tuple[int, int]]) -> tuple[str, ...]:
-    pieces, end = [], 0
-    for token, (u, v) in zip(ids, offsets, strict=True):
-        if u == v:
-            pieces.append(str(tokenizer.convert_ids_to_tokens(token)))
-        else:
-            # A character of several tokens is shown with each of them: they share its span.
-            pieces.append(text[min(end, u) : v] if v > end else text[u:v])
-            end = max(end, v)
-    return tuple(pieces)

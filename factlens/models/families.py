@@ -8,7 +8,12 @@ pass it: ``factlens.wrap(model, tokenizer, family=Family(...))``; ``print(model)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from torch import nn
+
+from factlens.arguments import a_text, optional
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,11 @@ class Family:
     embedding: str
     norm: str
     head: str
+
+    def __post_init__(self) -> None:
+        for name in ("blocks", "attention", "mlp", "out", "embedding", "norm", "head"):
+            a_text(name, getattr(self, name), example="'model.layers'")
+        optional(a_text, "down", self.down, example="'mlp.down_proj'")
 
 
 _LLAMA = Family(
@@ -132,6 +142,7 @@ FAMILIES: dict[str, Family] = {
             "arcee",
             "cohere",
             "cohere2",
+            "ernie4_5",
             "exaone4",
             "gemma",
             "gemma2",
@@ -156,5 +167,63 @@ FAMILIES: dict[str, Family] = {
         ),
         _LLAMA,
     ),
+    "llama4_text": replace(_EXPERTS, mlp="feed_forward"),
     **dict.fromkeys(("gpt_oss", "mixtral", "olmoe", "qwen2_moe", "qwen3_moe"), _EXPERTS),
 }
+
+_LINEAR = "most of its layers carry a state from token to token, and no keys and values that a sweep could go on from"
+#: What cannot be traced as it is, and why: by the type of the configuration, without "_text" at its end.
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(("qwen3_5", "qwen3_5_moe", "qwen3_next"), _LINEAR),
+    "gemma3n": "its blocks pass four streams on side by side, so that there is no single hidden state to restore",
+    "gemma4": "its layers read embeddings of their own from the token ids, which a corrupted prompt does not have",
+    "gpt_bigcode": "its forward pass counts the rows at its beginning, and the sweep adds some on the way",
+    "mpt": "its attention takes masks of true and false only, and none that is added",
+}
+
+
+def family_of(model: nn.Module) -> Family | None:
+    """Return where a model keeps its parts; None if nobody knows.
+
+    A model that also sees or hears keeps its text part somewhere inside, as the very module that a model of text alone
+    has for its base. It is found by what it is, under whichever name: the module that has the text part's configuration
+    and the blocks where that one's family keeps them.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face model.
+    """
+    config: Any = getattr(model, "config", None)
+    kind = str(getattr(config, "model_type", None))
+    if kind in FAMILIES or not hasattr(config, "get_text_config"):
+        return FAMILIES.get(kind)
+    text = config.get_text_config()
+    family = FAMILIES.get(str(getattr(text, "model_type", None)))
+    if family is None or text is config:
+        return None
+    base, _, blocks = family.blocks.partition(".")
+    for path, part in model.named_modules():
+        if path and getattr(part, "config", None) is text and has_part(part, blocks):
+            moved = {
+                field.name: f"{path}.{value.removeprefix(f'{base}.')}"
+                for field in fields(family)
+                if isinstance(value := getattr(family, field.name), str) and value.startswith(f"{base}.")
+            }
+            return replace(family, **moved)
+    return None
+
+
+def refusal_of(model: nn.Module) -> str | None:
+    """Return why a model cannot be traced, if that is known."""
+    config: Any = getattr(model, "config", None)
+    return REFUSED.get(str(getattr(config, "model_type", None)).removesuffix("_text"))
+
+
+def has_part(module: nn.Module, path: str) -> bool:
+    """Whether there is a module under a path."""
+    try:
+        module.get_submodule(path)
+    except AttributeError:
+        return False
+    return True

@@ -1,14 +1,128 @@
-"""Small, always-removed interventions on a running model."""
+"""Small, always-removed interventions on a running model.
+
+Each acts for passes of the thread that made it and for no other: a user's ``generate`` in another thread meets the
+bare model, and cannot be met by it. Each stands on a list of its thread from before it acts until after it is undone,
+so that what a fault at an unlucky moment has left standing is known, and can be undone (`undo_since`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from threading import get_ident, local
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
+
+_threads = local()
+
+
+class Intervention(Protocol):
+    """Something that is done to a model and undone again."""
+
+    def do(self) -> None:
+        """Do it."""
+
+    def undo(self) -> None:
+        """Undo it, as far as it was done; as often as need be."""
+
+
+def standing() -> list[Intervention]:
+    """Return the interventions of the present thread that have not been undone, the oldest first."""
+    if not hasattr(_threads, "standing"):
+        _threads.standing = []
+    interventions: list[Intervention] = _threads.standing
+    return interventions
+
+
+def undo_since(number: int) -> None:
+    """Undo what stands of the present thread's interventions but for the first `number`, the newest first."""
+    interventions = standing()
+    while len(interventions) > number:
+        interventions[-1].undo()
+        interventions.pop()
+
+
+@contextmanager
+def doing(intervention: Intervention) -> Iterator[None]:
+    """Let an intervention stand for the block."""
+    interventions = standing()
+    interventions.append(intervention)
+    try:
+        intervention.do()
+        yield
+    finally:
+        intervention.undo()
+        interventions.remove(intervention)
+
+
+class _Hook:
+    """A hook that acts for passes of its own thread only.
+
+    Another thread may meet it half-way through being registered or removed, with arguments of either form; it does
+    nothing then, whatever they are.
+    """
+
+    def __init__(self, module: nn.Module, act: Callable[..., Any], *, early: bool) -> None:
+        self._module, self._act, self._early, self._thread = module, act, early, get_ident()
+
+    def __call__(self, *args: Any) -> Any:
+        return self._act(*args) if get_ident() == self._thread else None
+
+    def do(self) -> None:
+        if self._early:
+            self._module.register_forward_pre_hook(self, with_kwargs=True)
+        else:
+            self._module.register_forward_hook(self)
+
+    def undo(self) -> None:
+        module = self._module
+        hooks = module._forward_pre_hooks if self._early else module._forward_hooks
+        for key in [key for key, hook in hooks.items() if hook is self]:
+            del hooks[key]
+            module._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
+class _Forward:
+    """What a module computes in the place of its own ``forward``, for passes of one thread only."""
+
+    def __init__(self, module: nn.Module, forward: Callable[..., Any]) -> None:
+        self._module, self._ours, self._thread = module, forward, get_ident()
+        # Models placed by `device_map` already carry a `forward` of their own (accelerate's), which must come back.
+        self.had = module.__dict__.get("forward")
+        self._theirs = module.forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return (self._ours if get_ident() == self._thread else self._theirs)(*args, **kwargs)
+
+    def do(self) -> None:
+        # An attribute of the instance hides the method of the class until it is deleted again.
+        self._module.__dict__["forward"] = self
+
+    def undo(self) -> None:
+        if self._module.__dict__.get("forward") is not self:
+            return
+        if self.had is None:
+            del self._module.__dict__["forward"]
+        else:
+            self._module.__dict__["forward"] = self.had
+
+
+class _Untracked:
+    """Parameters of which no gradients are tracked; each gets its own setting back."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
+
+    def do(self) -> None:
+        for parameter in self._parameters:
+            parameter.requires_grad_(False)
+
+    def undo(self) -> None:
+        for parameter in self._parameters:
+            parameter.requires_grad_(True)
 
 
 def tensor_of(output: Any) -> Tensor:
@@ -28,24 +142,34 @@ def replaced(output: Any, tensor: Tensor) -> Any:
     return (tensor, *output[1:]) if isinstance(output, tuple) else tensor
 
 
-@contextmanager
-def on_output(module: nn.Module, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
-    """Call ``change(hidden)`` on every output of `module`; a tensor it returns takes the output's place."""
+def after(module: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> Any:
+    """Return a context in which ``hook(module, args, output)`` is called after `module`, as torch's forward hooks."""
+    return doing(_Hook(module, hook, early=False))
+
+
+def before(module: nn.Module, hook: Callable[[nn.Module, Any, dict[str, Any]], Any]) -> Any:
+    """Return a context in which ``hook(module, args, kwargs)`` is called before `module`, as torch's pre-hooks."""
+    return doing(_Hook(module, hook, early=True))
+
+
+def on_output(module: nn.Module, change: Callable[[Tensor], Tensor | None]) -> Any:
+    """Return a context in which ``change(hidden)`` is called on every output of `module`.
+
+    A tensor that it returns takes the output's place.
+    """
 
     def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
         tensor = change(tensor_of(output))
         return None if tensor is None else replaced(output, tensor)
 
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return after(module, hook)
 
 
-@contextmanager
-def on_input(module: nn.Module, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
-    """Call ``change(hidden)`` on every input of `module`; a tensor it returns takes the input's place."""
+def on_input(module: nn.Module, change: Callable[[Tensor], Tensor | None]) -> Any:
+    """Return a context in which ``change(hidden)`` is called on every input of `module`.
+
+    A tensor that it returns takes the input's place.
+    """
 
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = "hidden_states" if "hidden_states" in kwargs or args else next(iter(kwargs))
@@ -56,11 +180,7 @@ def on_input(module: nn.Module, change: Callable[[Tensor], Tensor | None]) -> It
             return (tensor, *args[1:]), kwargs
         return args, {**kwargs, name: tensor}
 
-    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return before(module, hook)
 
 
 @contextmanager
@@ -74,17 +194,16 @@ def passing_through(blocks: Iterable[nn.Module], returns_tuple: bool) -> Iterato
         yield
 
 
-@contextmanager
-def replacing_forward(modules: Iterable[nn.Module], forward: Callable[..., Any]) -> Iterator[None]:
-    """Let `modules` compute `forward` instead of their own; hooks on them fire as ever."""
-    with ExitStack() as stack:
-        for module in modules:
-            # An attribute of the instance hides the method of the class until it is deleted again. Models placed
-            # by `device_map` already carry one (accelerate's), which must come back.
-            had = module.__dict__.get("forward")
-            module.__dict__["forward"] = forward
-            stack.callback(_restore_forward, module, had)
-        yield
+def replacing_forward(modules: Iterable[nn.Module], forward: Callable[..., Any]) -> Any:
+    """Return a context in which `modules` compute `forward` instead of their own; hooks on them fire as ever."""
+    return all_of([doing(_Forward(module, forward)) for module in modules])
+
+
+def replace_forward(module: nn.Module, forward: Callable[..., Any]) -> None:
+    """Let a module compute `forward` instead of its own until `undo_since`: for whoever has a stay."""
+    intervention = _Forward(module, forward)
+    standing().append(intervention)
+    intervention.do()
 
 
 @contextmanager
@@ -95,43 +214,34 @@ def fused_activations(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _restore_forward(module: nn.Module, had: Any) -> None:
-    if had is None:
-        del module.__dict__["forward"]
-    else:
-        module.__dict__["forward"] = had
+def foreign_forward(module: nn.Module) -> Any:
+    """Return what somebody else has put in the place of a module's ``forward``; None if nothing is, or only ours."""
+    found = module.__dict__.get("forward")
+    while isinstance(found, _Forward):
+        found = found.had
+    return found
 
 
 class _Stop(Exception):
     """Raised inside a forward pass that has seen enough."""
 
 
-@contextmanager
-def stopping_before(module: nn.Module) -> Iterator[None]:
-    """End the forward passes in this block as soon as they reach `module`; they return nothing."""
+def stopping_before(module: nn.Module) -> Any:
+    """Return a context in which forward passes end as soon as they reach `module`; they return nothing."""
 
-    def hook(_module: nn.Module, _args: Any) -> None:
+    def hook(_module: nn.Module, _args: Any, _kwargs: Any) -> None:
         raise _Stop
 
-    handle = module.register_forward_pre_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return before(module, hook)
 
 
-@contextmanager
-def stopping_after(module: nn.Module) -> Iterator[None]:
-    """End the forward passes in this block once `module` has run, hooks registered before this one included."""
+def stopping_after(module: nn.Module) -> Any:
+    """Return a context in which forward passes end once `module` has run, hooks registered before included."""
 
     def hook(_module: nn.Module, _args: Any, _output: Any) -> None:
         raise _Stop
 
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return after(module, hook)
 
 
 def run_until_stopped(run: Callable[[], Any]) -> None:
@@ -151,27 +261,6 @@ def all_of(contexts: Iterable[Any]) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch dropout off for the block, whatever mode the user's model is in."""
-    training = [part for part in module.modules() if part.training]
-    try:
-        for part in training:
-            part.training = False
-        yield
-    finally:
-        for part in training:
-            part.training = True
-
-
-@contextmanager
-def without_gradients(module: nn.Module) -> Iterator[None]:
-    """Stop tracking gradients of the user's parameters for the block; each gets its own setting back."""
-    tracked = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    try:
-        for parameter in tracked:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in tracked:
-            parameter.requires_grad_(True)
+def without_gradients(module: nn.Module) -> Any:
+    """Return a context in which no gradients of the user's parameters are tracked; each gets its own setting back."""
+    return doing(_Untracked(module.parameters()))

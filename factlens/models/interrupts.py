@@ -1,18 +1,20 @@
 """Ending a pass half-way: by the kernel's interrupt (Ctrl-C), or by an event that another thread sets.
 
 Python raises KeyboardInterrupt between any two steps, also between the one that puts a hook on a module and the one
-that remembers to take it off again, or half-way through switching dropout back on. A `with` block does not help
-there, and the model would stay changed. So an interrupt waits until it can do no harm: for an `interruption_point`,
-of which every block of the model has one, or for the end of what holds it.
+that remembers to take it off again, or half-way through switching dropout back on. `factlens.models.settling` puts
+everything back then, but what was computed so far would be lost. So an interrupt waits until it can do no harm: for
+an `interruption_point`, of which every block of the model has one, or for the end of what holds it.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from threading import Event, current_thread, local, main_thread
 from types import FrameType
+from typing import Any
 
 from factlens.errors import Interrupted
 
@@ -89,5 +91,29 @@ def interruption_point() -> None:
     stop = getattr(_stops, "stop", None)
     if stop is not None and stop.is_set():
         raise Interrupted("Stopped.")
+    deliver_to_holder()
+
+
+def deliver_to_holder() -> None:
+    """Let an interrupt strike that the innermost block holds back; without one, do nothing."""
     if _holds and _holds[-1].asked.is_set() and current_thread() is main_thread():
         _holds[-1].deliver()
+
+
+@dataclass
+class Handling:
+    """How interrupts and stops were handled when this was made, so that it can be so again."""
+
+    stop: Event | None = field(default_factory=lambda: getattr(_stops, "stop", None))
+    holds: int = field(default_factory=lambda: len(_holds))
+    before: Callable[..., Any] | int | None = field(
+        default_factory=lambda: signal.getsignal(signal.SIGINT) if current_thread() is main_thread() else None
+    )
+
+    def again(self) -> None:
+        """Handle them so again; an interrupt that was held back meanwhile is forgotten, as an error is on its way."""
+        _stops.stop = self.stop
+        if current_thread() is main_thread():
+            del _holds[self.holds :]
+            if signal.getsignal(signal.SIGINT) is not self.before:
+                signal.signal(signal.SIGINT, self.before)

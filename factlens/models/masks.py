@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from factlens.models.hooks import before
 from factlens.models.interrupts import interruption_point
 
 
@@ -71,9 +71,8 @@ def _place(forward: Callable[..., Any], name: str) -> int | None:
     return names.index(name) if name in names else None
 
 
-@contextmanager
-def watching_mask(block: nn.Module, into: LayerMask) -> Iterator[None]:
-    """Keep what `block` is told about who sees whom."""
+def watching_mask(block: nn.Module, into: LayerMask) -> Any:
+    """Return a context that keeps what `block` is told about who sees whom."""
 
     def watch(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         interruption_point()
@@ -81,8 +80,4 @@ def watching_mask(block: nn.Module, into: LayerMask) -> Iterator[None]:
         into.mask = mask if isinstance(mask, Tensor) else None
         into.alibi = argument(module, "alibi", args, kwargs)
 
-    handle = block.register_forward_pre_hook(watch, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return before(block, watch)

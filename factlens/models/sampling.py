@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from transformers import DynamicCache
 
+from factlens.models.fitting import check_written
 from factlens.models.interrupts import interruption_point
 from factlens.models.model import Model
 
 
 @torch.no_grad()
 def sample_ids(
-    model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = ""
+    model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = "", what: str = "A text"
 ) -> list[list[int]]:
     """Continue a text, or the beginning-of-sequence token, `count` times by top-k sampling.
 
@@ -27,6 +28,13 @@ def sample_ids(
         Draw among this many most probable tokens, in proportion to their probability.
     after
         The text to continue. Default: none.
+    what
+        What it is for, in the error that says that it is too long.
+
+    Raises
+    ------
+    PromptTooLong
+        If the model does not read so much.
 
     Returns
     -------
@@ -37,13 +45,15 @@ def sample_ids(
     start = model.tokenizer.bos_token_id
     start = model.tokenizer.eos_token_id if start is None else start
     ids = list(model.tokenizer(after)["input_ids"]) if after else [int(start or 0)]
+    model.check_ids(ids)
+    check_written(model.name, model.max_tokens, ids, new_tokens, what)
     token = torch.tensor([ids] * count, device=model.device)
     cache = DynamicCache(config=model.model.config)
     rows = []
     with model.exclusive():
         for _ in range(new_tokens):
             logits = model.model(input_ids=token, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-            best = logits[:, -1].float().topk(top_k)
+            best = logits[:, -1].float().topk(min(top_k, logits.shape[-1]))
             choice = torch.multinomial(best.values.softmax(-1).cpu(), 1, generator=generator)
             token = best.indices.gather(1, choice.to(best.indices.device))
             rows.append(token)
@@ -52,7 +62,9 @@ def sample_ids(
     return result
 
 
-def sample_texts(model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = "") -> list[str]:
+def sample_texts(
+    model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = "", what: str = "A text"
+) -> list[str]:
     """Return `sample_ids` as text, special tokens left out."""
-    rows = sample_ids(model, count, new_tokens, seed, top_k, after)
+    rows = sample_ids(model, count, new_tokens, seed, top_k, after, what)
     return [str(model.tokenizer.decode(row, skip_special_tokens=True)) for row in rows]

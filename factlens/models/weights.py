@@ -3,20 +3,21 @@
 Subtracting a delta in floating point does not give the old weights back. So the first edit that
 touches a parameter keeps a copy of it, every change of the stack writes ``W0`` plus the remaining
 terms anew (summed in float32 or better, in stack order), and with the last edit gone the very
-bits of ``W0`` return. Every change is made whole or not at all.
+bits of ``W0`` return. Every change is made whole or not at all: ``W0`` is kept before the first
+number is written and until the last one is, so `EditStack.restore` finds its way from anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from factlens.errors import NumericalError, QuantizedModel, WeightsChanged, WrongModel
+from factlens.models.identity import Inventory
 from factlens.models.interrupts import interrupts_held
 from factlens.models.memory import is_writable
 
@@ -87,81 +88,252 @@ class WeightEdit(Protocol):
         """The terms that the edit adds."""
 
 
-class EditStack:
-    """The edits in force on one model, oldest first, and those that were taken back and can be put back.
+@dataclass(frozen=True)
+class Entry:
+    """An edit on the stack.
 
-    Every method either does all that it says or raises an error, and then weights and stack are as before.
+    Attributes
+    ----------
+    edit
+        The edit.
+    origin
+        Who put it there: the id of a lens, or None for Python code.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._parameters = dict(module.named_parameters())
-        self._originals: dict[str, Tensor] = {}
-        self._versions: dict[str, int] = {}
-        self._edits: list[WeightEdit] = []
-        # Where each one stood, the latest removal last.
-        self._undone: list[tuple[int, WeightEdit]] = []
+    edit: WeightEdit
+    origin: str | None = None
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """What a stack holds at one time.
+
+    Attributes
+    ----------
+    entries
+        The edits in force, oldest first.
+    undone
+        Those that were taken back and can be put back, each with the place where it stood, the latest last.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    undone: tuple[tuple[int, Entry], ...] = ()
 
     @property
     def edits(self) -> tuple[WeightEdit, ...]:
         """The edits in force, oldest first."""
-        return tuple(self._edits)
+        return tuple(entry.edit for entry in self.entries)
+
+
+class EditStack:
+    """The edits in force on one model, oldest first, and those that were taken back and can be put back.
+
+    Every method either does all that it says or raises an error, and then weights and stack are as before.
+
+    Parameters
+    ----------
+    weights
+        The parameters of the model.
+
+    Attributes
+    ----------
+    now
+        What the stack holds; a new object after every change.
+    """
+
+    def __init__(self, weights: Inventory) -> None:
+        self.now = Stacked()
+        self._weights = weights
+        self._originals: dict[str, Tensor] = {}
+        # Set from the first number written to the last: what differs then is our own doing.
+        self._writing = False
+
+    @property
+    def edits(self) -> tuple[WeightEdit, ...]:
+        """The edits in force, oldest first."""
+        return self.now.edits
 
     @property
     def undone(self) -> tuple[WeightEdit, ...]:
-        """The edits that `restore` would put back, the next one first."""
-        return tuple(edit for _, edit in reversed(self._undone))
+        """The edits that `put_back` would put back, the next one first."""
+        return tuple(entry.edit for _, entry in reversed(self.now.undone))
 
-    def push(self, edit: WeightEdit) -> None:
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """The parameters that edits in force have changed."""
+        return tuple(self._originals)
+
+    def push(self, edit: WeightEdit, origin: str | None = None) -> None:
         """Add an edit on top; nothing can be put back any more."""
         self.check(edit)
-        self._write([*self._edits, edit], [])
+        self._write(Stacked((*self.now.entries, Entry(edit, origin))))
 
     def remove(self, index: int) -> WeightEdit:
         """Take one edit out, whatever its place in the stack, and return it."""
-        rest = list(self._edits)
-        edit = rest.pop(index)
-        self._write(rest, [*self._undone, (index % len(self._edits), edit)])
-        return edit
+        rest = list(self.now.entries)
+        entry = rest.pop(index)
+        self._write(Stacked(tuple(rest), (*self.now.undone, (index % len(self.now.entries), entry))))
+        return entry.edit
 
-    def restore(self) -> WeightEdit:
+    def put_back(self) -> WeightEdit:
         """Put the edit that was removed last back where it stood, and return it."""
-        *earlier, (index, edit) = self._undone
-        self._write([*self._edits[:index], edit, *self._edits[index:]], earlier)
-        return edit
+        *earlier, (index, entry) = self.now.undone
+        entries = self.now.entries
+        self._write(Stacked((*entries[:index], entry, *entries[index:]), tuple(earlier)))
+        return entry.edit
 
     def reorder(self, edits: Sequence[WeightEdit]) -> None:
         """Sum the same edits in another order; nothing can be put back any more."""
-        if sorted(map(id, edits)) != sorted(map(id, self._edits)):
+        entries = {id(entry.edit): entry for entry in self.now.entries}
+        if sorted(map(id, edits)) != sorted(entries):
             raise ValueError(
                 "reorder takes the edits in force, every one once; apply or undo to change which they are."
             )
-        self._write(list(edits), [])
+        self._write(Stacked(tuple(entries[id(edit)] for edit in edits)))
 
-    def replace(self, edits: Sequence[WeightEdit]) -> None:
-        """Carry `edits` instead, oldest first; nothing can be put back any more."""
+    def replace(self, edits: Sequence[WeightEdit], origin: str | None = None) -> None:
+        """Carry `edits` instead, oldest first; nothing can be put back any more.
+
+        Those that are in force already stay where they are from; the others are from `origin`.
+        """
         for edit in edits:
             self.check(edit)
-        self._write(list(edits), [])
+        known = {id(entry.edit): entry for entry in self.now.entries}
+        self._write(Stacked(tuple(known.get(id(edit), Entry(edit, origin)) for edit in edits)))
 
-    @contextmanager
-    def temporarily(self, edits: Sequence[WeightEdit]) -> Iterator[None]:
-        """Let the weights carry `edits` instead for the block; whatever is done in it ends with it."""
-        kept, undone = self._edits, self._undone
-        self.replace(edits)
-        try:
-            yield
-        finally:
-            self._write(kept, undone)
+    def go_back(self, state: Stacked) -> None:
+        """Bring stack and weights to a state in which they have been.
+
+        Raises
+        ------
+        WeightsChanged
+            If somebody else has changed one of the weights that would be written; nothing has changed then.
+        """
+        if state is self.now and not self._writing:
+            return
+        if not self._writing:
+            names = _touched([*self.edits, *state.edits])
+            self.check_ours([n for n in names if _terms(n, self.edits) != _terms(n, state.edits)])
+        self._restore(state)
+
+    def _restore(self, state: Stacked) -> None:
+        """Write a state in which the weights have been, from wherever a fault has left them."""
+        self._writing = True
+        needed = _touched(state.edits)
+        for name in needed:
+            # Only what has been written back to its original is not kept.
+            if name not in self._originals:
+                self._originals[name] = self._there(name).detach().clone()
+        for name in self._originals:
+            self._set(name, self._sum(name, state.edits))
+        self.now = state
+        self._keep_only(needed)
+        self._writing = False
 
     def original(self, name: str) -> Tensor:
         """Return the parameter as it was before any edit."""
-        return self._originals.get(name, self._parameters[name].detach())
+        return self._originals[name] if name in self._originals else self._there(name).detach()
+
+    def with_edit(self, edit: WeightEdit) -> dict[str, Tensor]:
+        """Return what `push` would write, by parameter; nothing is written.
+
+        Raises
+        ------
+        WrongModel, QuantizedModel, NumericalError
+            As `push`.
+        """
+        self.check(edit)
+        return {name: self._sum(name, (*self.edits, edit)) for name in _touched([edit])}
+
+    # What a foreign hand has done --------------------------------------------------------------------------------
+
+    def keep(self, changed: Sequence[str]) -> tuple[WeightEdit, ...]:
+        """Take the present values of some parameters for their original ones.
+
+        The edits that had changed them are part of the weights then: they leave the stack, also where they changed
+        other parameters. The rest stays, and can be undone.
+
+        Returns
+        -------
+        tuple of WeightEdit
+            The edits that have become part of the weights.
+        """
+        folded = [edit for edit in self.edits if any(term.parameter in changed for term in edit.updates)]
+        rest = Stacked(tuple(entry for entry in self.now.entries if entry.edit not in folded))
+        needed = set(_touched(rest.edits))
+        originals = {name: self._sum(name, folded).clone() for name in self._originals if name in needed}
+        moved = [name for name in self._originals if _terms(name, folded)]
+        # In one step: before it nothing has changed, after it the rest follows from the weights themselves.
+        self._originals, self.now = originals, rest
+        self._weights.accept([*changed, *(name for name in moved if name not in needed)])
+        for name, original in originals.items():
+            self._weights.written(name, original)
+        return tuple(folded)
+
+    def revert(self, changed: Sequence[str]) -> None:
+        """Write what the stack says into parameters that somebody else has changed.
+
+        Raises
+        ------
+        WeightsChanged
+            If one has another shape now, or is not there any more; nothing was written then.
+        """
+        for name in changed:
+            tensor = self._weights.tensor(name)
+            if tensor is None or tensor.shape != self._originals[name].shape:
+                raise WeightsChanged(
+                    f"{name!r} has another shape now, or is gone, so what it was cannot be written back. Keep the "
+                    "change (model.keep_changes()), or load the model again."
+                )
+        values = {name: self._sum(name, self.edits) for name in changed}
+        try:
+            self._rebind(values)
+        except BaseException:
+            self._rebind(values)
+            raise
+
+    def _rebind(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            tensor = self._there(name)
+            # As data: the number format may have changed, too.
+            tensor.data = value.to(tensor.device, copy=True)
+            self._weights.written(name, self._originals[name])
+
+    def convert(self, name: str) -> bool:
+        """Follow a parameter with edits to another number format (``model.half()``), if that is all that was done.
+
+        Returns
+        -------
+        bool
+            Whether that was all. Its original is then in the new format, too, and the edits are summed anew in it.
+        """
+        tensor = self._weights.tensor(name)
+        if tensor is None or name not in self._originals or not tensor.is_floating_point():
+            return False
+        original = self._originals[name]
+        if tensor.dtype == original.dtype or tensor.shape != original.shape:
+            return False
+        there = self._sum(name, self.edits).to(tensor.device, tensor.dtype)
+        if not torch.equal(there, tensor.detach()):
+            return False
+        converted = original.to(tensor.device, tensor.dtype)
+        try:
+            self._follow(name, converted)
+        except BaseException:
+            self._follow(name, converted)
+            raise
+        return True
+
+    def _follow(self, name: str, original: Tensor) -> None:
+        self._originals[name] = original
+        self._set(name, self._sum(name, self.edits), original)
+
+    # Checks ------------------------------------------------------------------------------------------------------
 
     def check(self, edit: WeightEdit) -> None:
         """Raise an error if an edit does not fit this model, or the weights that it changes cannot be written."""
         for update in edit.updates:
-            parameter = self._parameters.get(update.parameter)
+            parameter = self._weights.tensor(update.parameter)
             if parameter is None:
                 raise WrongModel(f"The edit changes {update.parameter!r}, which this model does not have.")
             # Before the shapes: quantised weights are packed, and have others.
@@ -174,7 +346,7 @@ class EditStack:
 
     def check_writable(self, name: str) -> None:
         """Raise `QuantizedModel` if a parameter's numbers are not there to be changed."""
-        parameter = self._parameters[name]
+        parameter = self._there(name)
         if parameter.device.type == "meta":
             raise QuantizedModel(
                 f"{name!r} is not in memory (it is on the meta device, as offloaded weights are), so it cannot be "
@@ -198,58 +370,52 @@ class EditStack:
                 "torch.load(mmap=True) and np.memmap(mode='c') do."
             )
 
-    def _write(self, edits: list[WeightEdit], undone: list[tuple[int, WeightEdit]]) -> None:
-        """Set the weights to ``W0`` plus `edits`: everything is computed before anything is written."""
-        touched = [n for n in _touched([*self._edits, *edits]) if _terms(n, self._edits) != _terms(n, edits)]
-        self._check_ours(touched)
-        new = {name: self._sum(name, edits) for name in touched}
-        kept = _touched(edits)
-        # Ctrl-C between two weights would leave half an edit.
-        with interrupts_held():
-            old = self._exchange(new)
-            for name in touched:
-                if name in kept:
-                    self._originals.setdefault(name, old[name])
-                    self._versions[name] = self._parameters[name]._version
-                else:
-                    self._originals.pop(name, None)
-                    self._versions.pop(name, None)
-            self._edits, self._undone = edits, undone
+    # Writing -----------------------------------------------------------------------------------------------------
 
-    def _check_ours(self, names: Iterable[str]) -> None:
+    def _write(self, state: Stacked) -> None:
+        """Set the weights to ``W0`` plus the edits of `state`: everything is computed before anything is written."""
+        edits = state.edits
+        touched = [n for n in _touched([*self.edits, *edits]) if _terms(n, self.edits) != _terms(n, edits)]
+        self.check_ours(touched)
+        before = self.now
+        new = {name: self._sum(name, edits) for name in touched}
+        originals = {name: self._there(name).detach().clone() for name in touched if name not in self._originals}
+        try:
+            # Ctrl-C between two weights would leave half an edit.
+            with interrupts_held():
+                self._writing = True
+                self._originals.update(originals)
+                for name in touched:
+                    self._set(name, new.pop(name))
+                self.now = state
+                self._keep_only(_touched(edits))
+                self._writing = False
+        except BaseException:
+            self._restore(before)
+            raise
+
+    def check_ours(self, names: Iterable[str]) -> None:
         """Raise `WeightsChanged` if somebody else wrote to the parameters, or put others in their place."""
-        present = {id(parameter) for parameter in self._module.parameters()}
-        for name in names:
-            parameter = self._parameters[name]
-            if id(parameter) not in present:
-                raise WeightsChanged(
-                    f"{name!r} was replaced by another parameter outside factlens, so edits would change a weight that "
-                    "the model no longer uses. Wrap the model again: factlens.wrap(model, tokenizer)."
-                )
-            if name in self._versions and parameter._version != self._versions[name]:
-                raise WeightsChanged(
-                    f"{name!r} was changed outside factlens while an edit was in force, so the original cannot be "
-                    "restored over it. Reload the model."
-                )
+        changed = self._weights.changed(names, full=True)
+        if changed:
+            raise WeightsChanged.of(changed, self.edits)
+
+    def _there(self, name: str) -> Tensor:
+        tensor = self._weights.tensor(name)
+        if tensor is None:
+            raise WrongModel(f"The model has no parameter {name!r}.")
+        return tensor
 
     @torch.no_grad()
-    def _exchange(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Write all values and return what was there; if one cannot be written, none is."""
-        swapped = []
-        try:
-            for name in list(values):
-                new, parameter = values[name], self._parameters[name]
-                # In its place, so that old and new are in memory together for one parameter at a time.
-                values[name] = parameter.detach().clone()
-                swapped.append(name)
-                parameter.copy_(new)
-        except BaseException:
-            for name in swapped:
-                self._parameters[name].copy_(values[name])
-                if name in self._versions:
-                    self._versions[name] = self._parameters[name]._version
-            raise
-        return values
+    def _set(self, name: str, values: Tensor, original: Tensor | None = None) -> None:
+        """Write to one parameter, and take note of what is there now."""
+        self._there(name).copy_(values)
+        self._weights.written(name, original)
+
+    def _keep_only(self, needed: Sequence[str]) -> None:
+        """Forget the originals of parameters that no edit changes any more."""
+        for name in [name for name in self._originals if name not in needed]:
+            del self._originals[name]
 
     @torch.no_grad()
     def _sum(self, name: str, edits: Iterable[WeightEdit]) -> Tensor:
@@ -259,7 +425,8 @@ class EditStack:
             return original
         # float64 weights are summed in float64, everything narrower in float32.
         wide = torch.float64 if original.dtype == torch.float64 else torch.float32
-        total = original.to(wide, copy=True)
+        device = self._there(name).device
+        total = original.to(device, wide, copy=True)
         for term in terms:
             total += term.matrix(total)
         narrow = total.to(original.dtype)

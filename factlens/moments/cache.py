@@ -6,17 +6,22 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 
 from platformdirs import user_cache_path
 
+from factlens.arguments import a_path, a_text, event, function, instance, number, optional, whole
+from factlens.decoding import UTF8
 from factlens.errors import FileFormatError, WrongModel
 from factlens.models import Model
-from factlens.moments.collect import SEQUENCE, collect
-from factlens.moments.corpora import Source, open_corpus
+from factlens.models.belonging import Weights, check_belongs
+from factlens.models.given import a_layer, a_model, some_layers
+from factlens.moments.checkpoint import say_unkept
+from factlens.moments.collect import SEQUENCE, checkpoint_for, gather
+from factlens.moments.corpora import Source, a_source, open_corpus
 from factlens.moments.rows import row_length
 from factlens.moments.second import SecondMoment
 
@@ -57,19 +62,23 @@ class Key:
     @classmethod
     def of(cls, model: Model, layer: int, corpus: str, tokens: int, sequence: int | None = None) -> Key:
         """Return the key of a statistic that `collect` would make."""
+        layer = a_layer(a_model("model", model), "layer", layer)
         return cls(
             model.fingerprint,
             model.down_projection(layer).key_width,
             layer,
-            corpus,
-            tokens,
+            a_text("corpus", corpus),
+            whole("tokens", tokens, least=1, example="100_000"),
             str(model.dtype).removeprefix("torch."),
             row_length(model, sequence, SEQUENCE),
         )
 
-    def file(self, folder: Path) -> Path:
+    def file(self, folder: str | Path) -> Path:
         """Return the file for a statistic with this key."""
-        return folder / f"{self.fingerprint}-layer{self.layer}-{_digest(asdict(self))}.safetensors"
+        return (
+            a_path("folder", folder, folder=True)
+            / f"{self.fingerprint}-layer{self.layer}-{_digest(asdict(self))}.safetensors"
+        )
 
     def check(self, moment: SecondMoment) -> SecondMoment:
         """Return the statistic if it has this key.
@@ -79,6 +88,8 @@ class Key:
         WrongModel
             Otherwise; the message says what differs.
         """
+        instance("moment", moment, SecondMoment, "a factlens.moments.SecondMoment")
+        check_belongs(Weights(None, self.fingerprint), "This second moment", name=None, fingerprint=moment.fingerprint)
         found = Key(
             moment.fingerprint,
             len(moment.total),
@@ -97,17 +108,6 @@ class Key:
             raise WrongModel(f"This is another second moment than the one wanted: {'; '.join(wrong)}.")
         return moment
 
-    def load(self, folder: Path) -> SecondMoment | None:
-        """Return the statistic that is kept in a folder, or None; one that cannot be used is said and passed over."""
-        path = self.file(folder)
-        try:
-            return self.check(SecondMoment.load(path))
-        except FileNotFoundError:
-            return None
-        except (FileFormatError, WrongModel) as error:
-            warnings.warn(f"{path} is not used, and collected anew: {error}", stacklevel=2)
-            return None
-
 
 def cached(
     model: Model,
@@ -116,8 +116,9 @@ def cached(
     *,
     tokens: int,
     corpus: str | None = None,
+    encoding: str = UTF8,
     sequence: int | None = None,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     every: float = 30.0,
     progress: Callable[[float], None] | None = None,
     stop: Event | None = None,
@@ -125,36 +126,75 @@ def cached(
     """Return second moments as `collect` does, but read from disk those that have been collected before.
 
     Layers that are missing are collected in one pass, which is taken up again where it was left if it is
-    interrupted or killed.
+    interrupted or killed. A file that cannot be used is passed over, and where none can be written the result is
+    returned all the same; a warning says so.
 
     Parameters
     ----------
-    model, layers, texts, tokens, corpus, sequence, every, progress, stop
+    model, layers, texts, tokens, corpus, encoding, sequence, every, progress, stop
         As for `collect`.
     folder
         Where to keep the files. Default: `cache_folder`.
     """
-    folder = cache_folder() if folder is None else folder
-    source = open_corpus(texts, name=corpus)
+    model = a_model("model", model)
+    layers, tokens = some_layers(model, "layers", layers), whole("tokens", tokens, least=1, example="100_000")
+    every = number("every", every, least=0, example="30")
+    progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)
+    folder = cache_folder() if folder is None else a_path("folder", folder, folder=True)
+    source = open_corpus(a_source("texts", texts), name=optional(a_text, "corpus", corpus), encoding=encoding)
     keys = {layer: Key.of(model, layer, source.identity, tokens, sequence) for layer in layers}
-    known = {layer: key.load(folder) for layer, key in keys.items()}
-    if missing := sorted(layer for layer, moment in known.items() if moment is None):
+    known, unreadable = _known(keys, folder)
+    if missing := sorted(keys.keys() - known.keys()):
         unfinished = folder / f"unfinished-{_digest([asdict(keys[layer]) for layer in missing])}.safetensors"
-        found = collect(
-            model,
-            missing,
-            source,
-            tokens=tokens,
-            sequence=sequence,
-            checkpoint=unfinished,
-            every=every,
-            progress=progress,
-            stop=stop,
+        kept = checkpoint_for(model, missing, source, tokens, sequence, unfinished, every)
+        found = gather(
+            model, missing, source, tokens=tokens, sequence=sequence, kept=kept, progress=progress, stop=stop
         )
-        for layer, moment in found.items():
+        if _keep(found, keys, folder, said=kept.failed):
+            # Only now: until then a kill would have cost the whole pass.
+            kept.remove()
+            _warn(folder, unreadable)
+        known |= found
+    return {layer: known[layer] for layer in keys}
+
+
+def _known(keys: Mapping[int, Key], folder: Path) -> tuple[dict[int, SecondMoment], list[str]]:
+    """Return the statistics that are kept in a folder, and the files that may not be read.
+
+    Files whose content cannot be used are said and passed over. Where files may not be read, none may be written
+    either, as a rule, which is to be said only once.
+    """
+    found, unusable, unreadable = {}, [], []
+    for layer, key in keys.items():
+        path = key.file(folder)
+        try:
+            found[layer] = key.check(SecondMoment.load(path))
+        except FileNotFoundError:
+            continue
+        except (FileFormatError, WrongModel) as error:
+            unusable.append(f"{path.name}: {error}")
+        except OSError as error:
+            unreadable.append(f"{path.name}: {error.strerror or error}.")
+    _warn(folder, unusable)
+    return found, unreadable
+
+
+def _warn(folder: Path, files: Sequence[str]) -> None:
+    if files:
+        warnings.warn(f"Files in {folder} are not used, and collected anew. {' '.join(files)}", stacklevel=4)
+
+
+def _keep(found: Mapping[int, SecondMoment], keys: Mapping[int, Key], folder: Path, *, said: bool) -> bool:
+    """Write statistics to their files; return whether that was possible, and warn if not, unless it has been said."""
+    failed = None
+    for layer, moment in found.items():
+        try:
             moment.save(keys[layer].file(folder))
-            known[layer] = moment
-    return {layer: moment for layer, moment in known.items() if moment is not None}
+        except OSError as error:
+            failed = error
+    if failed is not None and not said:
+        say_unkept(folder, failed)
+    return failed is None
 
 
 def _digest(key: object) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ import numpy as np
 import torch
 
 from factlens.errors import FileFormatError
-from factlens.files import read_record, write_record
+from factlens.files import complete, fields_of, read_record, write_record
 from factlens.moments.sums import Sums
+from factlens.typed import Array, arrays, mapping, plain, record, whole
 
 _FORMAT, _SCHEMA = "factlens.moments-unfinished", 1
 
@@ -53,10 +56,16 @@ class Checkpoint:
         What names the pass, as JSON takes it: a position of another pass is not taken up.
     every
         Seconds between two writes. More if writing is slow: it shall not take more than a twentieth of the time.
+
+    Attributes
+    ----------
+    failed
+        Whether a position could not be written. Then this has been said, and no other one is written.
     """
 
     def __init__(self, path: Path, key: Mapping[str, Any], every: float) -> None:
         self.path = path
+        self.failed = False
         self._key = json.loads(json.dumps(dict(key)))
         self._every = every
         self._due = time.monotonic() + every
@@ -64,50 +73,92 @@ class Checkpoint:
     @property
     def due(self) -> bool:
         """Whether it is time to write."""
-        return time.monotonic() >= self._due
+        return not self.failed and time.monotonic() >= self._due
 
     def save(self, position: Position) -> None:
-        """Write a position in place of the one before; a kill meanwhile leaves that one."""
+        """Write a position in place of the one before; a kill meanwhile leaves that one.
+
+        Where it cannot be written, the first time is said, and the pass can go on without.
+        """
         began = time.monotonic()
-        arrays = {"left": np.array(position.left, np.int64)}
+        numbers = {"left": np.array(position.left, np.int64)}
         for layer, sums in position.sums.items():
-            arrays[f"{layer}.total"] = sums.total.cpu().numpy()
-            arrays[f"{layer}.spread"] = sums.spread.numpy()
-        record = {
+            numbers[f"{layer}.total"] = sums.total.cpu().numpy()
+            numbers[f"{layer}.spread"] = sums.spread.numpy()
+        content = {
             "key": self._key,
             "seen": position.seen,
             "read": position.read,
             "groups": {str(layer): sums.groups for layer, sums in position.sums.items()},
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_record(self.path, _FORMAT, _SCHEMA, record, arrays)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_record(self.path, _FORMAT, _SCHEMA, content, numbers)
+        except OSError as error:
+            if not self.failed:
+                self.failed = True
+                say_unkept(self.path.parent, error)
         now = time.monotonic()
         self._due = now + max(self._every, 20 * (now - began) if self._every else 0.0)
 
     def load(self, layers: Iterable[int], group: int) -> Position | None:
         """Return the position that was written last, or None if there is none that can be used; the latter is said."""
-        if not self.path.exists():
-            return None
         try:
-            record, arrays = read_record(self.path, _FORMAT, _SCHEMA)
-            if record["key"] != self._key:
-                raise FileFormatError(f"{self.path} belongs to another pass: {record['key']}.")
-            sums = {
-                layer: Sums.resumed(
-                    group,
-                    torch.from_numpy(arrays[f"{layer}.total"]),
-                    torch.from_numpy(arrays[f"{layer}.spread"]),
-                    int(record["groups"][str(layer)]),
-                )
-                for layer in layers
-            }
-            return Position(int(record["seen"]), int(record["read"]), arrays["left"].tolist(), sums)
-        except (FileFormatError, KeyError, TypeError, ValueError) as error:
+            content, numbers = read_record(self.path, _FORMAT, _SCHEMA)
+            with complete(self.path, "checkpoint"):
+                return self._position(fields_of(content), numbers, list(layers), group)
+        except (FileNotFoundError, PermissionError):
+            # What may not be read may not be written either, as a rule, and that will be said.
+            return None
+        except FileFormatError as error:
             warnings.warn(f"The pass begins anew, its checkpoint cannot be used: {error}", stacklevel=2)
             return None
 
+    def _position(
+        self, content: Mapping[str, Any], numbers: Mapping[str, np.ndarray], layers: list[int], group: int
+    ) -> Position:
+        """Return the position that a file describes; raise ValueError if it is none of this pass."""
+        fields = _FIELDS(content)
+        if fields["key"] != self._key:
+            raise FileFormatError(f"{self.path} belongs to another pass: {fields['key']}.")
+        groups = record({str(layer): whole() for layer in layers})(fields["groups"])
+        wanted = {"left": Array(("token",), ("int64",), least=0, empty=True)}
+        for layer in layers:
+            wanted[f"{layer}.total"] = Array((f"key of {layer}", f"key of {layer}"), ("float64",))
+            wanted[f"{layer}.spread"] = Array(("kind of sum", f"key of {layer}"), ("float64",))
+        found = arrays(numbers, wanted, {"kind of sum": 3})
+        if any(group * count > fields["seen"] for count in groups.values()):
+            raise ValueError(f"it has {groups} groups of {group} tokens, and {fields['seen']} tokens")
+        sums = {
+            layer: Sums.resumed(
+                group,
+                torch.from_numpy(found[f"{layer}.total"]),
+                torch.from_numpy(found[f"{layer}.spread"]),
+                groups[str(layer)],
+            )
+            for layer in layers
+        }
+        return Position(fields["seen"], fields["read"], found["left"].tolist(), sums)
+
     def remove(self) -> None:
-        """Delete the file, and what writes that were killed have left of it."""
-        self.path.unlink(missing_ok=True)
-        for part in self.path.parent.glob(f"{self.path.name}.*.part"):
-            part.unlink(missing_ok=True)
+        """Delete the file, and what writes that were killed have left of it, as far as that can be done."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+            for part in self.path.parent.glob(f"{glob.escape(self.path.name)}.*.part"):
+                part.unlink(missing_ok=True)
+
+
+_FIELDS = record({"key": mapping(plain()), "seen": whole(), "read": whole(), "groups": mapping(whole())})
+
+
+def say_unkept(folder: Path, error: OSError) -> None:
+    """Warn that nothing can be written to a folder that keeps second moments; they are computed all the same."""
+    reason = getattr(error, "reason", "") or error.strerror or str(error)
+    if isinstance(error, FileExistsError):
+        reason = "that is a file, and not a folder"
+    warnings.warn(
+        f"Second moments cannot be kept in {folder}: {reason}. They are collected and used all the same, but anew "
+        "every time. Make room there or give yourself the right to write, or name another folder in the environment "
+        "variable FACTLENS_CACHE.",
+        stacklevel=3,
+    )

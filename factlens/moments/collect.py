@@ -10,12 +10,16 @@ from threading import Event
 import torch
 from torch import Tensor
 
-from factlens.errors import FactlensError, Interrupted, NumericalError
+from factlens.arguments import a_path, a_text, event, function, number, optional, whole
+from factlens.decoding import UTF8
+from factlens.errors import FactlensError, Interrupted, NumericalError, WeightsChanged
 from factlens.models import Model
+from factlens.models.given import a_model, some_layers
 from factlens.models.hooks import all_of, fused_activations, on_input, run_until_stopped, stopping_before
 from factlens.models.interrupts import interruption_point, interrupts_held, stopped_by
+from factlens.models.settling import settled
 from factlens.moments.checkpoint import Checkpoint, Position
-from factlens.moments.corpora import Source, open_corpus
+from factlens.moments.corpora import Corpus, Source, a_source, open_corpus
 from factlens.moments.rows import TokenRows, row_length
 from factlens.moments.second import SecondMoment
 from factlens.moments.sums import GROUP, Sums
@@ -25,7 +29,6 @@ SEQUENCE = 64
 _ON_CPU, _ELSEWHERE = 4, 16
 
 
-@torch.no_grad()
 def collect(
     model: Model,
     layers: Iterable[int],
@@ -33,6 +36,7 @@ def collect(
     *,
     tokens: int,
     corpus: str | None = None,
+    encoding: str = UTF8,
     sequence: int | None = None,
     checkpoint: str | Path | None = None,
     every: float = 30.0,
@@ -56,11 +60,14 @@ def collect(
         How many tokens to use, rounded up to whole rows, or less if the text ends before.
     corpus
         What the text is, in words that identify it; kept with the result. Default: what `open_corpus` says.
+    encoding
+        What files of text are in, as for `open_corpus`.
     sequence
         How many tokens the model reads together, at most: a longer context costs memory. Default: 64.
     checkpoint
         Write here how far the pass has come, and begin from what is written there if it is of the same pass. So
-        the same call goes on after a kill, and gives the same result. The file is deleted at the end.
+        the same call goes on after a kill, and gives the same result. The file is deleted at the end. Where it cannot
+        be written, a warning says so, and the pass goes on.
     every
         Seconds between two writes of the checkpoint.
     progress
@@ -75,31 +82,68 @@ def collect(
 
     Raises
     ------
+    FileFormatError
+        If a file of text is not in this encoding; the message says in which it may be.
     FactlensError
         If the text has not a single row of tokens, or cannot be read.
     LayerError
         If the model has no such layer.
     NumericalError
         If the model gives NaN or infinity.
+    WeightsChanged
+        If somebody else changed the weights meanwhile; what was collected is thrown away.
     Interrupted
         If `stop` was set.
     """
-    layers = sorted({model.check_layer(layer) for layer in layers})
-    if not layers:
-        raise FactlensError("layers is empty: name the layers whose second moments are wanted.")
-    if tokens < 1:
-        raise FactlensError(f"tokens is how many tokens to use: a positive number, not {tokens!r}.")
-    source = open_corpus(texts, name=corpus)
-    length = row_length(model, sequence, SEQUENCE)
-    dtype = str(model.dtype).removeprefix("torch.")
-    in_group = max(1, GROUP // length)
-    batch = in_group * (_ON_CPU if model.device.type == "cpu" else _ELSEWHERE)
-    wanted = -(-tokens // length)
+    model = a_model("model", model)
+    layers = some_layers(model, "layers", layers)
+    tokens = whole("tokens", tokens, least=1, example="100_000")
+    checkpoint, every = optional(a_path, "checkpoint", checkpoint), number("every", every, least=0, example="30")
+    progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)
+    source = open_corpus(a_source("texts", texts), name=optional(a_text, "corpus", corpus), encoding=encoding)
     kept = None
     if checkpoint is not None:
-        key: dict[str, object] = {"fingerprint": model.fingerprint, "layers": layers, "corpus": source.identity}
-        key |= {"tokens": tokens, "dtype": dtype, "sequence": length, "batch": batch}
-        kept = Checkpoint(Path(checkpoint), key, every)
+        kept = checkpoint_for(model, layers, source, tokens, sequence, checkpoint, every)
+    found = gather(model, layers, source, tokens=tokens, sequence=sequence, kept=kept, progress=progress, stop=stop)
+    if kept is not None:
+        kept.remove()
+    return found
+
+
+def checkpoint_for(
+    model: Model,
+    layers: Iterable[int],
+    source: Corpus,
+    tokens: int,
+    sequence: int | None,
+    path: Path,
+    every: float,
+) -> Checkpoint:
+    """Return the checkpoint of a pass, which no other pass takes up."""
+    length = row_length(model, sequence, SEQUENCE)
+    key: dict[str, object] = {"fingerprint": model.fingerprint, "layers": _checked(model, layers, tokens)}
+    key |= {"corpus": source.identity, "tokens": tokens, "dtype": _dtype(model)}
+    return Checkpoint(path, key | {"sequence": length, "batch": _batch(model, length)}, every)
+
+
+@settled
+@torch.no_grad()
+def gather(
+    model: Model,
+    layers: Iterable[int],
+    source: Corpus,
+    *,
+    tokens: int,
+    sequence: int | None,
+    kept: Checkpoint | None,
+    progress: Callable[[float], None] | None = None,
+    stop: Event | None = None,
+) -> dict[int, SecondMoment]:
+    """Collect as `collect` does, and leave the checkpoint: the caller deletes it once the result is safe."""
+    layers = _checked(model, layers, tokens)
+    length = row_length(model, sequence, SEQUENCE)
+    in_group, batch = _in_group(length), _batch(model, length)
+    wanted = -(-tokens // length)
     at = kept.load(layers, in_group * length) if kept is not None else None
     at = at or Position(0, 0, [], {layer: Sums(in_group * length) for layer in layers})
     rows = TokenRows(model, source.read(at.read), length, read=at.read, left=at.left)
@@ -109,11 +153,23 @@ def collect(
     ended = nullcontext() if stop is None else stopped_by(stop)
     with (
         interrupts_held() as interrupted,
-        model.exclusive(interrupted, stop),
+        model.watched(interrupted, stop),
         model.unedited(),
         ended,
         _keeping(kept, at),
     ):
+        fingerprint = model.fingerprint
+
+        def check_unchanged(full: bool) -> None:
+            try:
+                model.check_unchanged(fingerprint, (), "read for second moments", "Collect them again", full=full)
+            except WeightsChanged:
+                # What is in the sums may be of two models.
+                at.seen = 0
+                if kept is not None:
+                    kept.remove()
+                raise
+
         while at.seen < tokens and (ids := rows.take(min(batch, wanted - at.seen // length))) is not None:
             for layer, keys in _keys(model, layers, ids.to(model.device)).items():
                 at.sums[layer].add(keys.flatten(0, -2))
@@ -125,25 +181,25 @@ def collect(
             at.seen += ids.numel()
             at.read, at.left = rows.read, list(rows.left)
             report(min(1.0, at.seen / tokens))
+            check_unchanged(full=False)
             if kept is not None and at.seen < tokens and kept.due:
                 kept.save(at)
             if stop is not None and stop.is_set():
                 raise Interrupted("Collecting second moments was stopped.")
             interruption_point()
+        check_unchanged(full=True)
     if at.seen == 0:
         raise FactlensError(f"The corpus {source.identity!r} is too short: it has fewer than {length} tokens.")
     if at.seen < tokens:
         report(1.0)
-    if kept is not None:
-        kept.remove()
     return {
         layer: SecondMoment(
             total=sums.matrix(),
             count=at.seen,
             layer=layer,
-            fingerprint=model.fingerprint,
+            fingerprint=fingerprint,
             corpus=source.identity,
-            dtype=dtype,
+            dtype=_dtype(model),
             sequence=length,
             asked=tokens,
             group=sums.group,
@@ -152,6 +208,30 @@ def collect(
         )
         for layer, sums in at.sums.items()
     }
+
+
+def _checked(model: Model, layers: Iterable[int], tokens: int) -> list[int]:
+    """Return the layers in order, each once, if they and the number of tokens make sense."""
+    found = sorted({model.check_layer(layer) for layer in layers})
+    if not found:
+        raise FactlensError("layers is empty: name the layers whose second moments are wanted.")
+    if tokens < 1:
+        raise FactlensError(f"tokens is how many tokens to use: a positive number, not {tokens!r}.")
+    return found
+
+
+def _dtype(model: Model) -> str:
+    return str(model.dtype).removeprefix("torch.")
+
+
+def _in_group(length: int) -> int:
+    """Return how many rows of tokens are one observation of the scatter."""
+    return max(1, GROUP // length)
+
+
+def _batch(model: Model, length: int) -> int:
+    """Return how many rows go through the model at once."""
+    return _in_group(length) * (_ON_CPU if model.device.type == "cpu" else _ELSEWHERE)
 
 
 @contextmanager

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from factlens.arguments import a_path, a_text, function, items, optional
+from factlens.decoding import UTF8, an_encoding
 from factlens.errors import FactlensError
 from factlens.moments.datasets import dataset_corpus
 from factlens.moments.textfiles import fingerprint_of, paragraphs, text_files, texts_in
@@ -36,6 +39,10 @@ class Corpus:
     identity: str
     read: Callable[[int], Iterator[str]]
 
+    def __post_init__(self) -> None:
+        a_text("identity", self.identity, example="'my corpus, version 2'")
+        function("read", self.read)
+
     def __iter__(self) -> Iterator[str]:
         return self.read(0)
 
@@ -43,7 +50,7 @@ class Corpus:
 Source = str | Path | Iterable[str] | Corpus
 
 
-def open_corpus(source: Source, *, name: str | None = None, column: str = "text") -> Corpus:
+def open_corpus(source: Source, *, name: str | None = None, column: str = "text", encoding: str = UTF8) -> Corpus:
     """Return the text that `source` means, ready to be read.
 
     Parameters
@@ -58,29 +65,58 @@ def open_corpus(source: Source, *, name: str | None = None, column: str = "text"
         (a generator) must be named.
     column
         Where the text is in the objects of ``.jsonl`` files.
+    encoding
+        What files, or the standard input, are in, as Python names it: ``"cp1252"``. A byte order mark, also that of
+        UTF-16, says so itself.
 
     Raises
     ------
+    ArgumentError
+        If `source` is nothing that text is read from, or there is no such encoding.
+    FileFormatError
+        If a file is not in this encoding (the message says in which it may be), or is damaged.
     FactlensError
-        If there is no such text, it is empty, it is not UTF-8, or has no such column. The message says what to do.
+        If there is no such text, it is empty, or has no such column. The message says what to do.
     """
+    source = a_source("source", source)
+    name, column = optional(a_text, "name", name), a_text("column", column, example="'text'")
+    encoding = an_encoding("encoding", encoding)
     if isinstance(source, Corpus):
         return source if name is None else Corpus(name, source.read)
     if isinstance(source, str) and source.startswith(DATASET):
         return _checked(Corpus(*dataset_corpus(source.removeprefix(DATASET))), name)
     if isinstance(source, str) and source == STANDARD_INPUT:
-        source = list(paragraphs(sys.stdin.buffer, "the standard input"))
+        source = list(paragraphs(sys.stdin.buffer, "the standard input", encoding))
         name = name or _named("the standard input", source)
     if isinstance(source, str | Path):
-        path = Path(source).expanduser()
+        path = a_path("source", source, folder=True).expanduser()
         files = text_files(path)
-        return _checked(Corpus(fingerprint_of(path, files), _from(lambda: texts_in(files, column))), name)
+        return _checked(
+            Corpus(fingerprint_of(path, files, encoding), _from(lambda: texts_in(files, column, encoding))), name
+        )
     if isinstance(source, list | tuple):
         texts = tuple(source)
         return _checked(Corpus(name or _named(f"{len(texts)} strings", texts), _from(lambda: iter(texts))), name)
     if name is None:
         raise FactlensError("Texts that are made while they are read need a name: pass corpus='what they are'.")
     return Corpus(name, _from(lambda: iter(source)))
+
+
+def a_source(name: str, value: Any) -> Source:
+    """Return the argument `name` if it is something that text can be read from.
+
+    Raises
+    ------
+    ArgumentError
+        Otherwise.
+    """
+    wanted = "text: the path of a file or folder, hf:name, a Corpus, or strings in a list"
+    if isinstance(value, Corpus):
+        return value
+    if isinstance(value, (str, Path)):
+        a_path(name, value, folder=True, wanted=wanted)
+        return value
+    return items(name, value, wanted, example="['A text.', 'Another.']")
 
 
 def _from(texts: Callable[[], Iterator[str]]) -> Callable[[int], Iterator[str]]:

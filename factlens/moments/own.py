@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from threading import Event
 
+from factlens.arguments import a_seed, whole
 from factlens.models import Model
+from factlens.models.given import a_model, some_layers
 from factlens.models.sampling import sample_texts
 from factlens.moments.cache import cached
 from factlens.moments.collect import SEQUENCE
@@ -45,7 +47,8 @@ def default_moments(
     progress, stop
         As for `collect`.
     """
-    wanted = default_tokens(model, layers) if tokens is None else tokens
+    model, layers = a_model("model", model), some_layers(a_model("model", model), "layers", layers)
+    wanted = default_tokens(model, layers) if tokens is None else whole("tokens", tokens, least=1, example="100_000")
     return cached(model, layers, own_corpus(model, seed), tokens=wanted, progress=progress, stop=stop)
 
 
@@ -54,12 +57,14 @@ def default_tokens(model: Model, layers: Sequence[int]) -> int:
 
     Of text that the model writes itself it is no fewer than 20,000: writing takes ten times as long as reading.
     """
+    layers = some_layers(a_model("model", model), "layers", layers)
     fewest = 20_000 if model.corpus is None else 50_000
     return max(fewest, *(8 * model.down_projection(layer).key_width for layer in layers))
 
 
 def own_corpus(model: Model, seed: int = 0, sequence: int | None = None) -> Corpus:
     """Return the model's own text: the corpus it brings, or else what it writes, in rows of `sequence` tokens."""
+    model, seed = a_model("model", model), a_seed("seed", seed)
     brought = model.corpus
     if brought is not None:
         return Corpus(f"the {model.name} corpus, seed {seed}", lambda skip: islice(brought(seed), skip, None))

@@ -8,11 +8,14 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from factlens.arguments import whole
 from factlens.errors import FactlensError
 from factlens.models import Model
 
 # A guess at the length of a token, in characters, for how much text to read ahead; a wrong one only costs time.
 _CHARACTERS = 4
+# A text without end may have no words in it: what a model writes whose tokens mean nothing to its tokenizer.
+_BLANK = 10_000
 
 
 class TokenRows:
@@ -42,7 +45,7 @@ class TokenRows:
     ) -> None:
         self.read = read
         self.left = list(left)
-        self._tokenizer = model.tokenizer
+        self._model, self._tokenizer = model, model.tokenizer
         self._texts = texts
         self._sequence = sequence
         end = model.tokenizer.eos_token_id
@@ -54,17 +57,26 @@ class TokenRows:
         Raises
         ------
         FactlensError
-            If one of the texts is no string.
+            If one of the texts is no string, or thousands on end have no token in them.
         """
+        blank = 0
         while (missing := rows * self._sequence - len(self.left)) > 0:
             texts = self._read(missing * _CHARACTERS)
             if not texts:
                 break
             # Empty texts would leave rows full of separators. `verbose`: that a text is longer than the model's
             # context is no news here.
+            had = len(self.left)
             if worded := [text for text in texts if text.strip()]:
                 for ids in self._tokenizer(worded, verbose=False)["input_ids"]:
-                    self.left += [*ids, *self._separator]
+                    self._model.check_ids(ids)
+                    self.left += [*ids, *(self._separator if ids else ())]
+            blank = 0 if len(self.left) > had else blank + len(texts)
+            if blank > _BLANK:
+                raise FactlensError(
+                    f"{blank:,} texts of the corpus have no token in them. If the model wrote them, its tokenizer is "
+                    "another model's; else give other text."
+                )
         rows = min(rows, len(self.left) // self._sequence)
         if not rows:
             return None
@@ -97,8 +109,7 @@ def row_length(model: Model, sequence: int | None, default: int) -> int:
     """
     if sequence is None:
         return min(default, model.max_tokens or default)
-    if isinstance(sequence, bool) or not isinstance(sequence, int) or sequence < 1:
-        raise FactlensError(f"sequence is the number of tokens read together: a positive number, not {sequence!r}.")
+    sequence = whole("sequence", sequence, least=1, example="64")
     if model.max_tokens is not None and sequence > model.max_tokens:
         raise FactlensError(
             f"{model.name} reads at most {model.max_tokens} tokens together, not {sequence}: lower sequence."

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from factlens.errors import FileFormatError, NumericalError
-from factlens.files import read_record, write_record
+from factlens import typed
+from factlens.arguments import a_path, a_text, flag, instance, number, optional, refuse, whole
+from factlens.errors import ArgumentError, NumericalError, WrongModel
+from factlens.files import complete, fields_of, read_record, write_record
 from factlens.models import Model
+from factlens.models.belonging import Weights, check_belongs
+from factlens.models.given import a_layer, a_model
 from factlens.moments.scatter import effective_size
 
 _FORMAT, _SCHEMA = "factlens.moment", 2
@@ -58,15 +63,24 @@ class SecondMoment:
     spread: Tensor | None = None
 
     def __post_init__(self) -> None:
-        width = len(self.total)
+        instance("total", self.total, Tensor, "a torch.Tensor, the sum of k kᵀ")
+        for name in ("count", "layer", "group", "groups"):
+            object.__setattr__(self, name, whole(name, getattr(self, name), least=0))
+        for name in ("fingerprint", "corpus"):
+            a_text(name, getattr(self, name))
+        optional(a_text, "dtype", self.dtype)
+        for name in ("sequence", "asked"):
+            object.__setattr__(self, name, optional(whole, name, getattr(self, name), least=1))
+        optional(instance, "spread", self.spread, Tensor, "a torch.Tensor, or None")
+        width = self.total.shape[0] if self.total.ndim else 0
         if self.total.shape != (width, width):
-            raise ValueError(f"its matrix has shape {tuple(self.total.shape)}")
+            raise ArgumentError(f"its matrix (total) has shape {tuple(self.total.shape)}")
         if self.count < 0 or (self.count == 0) != (self.corpus == IDENTITY):
-            raise ValueError(f"it is of {self.count} tokens of {self.corpus}")
-        if self.is_identity and not torch.equal(self.total, torch.eye(width, dtype=self.total.dtype)):
-            raise ValueError("it claims to be the identity matrix, and is not")
+            raise ArgumentError(f"it is of {self.count} tokens of {self.corpus}")
+        if self.is_identity and not torch.equal(self.total, torch.eye(width, dtype=self.total.dtype, device="cpu")):
+            raise ArgumentError("it claims to be the identity matrix, and is not")
         if self.spread is not None and self.spread.shape != (3, width):
-            raise ValueError(f"its scatter has shape {tuple(self.spread.shape)}")
+            raise ArgumentError(f"its scatter (spread) has shape {tuple(self.spread.shape)}")
 
     @classmethod
     def identity_matrix(cls, model: Model, layer: int) -> SecondMoment:
@@ -80,9 +94,10 @@ class SecondMoment:
         LayerError
             If the model has no such layer.
         """
-        width = model.down_projection(model.check_layer(layer)).key_width
+        layer = a_layer(a_model("model", model), "layer", layer)
+        width = model.down_projection(layer).key_width
         dtype = str(model.dtype).removeprefix("torch.")
-        return cls(torch.eye(width), 0, layer, model.fingerprint, IDENTITY, dtype)
+        return cls(torch.eye(width, dtype=torch.float32, device="cpu"), 0, layer, model.fingerprint, IDENTITY, dtype)
 
     @property
     def is_identity(self) -> bool:
@@ -144,16 +159,25 @@ class SecondMoment:
 
         Raises
         ------
+        WrongModel
+            If they are of different models.
         ValueError
-            If they are of different models or layers, or were not computed alike, or are one and the same.
+            If they are of different layers, or were not computed alike, or are one and the same.
         """
         if not isinstance(other, SecondMoment):
             return NotImplemented
-        alike = ("layer", "fingerprint", "dtype", "sequence", "is_identity")
+        check_belongs(
+            Weights(None, self.fingerprint),
+            f"The second moment of {other.corpus}",
+            name=None,
+            fingerprint=other.fingerprint,
+            other=f"that of {self.corpus}",
+        )
+        alike = ("layer", "dtype", "sequence", "is_identity")
         if self.is_identity or any(getattr(self, name) != getattr(other, name) for name in alike):
-            raise ValueError(f"These are statistics of different keys: {self.identity}, and {other.identity}.")
+            raise WrongModel(f"These are statistics of different keys: {self.identity}, and {other.identity}.")
         if self.identity == other.identity and torch.equal(self.total, other.total):
-            raise ValueError(f"This is the same statistic twice, which says no more than once: {self.identity}.")
+            raise WrongModel(f"This is the same statistic twice, which says no more than once: {self.identity}.")
         measured = self.spread is not None and other.spread is not None and self.group == other.group
         return SecondMoment(
             total=self.total + other.total,
@@ -182,6 +206,10 @@ class SecondMoment:
         NumericalError
             If ``C`` is not positive definite.
         """
+        shrinkage = number("shrinkage", shrinkage, least=0, example="1e-3")
+        instance("keys", keys, Tensor, "a torch.Tensor of keys")
+        if keys.ndim not in (1, 2) or len(keys) != len(self.total):
+            refuse("keys", keys, f"of shape ({len(self.total)},) or ({len(self.total)}, facts)")
         columns = keys.detach().to("cpu", torch.float64)
         if self.is_identity:
             # The diagonal's mean is 1; a factor of n³/3 operations would say the same.
@@ -204,6 +232,7 @@ class SecondMoment:
         relative
             Count in shares of the mean diagonal of ``C``, which is the mean eigenvalue.
         """
+        threshold, relative = number("threshold", threshold, least=0, example="0.02"), flag("relative", relative)
         values, vectors = self._eigen
         least = threshold * float(values.mean()) if relative else threshold
         return vectors[:, values >= least]
@@ -234,12 +263,13 @@ class SecondMoment:
 
     def save(self, path: str | Path) -> Path:
         """Write the statistic to one safetensors file, and make its folder if there is none."""
+        path = a_path("path", path)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        record = {name: getattr(self, name) for name in _PLAIN}
-        arrays = {"total": self.total.numpy()}
+        content = {name: getattr(self, name) for name in _PLAIN}
+        sums = {"total": self.total.numpy()}
         if self.spread is not None:
-            arrays["spread"] = self.spread.numpy()
-        return write_record(path, _FORMAT, _SCHEMA, record, arrays)
+            sums["spread"] = self.spread.numpy()
+        return write_record(path, _FORMAT, _SCHEMA, content, sums)
 
     @classmethod
     def load(cls, path: str | Path) -> SecondMoment:
@@ -250,12 +280,31 @@ class SecondMoment:
         FileFormatError
             If the file is not one, is damaged, or comes from another version's format.
         """
-        record, arrays = read_record(path, _FORMAT, _SCHEMA)
-        try:
-            spread = torch.from_numpy(arrays["spread"]) if "spread" in arrays else None
-            return cls(torch.from_numpy(arrays["total"]), spread=spread, **{name: record[name] for name in _PLAIN})
-        except (KeyError, ValueError, TypeError) as error:
-            raise FileFormatError(f"{path} is not a complete factlens second moment: {error}.") from error
+        content, sums = read_record(path, _FORMAT, _SCHEMA)
+        with complete(path, "second moment"):
+            fields = typed.record(_PLAIN)(fields_of(content))
+            sums = typed.arrays(sums, _ARRAYS, {"kind of sum": 3})
+            if (np.diagonal(sums["total"]) < 0).any():
+                raise ValueError("it has negative squares")
+            spread = torch.from_numpy(sums["spread"]) if "spread" in sums else None
+            if (spread is None) != (fields["group"] == 0) or fields["group"] * fields["groups"] > fields["count"]:
+                raise ValueError(f"it is of {fields['groups']} groups of {fields['group']} tokens")
+            return cls(torch.from_numpy(sums["total"]), spread=spread, **fields)
 
 
-_PLAIN = ("count", "layer", "fingerprint", "corpus", "dtype", "sequence", "asked", "group", "groups")
+# What a file must hold.
+_PLAIN: dict[str, typed.Check] = {
+    "count": typed.whole(),
+    "layer": typed.whole(),
+    "fingerprint": typed.text,
+    "corpus": typed.text,
+    "dtype": typed.optional(typed.text),
+    "sequence": typed.optional(typed.whole(1)),
+    "asked": typed.optional(typed.whole()),
+    "group": typed.whole(),
+    "groups": typed.whole(),
+}
+_ARRAYS = {
+    "total": typed.Array(("key", "key")),
+    "spread": typed.Array(("kind of sum", "key"), ("float64",), needed=False),
+}

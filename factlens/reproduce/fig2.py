@@ -13,6 +13,7 @@ import pandas as pd
 from factlens.errors import FileFormatError
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.models.belonging import Weights
 from factlens.reproduce.folder import Folder
 from factlens.reproduce.published import TRACING, key_of
 from factlens.tracing import Average, Noise, Skipped, Trace, average, trace_many
@@ -26,7 +27,7 @@ def traces(model: Model, facts: Sequence[Fact], folder: Folder, samples: int) ->
     # Noise over the subjects of all facts, as published: every trace depends on them all.
     noise = Noise(subjects=tuple(fact.subject for fact in facts))
     noise = replace(noise, level=noise_level(model, (), noise))
-    made = repr([model.fingerprint, samples, noise])
+    made = repr([Weights.of(model).key, samples, noise])
     kept, progress = folder.inner("traces"), folder.progress("traces")
     for done, fact in enumerate(facts, 1):
         key = hashlib.sha256(f"{made}{fact!r}".encode()).hexdigest()[:32]
@@ -63,9 +64,7 @@ def fig2(model: Model, facts: Sequence[Fact], folder: Folder, *, samples: int = 
     found = average(traces(model, facts, folder, samples))
     found.save(folder.path / "average.safetensors")
     folder.written.append(folder.path / "average.safetensors")
-    effects = found.to_dataframe()
-    effects.to_csv(folder.path / "effects.csv", index=False)
-    folder.written.append(folder.path / "effects.csv")
+    folder.csv("effects", found.to_dataframe(), index=False)
     folder.say(repr(found))
     folder.table("headline", headline(found, model.name))
     folder.figure("grids", found.plot())

@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from factlens.errors import FactlensError
+from factlens.escaping import cell
+from factlens.files import write_bytes, write_text
 from factlens.models import Model
+from factlens.models.belonging import Weights
 from factlens.timing import TimeLeft
 
 if TYPE_CHECKING:
@@ -75,24 +79,29 @@ class Folder:
 
     def table(self, name: str, frame: pd.DataFrame, *, index: bool = True) -> None:
         """Write a table as CSV, and show it."""
-        path = self.path / f"{name}.csv"
-        frame.to_csv(path, index=index)
-        self.written.append(path)
+        self.csv(name, frame, index=index)
         self.say(frame.round(4).to_string(index=index))
+
+    def csv(self, name: str, frame: pd.DataFrame, *, index: bool = True) -> None:
+        """Write a table as CSV. Its texts, such as the names of records, come from data sets: none is a formula."""
+        self.written.append(write_text(self.path / f"{name}.csv", _without_formulas(frame).to_csv(index=index)))
 
     def figure(self, name: str, figure: Figure) -> None:
         """Write a figure, as PNG and SVG."""
         for suffix in ("png", "svg"):
-            path = self.path / f"{name}.{suffix}"
-            figure.savefig(path, dpi=150)
-            self.written.append(path)
+            drawn = BytesIO()
+            figure.savefig(drawn, format=suffix, dpi=150)
+            self.written.append(write_bytes(self.path / f"{name}.{suffix}", drawn.getvalue()))
 
     def provenance(self, model: Model, **what: Any) -> None:
         """Write where the numbers come from: model, settings, versions, machine, time."""
+        weights = Weights.of(model)
         content = {
             "command": sys.argv,
             "model": model.name,
-            "fingerprint": model.fingerprint,
+            "fingerprint": weights.fingerprint,
+            "edits": list(weights.labels),
+            "edit_ids": list(weights.edit_ids),
             "dtype": str(model.dtype),
             "device": str(model.device),
             **what,
@@ -103,9 +112,8 @@ class Folder:
             "seconds": round(time.time() - self._began, 1),
             "files": [path.name for path in self.written],
         }
-        path = self.path / "provenance.json"
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=repr) + "\n", encoding="utf-8")
-        self.written.append(path)
+        text = json.dumps(content, indent=1, ensure_ascii=False, default=repr)
+        self.written.append(write_text(self.path / "provenance.json", f"{text}\n"))
 
     def progress(self, what: str) -> Callable[[int, int], None]:
         """Return a function that is told how many of how many are done, and says so with the time left."""
@@ -128,6 +136,24 @@ def beside(rows: Mapping[str, tuple[float, ...]], columns: tuple[str, ...], sour
     frame = pd.DataFrame.from_dict(dict(rows), orient="index", columns=list(columns))
     frame.index = pd.MultiIndex.from_product([[source], frame.index], names=["source", "method"])
     return frame
+
+
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which no text, nor the name of a row or column, is taken for a formula by a spreadsheet."""
+
+    def safe(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(safe, value))
+        # A lone \r would not be put in quotes, and end the line for a spreadsheet.
+        return cell(value).replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
+
+    found = frame.copy()
+    for place in range(found.shape[1]):
+        found.isetitem(place, found.iloc[:, place].map(safe).array)
+    if len(found):
+        found.index = found.index.map(safe)
+    found.columns = found.columns.map(safe)
+    return found.rename_axis(index=[safe(name) for name in frame.index.names])
 
 
 def _version(package: str) -> str | None:

@@ -15,15 +15,19 @@ from random import Random
 import pandas as pd
 from matplotlib.figure import Figure
 
-from factlens.editing import Edit, edit
+from factlens.bounded import parse_json, read_text
+from factlens.editing import Edit
+from factlens.editing.api import quiet_edit
 from factlens.errors import FactError, FileFormatError, NumericalError
 from factlens.evaluation import Outcome, Record, Report
 from factlens.evaluation.elsewhere import ordinary_text, unrelated_prompts
 from factlens.evaluation.measuring import Asking, Meter
 from factlens.evaluation.scoring import read
+from factlens.files import checksum, write_text
 from factlens.models import Model
 from factlens.reproduce.folder import Folder, beside
 from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, key_of
+from factlens.typed import mapping, plain, record, text
 
 METHODS = ("rome", "memit", "alphaedit", "ft")
 FALL = 0.05
@@ -97,13 +101,14 @@ def sequential(
                 made = _made(model, part, method, seed, folder, chain)
                 if made is not None:
                     stack.enter_context(model.edited(made))
+                    # By content: an edit that is made anew may be another one.
+                    chain = f"{chain} {made.id}"
                 done = min(start + size, len(records))
                 progress(done, len(records))
                 if done // every > start // every or done == len(records):
                     rows.append(_judgement(folder, chain, meter, method, records[:done], health, seed))
     table = pd.DataFrame(rows)
-    table.to_csv(folder.path / "curve.csv", index=False)
-    folder.written.append(folder.path / "curve.csv")
+    folder.csv("curve", table, index=False)
     folder.table("sequential", ends(table, model.name))
     folder.figure("sequential", draw(table))
     return table
@@ -119,7 +124,7 @@ def _made(model: Model, part: Sequence[Record], method: str, seed: int, folder: 
             path.unlink()
     try:
         facts = [record.fact for record in part]
-        made = edit(model, facts[0] if len(facts) == 1 else facts, method=method, seed=seed, apply=False)
+        made = quiet_edit(model, facts[0] if len(facts) == 1 else facts, method=method, seed=seed, apply=False)
     except (FactError, NumericalError) as error:
         folder.say(f"{method}: {part[0].name}: {error}")
         return None
@@ -140,12 +145,18 @@ def _judgement(
     asked = repr([chain, meter.asking, seed, [record.checks for record in records], [one.fact for one in health]])
     path = folder.inner("judged") / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
     try:
-        found: dict[str, object] = json.loads(path.read_bytes())
+        content = _KEPT(parse_json(read_text(path)))
+        if content["checksum"] == checksum(content["found"]):
+            return dict(content["found"])
     except (OSError, ValueError):
-        # Not there, or cut off by a kill.
-        found = _judged(meter, method, records, health, seed)
-        path.write_text(json.dumps(found), encoding="utf-8")
+        pass  # not there, or nothing that was written here
+    found = _judged(meter, method, records, health, seed)
+    # Plain `json` knows NaN, which stands for what was not asked.
+    write_text(path, json.dumps({"found": found, "checksum": checksum(found)}))
     return found
+
+
+_KEPT = record({"found": mapping(plain(finite=False)), "checksum": text})
 
 
 def _judged(
@@ -171,7 +182,7 @@ def _judged(
 def _leads(model: Model, records: Sequence[Record]) -> list[bool]:
     """Return of each record whether its prompt is answered with the object that is true."""
     prompts = [record.fact.prompt for record in records]
-    readings = read(model, prompts, [[str(record.fact.object)] for record in records])
+    readings = read(model, prompts, [[record.fact.object or ""] for record in records])
     return [reading.leads[0] for reading in readings]
 
 

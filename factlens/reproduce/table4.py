@@ -42,8 +42,7 @@ def table4(
         progress=lambda so_far, wanted: progress(len(so_far.outcomes), wanted),
     )
     folder.written.append(report.save(folder.path / "report.json.gz"))
-    report.summary().to_csv(folder.path / "metrics.csv")
-    folder.written.append(folder.path / "metrics.csv")
+    folder.csv("metrics", report.summary())
     folder.table("table4", as_published(report))
     folder.figure("table4", report.plot())
     return report

@@ -1,8 +1,7 @@
-"""Editing the fact in hand, and the edits that the model carries."""
+"""Editing the fact in hand, and changing the edits that the model carries."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,14 +9,17 @@ from typing import Any
 import traitlets as t
 
 from factlens.editing import METHODS, Edit, defaults
-from factlens.editing import edit as make_edit
-from factlens.editing.api import settle
+from factlens.editing.api import quiet_edit, settle
 from factlens.editing.methods import ONE_LAYER
 from factlens.errors import FactError, FactlensError
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.models.belonging import edit_id
+from factlens.session.following import label_of
 from factlens.session.locating import Locating
 from factlens.session.received import bytes_of, file_name, read_bytes
+from factlens.spelling import Exactly, Wording
+from factlens.warned import warnings_kept
 
 _VALUE = ("clamp", "kl_factor", "steps", "learning_rate")
 KNOBS: Mapping[str, tuple[str, ...]] = {
@@ -39,47 +41,51 @@ class Editing(Locating):
     ----------
     method
         How the next edit is made.
-    edits, undone
-        The edits that the model carries, and those that can be redone, the next one first.
     spelt
-        A new object that is being written, and its tokens after the prompt: ``{"text", "pieces"}``.
+        A new object that is being written, and its tokens after the prompt: ``{"text", "pieces", "why"}``; why it has
+        none, where it cannot have any.
+    remarks
+        What the last edit's new object may not have been meant to be, as texts: spelled otherwise than the model would.
     """
 
     method = t.Enum(METHODS, default_value="rome")
-    edits = t.Tuple()
-    undone = t.Tuple()
     spelt = t.Dict()
+    remarks = t.Tuple()
 
     def __init__(self, model: Model, fact: Fact | None = None) -> None:
         super().__init__(model, fact)
-        self._stack_changed()
         self.spell(self.target)
 
     def choose_method(self, method: str) -> None:
         """Choose how the next edit is made."""
-        with self.gate, self.reporting("edit", "The method was not chosen"):
+        with self._asked("edit", "The method was not chosen"):
             if method not in METHODS:
                 raise FactError(f"There is no editing method {method!r}; there is {', '.join(METHODS)}.")
             self.method = method
 
-    def spell(self, text: str) -> None:
-        """Tokenise a new object as an edit would; one without tokens has no pieces."""
+    def spell(self, text: Wording) -> None:
+        """Tokenise a new object as an edit would; one without tokens has no pieces, and the reason why not."""
         with self.gate:
+            self.check_open()
             pieces: tuple[str, ...] = ()
-            if text.strip():
-                with contextlib.suppress(FactlensError):
-                    _, ids = self.model.encode_option(self.fact.prompt if self.fact else "", text.strip())
+            why = ""
+            if isinstance(text, Exactly) or text.strip():
+                try:
+                    _, ids = self.model.encode_option(self.fact.prompt if self.fact else "", text)
                     pieces = tuple(self.model.token(i) for i in ids)
-            self.spelt = {"text": text, "pieces": pieces}
+                except FactlensError as error:
+                    why = str(error)
+            self.spelt = {"text": text, "pieces": pieces, "why": why}
 
     @t.observe("target", "fact")
     def _respell(self, change: Any) -> None:
+        self.remarks = ()
         # A new prompt leaves what is being written, and may split it otherwise.
         self.spell(self.target if change["name"] == "target" else self.spelt.get("text", self.target))
 
     def start_edit(
         self,
-        target: str | None = None,
+        target: Wording | None = None,
         layer: int | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
@@ -102,37 +108,73 @@ class Editing(Locating):
 
         self._begin(begin, "edit", "The edit was not applied")
 
-    def start_undo(self) -> None:
-        """Take back the newest edit."""
+    def start_undo(self, key: str | None = None) -> None:
+        """Take back the newest edit if it is the one with this id, else nothing. Default: the newest that is listed."""
 
         def begin() -> Callable[[], None]:
             self._check_idle("undo")
-            if not self.model.edits:
+            if key is None and not self.edits:
                 raise FactError("There is nothing to undo: the weights are unedited.")
-            return lambda: self._change(self.model.undo)
+            named = edit_id(self.edits[-1]) if key is None else key
+            self.named(named, newest=True)
+            return lambda: self._change(
+                lambda: self.model.undo(self.named(named, newest=True), origin=self.origin),
+            )
 
         self._begin(begin, "edit", "Nothing was undone")
 
-    def start_redo(self) -> None:
-        """Put back the edit that was undone last."""
+    def start_redo(self, key: str | None = None) -> None:
+        """Put back the edit that was undone last if it is the one with this id, else nothing. Default: that one."""
 
         def begin() -> Callable[[], None]:
             self._check_idle("redo")
-            if not self.model.undone:
+            if key is None and not self.undone:
                 raise FactError("There is nothing to redo.")
-            return lambda: self._change(self.model.redo)
+            named = edit_id(self.undone[0]) if key is None else key
+            self.check_redo(named)
+
+            def redo() -> None:
+                self.check_redo(named)
+                self.model.redo(origin=self.origin)
+
+            return lambda: self._change(redo)
 
         self._begin(begin, "edit", "Nothing was redone")
 
     def start_drop(self, key: str) -> None:
-        """Take out the edit with this `key_of`, wherever it stands; the others stay."""
+        """Take out the edit with this id, wherever it stands; the others stay."""
 
         def begin() -> Callable[[], None]:
             self._check_idle("take an edit out")
-            edit = self.edit_of(key)
-            return lambda: self._change(lambda: self.model.drop(edit))
+            self.named(key)
+            return lambda: self._change(lambda: self.model.drop(self.named(key), origin=self.origin))
 
         self._begin(begin, "edit", "Nothing was taken out")
+
+    def start_keep(self) -> None:
+        """Keep what somebody else has done to weights under edits; see `factlens.models.Model.keep_changes`."""
+        self._start_settling("keep", lambda: self.model.keep_changes(stop=self._stop), "The change was not kept")
+
+    def start_revert(self) -> None:
+        """Give up what somebody else has done to weights under edits; see `factlens.models.Model.revert_changes`."""
+        self._start_settling(
+            "go back", lambda: self.model.revert_changes(stop=self._stop), "The weights were not brought back"
+        )
+
+    def _start_settling(self, wanted: str, settle: Callable[[], object], title: str) -> None:
+        def begin() -> Callable[[], None]:
+            self._check_idle(wanted)
+            if self.foreign is None:
+                raise FactError("That is settled: no weights under edits are known to have been changed by others.")
+
+            def work() -> None:
+                # Without the look that `_at_work` begins with: what it would find is what is settled here.
+                settle()
+                self._change(lambda: None)
+
+            return work
+
+        self._begin(begin, "edit", title)
 
     def start_load(self, data: bytes) -> None:
         """Apply an edit from the bytes of a file that `factlens.Edit.save` has written."""
@@ -140,7 +182,9 @@ class Editing(Locating):
         def begin() -> Callable[[], None]:
             self._check_idle("apply an edit")
             edit = read_bytes(data, Edit.load, "model.apply(fl.Edit.load(path))")
-            return lambda: self._change(lambda: self.model.apply(edit))
+            for layer in edit.layers:
+                self.model.check_layer(layer)
+            return lambda: self._change(lambda: self.model.apply(edit, origin=self.origin))
 
         self._begin(begin, "edit", "The file was not applied")
 
@@ -152,29 +196,24 @@ class Editing(Locating):
             for edit in edits:
                 if not isinstance(edit, Edit):
                     raise FactError(f"Edits are what factlens.edit and factlens.Edit.load return, not {edit!r:.200}.")
-            return lambda: self._change(lambda: self.model.set_edits(edits))
+            return lambda: self._change(lambda: self.model.set_edits(edits, origin=self.origin))
 
         self._begin(begin, "edit", "The edits in force were not changed")
 
     def saved(self, key: str) -> tuple[str, bytes]:
-        """Return a file name and the bytes of the edit with this `key_of`."""
-        edit = self.edit_of(key)
+        """Return a file name and the bytes of the edit in force with this id."""
+        with self.gate:
+            self.check_open()
+            edit = self.named(key)
         if not isinstance(edit, Edit):
-            raise FactlensError(f"{edit} is not an edit that can be saved.")
+            raise FactlensError(f"“{label_of(edit)}” was made by hand, and is no edit that can be saved.")
         return file_name(edit.label, "edit"), bytes_of(edit)
 
-    def edit_of(self, key: str) -> Any:
-        """Return the edit in force with this `key_of`.
-
-        Raises
-        ------
-        FactError
-            If there is none, such as after it was taken out by somebody else.
-        """
-        for edit in self.model.edits:
-            if key_of(edit) == key:
-                return edit
-        raise FactError("That edit is not in force any more.")
+    @property
+    def not_taken(self) -> str:
+        """What there is to say of the newest edit in force if it did not take, see `Edit.warning`; else empty."""
+        newest = self.edits[-1] if self.edits else None
+        return newest.warning if isinstance(newest, Edit) else ""
 
     @property
     def edit_layer(self) -> int:
@@ -211,34 +250,25 @@ class Editing(Locating):
                 names = {"second moment": "collecting the second moment of the keys", "value": "optimising v*"}
                 self._publish(share, names.get(step, step) if method not in ("ft", "ft_l", "lora") else "fine-tuning")
 
-        with self.model.exclusive(self._stop):
-            with self.gate:
-                self._set_status("editing")
-            make_edit(self.model, fact, method=method, layers=layers, progress=say, stop=self._stop, **settings)
+        with self._at_work("editing"):
+            options = {"progress": say, "stop": self._stop, **settings}
+            # A warning on this thread would reach nobody: `not_taken` and `remarks` say it.
+            with warnings_kept() as warned:
+                edit = quiet_edit(self.model, fact, method=method, layers=layers, apply=False, **options)
+            self.model.apply(edit, origin=self.origin)
             with self.gate:
                 self.fact = fact
                 self.target = fact.target or ""
-                self._stack_changed()
+                known = {note["text"] for note in self.notes}
+                self.remarks = tuple(said for said in map(str, warned) if said not in known)
             self._compare(fact)
 
     def _change(self, change: Callable[[], object]) -> None:
-        """Change the stack of edits."""
-        with self.model.exclusive(self._stop):
-            with self.gate:
-                self._set_status("editing")
+        """Change the stack of edits, with the model in hand, so that what is listed is what there is."""
+        with self._at_work("editing"):
             change()
-            with self.gate:
-                self._stack_changed()
             if self.fact is not None:
                 self._compare(self.fact)
-
-    def _stack_changed(self) -> None:
-        self.edits, self.undone = self.model.edits, self.model.undone
-
-
-def key_of(edit: object) -> str:
-    """Return what tells one edit in force from another."""
-    return f"{id(edit):x}"
 
 
 def _numbers(settings: Mapping[str, object]) -> dict[str, float]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import traitlets as t
 
 from factlens.errors import FactError
-from factlens.evaluation import Checks, Probe, Reading, atlas_checks, read
+from factlens.evaluation import Checks, Probe, Reading, Record, atlas_checks, read
+from factlens.evaluation.chatting import as_read
+from factlens.evaluation.chatting import asked as asked_beside
+from factlens.evaluation.checks import OWN
 from factlens.evaluation.texts import generate
 from factlens.facts import Fact
+from factlens.models.belonging import ids_of
+from factlens.models.spellings import wording_of
 from factlens.session.editing import Editing
+from factlens.session.following import label_of
+from factlens.spelling import Wording
 
-OWN = "own"
-"""The role of prompts that the user has added."""
 MOST_OWN = 20
 _TOKENS = 40
 
@@ -30,8 +35,9 @@ class Judging(Editing):
     own
         Prompts that the user has added to the checks.
     judgement
-        What the checks have found, as `judge_rows` and `continuations` have it, with the labels of the edits that were
-        in force; None before the first, and after the fact in hand has changed.
+        What the checks have found, as `judge_rows` and `continuations` have it, with the labels and ids of the edits
+        that were in force, and the fingerprint of the model under them; None before the first, and after the fact in
+        hand has changed.
     """
 
     checks = t.Instance(Checks, allow_none=True)
@@ -44,7 +50,7 @@ class Judging(Editing):
         def begin() -> Callable[[], None]:
             self._check_idle("check")
             fact = self.fact
-            if fact is None or not self.model.edits:
+            if fact is None or not self.edits:
                 raise FactError("There is nothing to check yet: edit a fact first.")
             own = tuple(self.own)
             return lambda: self._judge(fact, own)
@@ -53,24 +59,22 @@ class Judging(Editing):
 
     def add_prompt(self, prompt: str) -> None:
         """Add a prompt to the checks; it is asked with the next ones."""
-        with self.gate, self.reporting("judge", "The prompt was not added"):
-            text = prompt.strip()
-            if not text:
+        with self._asked("judge", "The prompt was not added"):
+            if not prompt.strip():
                 raise FactError("The prompt is empty.")
-            if text in self.own:
+            if prompt in self.own:
                 raise FactError("That prompt is among the checks already.")
             if len(self.own) >= MOST_OWN:
                 raise FactError(f"There are {MOST_OWN} prompts of yours already: take one out first.")
-            ids = self.model.tokenizer(text)["input_ids"]
-            if self.model.max_tokens is not None and len(ids) > self.model.max_tokens:
-                raise FactError(f"The prompt has {len(ids)} tokens; {self.model.name} reads {self.model.max_tokens}.")
-            self.own = (*self.own, text)
+            self.model.ids_of(prompt)
+            self.own = (*self.own, prompt)
             if self.error and self.error["place"] == "judge":
                 self.error = None
 
     def remove_prompt(self, prompt: str) -> None:
         """Take a prompt out of the checks."""
         with self.gate:
+            self.check_open()
             self.own = tuple(text for text in self.own if text != prompt)
 
     @t.observe("fact")
@@ -79,15 +83,24 @@ class Judging(Editing):
         if before is None or now is None or before.prompt != now.prompt:
             self.judgement = None
 
+    @property
+    def judged_otherwise(self) -> bool:
+        """Whether the checks were asked with other weights than the model has now."""
+        found = self.judgement
+        if found is None:
+            return False
+        return (found["fingerprint"], tuple(found["edit_ids"])) != self.weights.key
+
     def _judge(self, fact: Fact, own: Sequence[str]) -> None:
-        with self.model.exclusive(self._stop):
-            with self.gate:
-                self._set_status("judging")
+        with self._at_work("judging"):
             edits = self.model.edits
+            if not edits:
+                raise FactError("There is nothing to check any more: the edits were taken out.")
             target = fact.target or self._target_of(fact)
-            with self.model.unedited():
-                asked = [*_probes(fact, target, self.model.answers(fact.prompt, k=1)[0].text.strip(), self.checks)]
-                asked += [Probe(OWN, text, self.model.answers(text, k=1)[0].text.strip(), target) for text in own]
+            with self.model.as_original():
+                asked = [*self._probes(fact, target)]
+                for prompt in (asked_beside(self.model, fact, text) for text in own):
+                    asked.append(Probe(OWN, prompt, self._answer_to(prompt), target))
                 prompts, options = [p.prompt for p in asked], [(p.old, p.new) for p in asked]
                 before = read(self.model, prompts, options)
                 begun = [fact.prompt, fact.subject]
@@ -96,26 +109,46 @@ class Judging(Editing):
             written_after = generate(self.model, begun, length=_TOKENS, greedy=True)
             with self.gate:
                 self.judgement = {
-                    "edits": [str(getattr(edit, "label", edit)) for edit in edits],
-                    "rows": judge_rows(asked, before, after),
+                    "edits": list(map(label_of, edits)),
+                    "edit_ids": list(ids_of(edits)),
+                    "fingerprint": self.model.fingerprint,
+                    "rows": [
+                        {**row, "prompt": said_in(fact, row["prompt"])} for row in judge_rows(asked, before, after)
+                    ],
                     "texts": [
-                        {"prompt": text, "before": old[len(text) :], "after": new[len(text) :]}
+                        # So many tokens may end inside a character, of which nothing is shown then.
+                        {
+                            "prompt": said_in(fact, text),
+                            "before": old[len(text) :].rstrip("\ufffd"),
+                            "after": new[len(text) :].rstrip("\ufffd"),
+                        }
                         for text, old, new in zip(begun, written_before, written_after, strict=True)
                     ],
                 }
 
-    def _target_of(self, fact: Fact) -> str:
+    def _probes(self, fact: Fact, target: Wording) -> tuple[Probe, ...]:
+        """Return the checks of the fact in hand, as the model reads them."""
+        checks, wanted = self.checks, fact.with_target(target)
+        if checks is not None:
+            checks = as_read(self.model, Record(wanted, checks, "the checks")).checks
+        return _probes(wanted, target, self._answer_to(fact.prompt), checks)
+
+    def _answer_to(self, prompt: str) -> Wording:
+        """Return the most probable next token after a prompt, as one writes it."""
+        return wording_of(self.model, prompt, self.model.answers(prompt, k=1)[0])
+
+    def _target_of(self, fact: Fact) -> Wording:
         """Return what the newest edit of the fact in hand has made of it, or else the new object in the box."""
         for edit in reversed(self.model.edits):
             for other in getattr(edit, "facts", ()):
                 if other.prompt == fact.prompt and other.target:
-                    return str(other.target)
-        if not self.target.strip():
+                    return cast("Wording", other.target)
+        if self.new_object is None:
             raise FactError("There is no new object to compare with: write one.")
-        return self.target.strip()
+        return self.new_object
 
 
-def _probes(fact: Fact, target: str, answer: str, checks: Checks | None) -> tuple[Probe, ...]:
+def _probes(fact: Fact, target: Wording, answer: Wording, checks: Checks | None) -> tuple[Probe, ...]:
     """Return the checks that were given for the fact, else ready-made ones, else the prompt itself."""
     wanted = fact.with_target(target)
     if checks is not None and any((probe.role, probe.prompt) == ("rewrite", fact.prompt) for probe in checks.probes):
@@ -126,7 +159,7 @@ def _probes(fact: Fact, target: str, answer: str, checks: Checks | None) -> tupl
         return Checks.of(wanted, fact.object or answer).probes
 
 
-def _with_target(probes: Sequence[Probe], target: str) -> tuple[Probe, ...]:
+def _with_target(probes: Sequence[Probe], target: Wording) -> tuple[Probe, ...]:
     """Put another new object into probes; what would follow from it is not known."""
     same = all(probe.new == target for probe in probes if probe.role == "rewrite")
     return tuple(
@@ -134,11 +167,22 @@ def _with_target(probes: Sequence[Probe], target: str) -> tuple[Probe, ...]:
     )
 
 
+def said_in(fact: Fact, prompt: str) -> str:
+    """Return what the turn of a prompt says that was asked in the chat of a fact; any other prompt as it is."""
+    own = None if fact.conversation is None else fact.conversation.own
+    if own is None:
+        return prompt
+    start, stop = own
+    before, after = fact.prompt[:start], fact.prompt[stop:]
+    inside = prompt.startswith(before) and prompt.endswith(after) and len(prompt) > len(before + after)
+    return prompt[start : len(prompt) - len(after)] if inside else prompt
+
+
 def judge_rows(probes: Sequence[Probe], before: Sequence[Reading], after: Sequence[Reading]) -> list[dict[str, Any]]:
     """Return a row per probe: its role and objects, and for each of before and after both probabilities and the top."""
     rows = []
     for probe, then, now in zip(probes, before, after, strict=True):
-        row: dict[str, Any] = {"role": probe.role, "prompt": probe.prompt, "old": probe.old, "new": probe.new}
+        row: dict[str, Any] = {"role": probe.role, "prompt": probe.prompt, "old": str(probe.old), "new": str(probe.new)}
         for when, reading in (("before", then), ("after", now)):
             old, new = reading.probabilities
             row[when] = {"old": old, "new": new, "top": reading.top}

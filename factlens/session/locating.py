@@ -5,18 +5,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import traitlets as t
 
-from factlens.errors import FactError
+from factlens.conversations import Conversation
+from factlens.errors import FactError, FactlensError, WrongModel
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.models.chats import as_one_text
+from factlens.models.continuing import whole_texts
+from factlens.models.notes import Note
+from factlens.session.following import Following
 from factlens.session.received import bytes_of, file_name, read_bytes
-from factlens.session.working import Working
+from factlens.slots import SLOT, divided, escaped
+from factlens.spelling import Exactly, Wording
 from factlens.timing import TimeLeft, roughly
 from factlens.tracing import Trace, Update, stream, stream_rest
 from factlens.tracing import details as read_details
+from factlens.tracing.ownership import check_trace
+from factlens.tracing.protocol import expand_kinds
+from factlens.warned import warnings_kept
 
 LEAST_SECONDS = 1.0
 """No guess about the remaining time before that."""
@@ -24,13 +35,16 @@ PUBLISH_SECONDS = 0.05
 """Grids are published at most twenty times a second: the Jupyter server drops floods of messages."""
 
 
-class Locating(Working):
+class Locating(Following):
     """A fact in hand, and where the model keeps it.
 
     Attributes
     ----------
     fact
         The fact in hand; None until one is given.
+    notes
+        What a user should know of how its prompt is read, each a ``{"text", "offer"}``: an offer is what to write in
+        its place, ``{"prompt", "subject", "target"}``, or None.
     trace
         Its trace, which fills up while it is computed; None before the first.
     previous
@@ -53,6 +67,8 @@ class Locating(Working):
         The new object.
     comparison
         Top answers as ``(text, probability before, probability now)``.
+    answers_due
+        Whether the weights have changed since these were read; they are read again as soon as nothing else is to do.
     """
 
     fact = t.Instance(Fact, allow_none=True)
@@ -65,36 +81,82 @@ class Locating(Working):
     examined: Any = t.Dict(allow_none=True, default_value=None)
     details: Any = t.Dict(allow_none=True, default_value=None)
     reading = t.Bool(False)
-    target = t.Unicode("")
+    target: Any = t.Union([t.Unicode(), t.Instance(Exactly)], default_value="")
+    notes = t.Tuple()
     comparison = t.Tuple()
+    answers_due = t.Bool(False)
 
     def __init__(self, model: Model, fact: Fact | None = None) -> None:
         super().__init__(model)
         # Set once nobody wants the newest read any more, so that it neither waits for the model nor is shown.
         self._unwanted = threading.Event()
-        self._read = threading.Event()
-        self._read.set()
+        # Of the answers that wait to be read again; None where none do.
+        self._refresh: threading.Event | None = None
         if fact is not None:
-            self.fact = fact
+            self.fact = as_one_text(model.tokenizer, fact)
             self.target = fact.target or ""
 
-    def start_trace(self, prompt: str | None = None, subject: str | None = None, *, of: Fact | None = None) -> None:
-        """Trace the fact in hand, or another one; what was there before stays until the new one is accepted."""
+    @property
+    def new_object(self) -> Wording | None:
+        """The new object that is in the box; None where there is nothing but white space."""
+        return self.target if isinstance(self.target, Exactly) or self.target.strip() else None
+
+    def start_trace(
+        self,
+        prompt: str | None = None,
+        subject: str | None = None,
+        *,
+        chat: bool = False,
+        slot: str | None = None,
+        of: Fact | None = None,
+    ) -> None:
+        """Trace the fact in hand, or another one; what was there before stays until the new one is accepted.
+
+        Parameters
+        ----------
+        prompt, subject, slot
+            As for `Fact`.
+        chat
+            Ask the prompt in a chat, with the same turns around it as that of the fact in hand.
+        of
+            The fact, in the place of these.
+        """
 
         def begin() -> Callable[[], None]:
             self._check_idle("trace")
             fact = self.fact if of is None else of
             if prompt is not None or subject is not None:
-                fact = Fact(prompt or "", subject or "", self.target.strip() or None)
+                fact = self._written(prompt or "", subject or "", chat, slot)
             if fact is None:
                 raise FactError("There is no fact to trace yet: write a prompt and its subject.")
-            self.model.encode(fact)  # too long, or a subject without tokens: refused before anything is lost
+            # Too long, or a subject without tokens: refused before anything is lost.
+            read = self.model.as_read(fact, warned=False)
             self._no_read()
             if of is not None and of.target:
                 self.target = of.target
-            return lambda: self._trace(fact, stream(self.model, fact, stop=self._stop))
+            with warnings_kept():  # of what the notes say
+                updates = stream(self.model, read, stop=self._stop)
+            return lambda: self._trace(read, updates)
 
         self._begin(begin, "locate", "This fact cannot be traced")
+
+    def _written(self, prompt: str, subject: str, chat: bool, slot: str | None) -> Fact:
+        """Return the fact that was written down; the one in hand where nothing of it was changed."""
+        if slot is None and self.fact is not None and (prompt, subject, chat) == written_down(self.fact):
+            return self.fact.with_target(self.new_object)
+        around = None
+        if chat:
+            in_hand = self.fact and self.fact.conversation
+            around = replace(in_hand, spans=()) if in_hand else Conversation()
+        return Fact(prompt, subject, self.new_object, slot=slot, conversation=around)
+
+    @t.observe("fact")
+    def _take_notes(self, _change: Any) -> None:
+        found: tuple[dict[str, Any], ...] = ()
+        if self.fact is not None:
+            with suppress(FactlensError):
+                found = tuple(map(_note, self.model.notes(self.fact)))
+        self.notes = found
 
     def start_resume(self) -> None:
         """Compute what a stopped trace lacks; what it has stays."""
@@ -104,8 +166,8 @@ class Locating(Working):
             trace = self.trace
             if trace is None or trace.complete:
                 raise FactError("There is nothing to resume: no trace was stopped.")
-            if self.outdated:
-                raise FactError("The weights carry other edits than when this was traced. Press Trace to begin anew.")
+            # As far as is known here; with the model in hand it is looked at again.
+            check_trace(self.model, trace, weights=self.weights)
             self._no_read()
             return lambda: self._trace(trace.fact, stream_rest(self.model, trace, stop=self._stop))
 
@@ -116,25 +178,40 @@ class Locating(Working):
 
         Raises
         ------
-        FactError
-            If it is another model's.
+        WrongModel
+            If it is another model's. One that was made with other edits is shown, and is `outdated`.
         """
         with self.gate:
+            self.check_open()
             self._check_idle("show a trace")
-            if trace.fingerprint != self.model.fingerprint or trace.n_layers != self.model.n_layers:
-                raise FactError(f"This is a trace of {trace.model}, not of the model in this lens ({self.model.name}).")
-            if self.model.encode(trace.fact).ids != trace.token_ids:
-                raise FactError("This trace was made with another tokenizer than the one of the model in this lens.")
+            self._check_fits(trace)
             self._no_read()
             with self.hold_trait_notifications():
+                if self.fact is None or self.fact.prompt != trace.fact.prompt:
+                    self.comparison, self.answers_due = (), True
                 self._replace(trace.fact, trace)
                 self.error = None
                 self.stopped = not trace.complete
                 self.frame += 1
+                self._idling()
+
+    def _check_fits(self, trace: Trace) -> None:
+        """Raise an error if the model in hand cannot have made a trace, which may say of itself whatever it likes."""
+        model = self.model
+        # Another fingerprint than the known one may be that of weights that nobody has looked at since.
+        known = self.weights if trace.fingerprint == self.base else None
+        check_trace(model, trace, edits=False, weights=known)
+        if trace.n_layers != model.n_layers:
+            raise FactError(f"This trace has {trace.n_layers} layers, but {model.name} {model.n_layers}.")
+        tokens = len(model.model.get_input_embeddings().weight)
+        asked = (*trace.answer_ids, *trace.contrast_ids)
+        if model.encode(trace.fact).subject_range != trace.subject_range or max(asked) >= tokens:
+            raise WrongModel("This trace was made with another tokenizer than the one of the model in this lens.")
+        expand_kinds(trace.kinds, model.n_heads)
 
     def open(self, data: bytes) -> None:
         """Show a trace from the bytes of a file that `factlens.Trace.save` has written."""
-        with self.gate, self.reporting("locate", "The file was not opened"):
+        with self._asked("locate", "The file was not opened"):
             self.take(read_bytes(data, Trace.load, "lens.trace = fl.Trace.load(path)"))
 
     def saved_trace(self) -> tuple[str, bytes]:
@@ -146,6 +223,7 @@ class Locating(Working):
             If there is none, or it is being computed.
         """
         with self.gate:
+            self.check_open()
             self._check_idle("save the trace")
             if self.trace is None:
                 raise FactError("There is no trace to save.")
@@ -153,7 +231,7 @@ class Locating(Working):
 
     def select(self, kind: object, token: object, layer: object) -> bool:
         """Select a cell, and with it the layer to edit; return whether there is such a cell."""
-        with self.gate, self.reporting("locate", "This cell cannot be selected"):
+        with self._asked("locate", "This cell cannot be selected"):
             if self.trace is None:
                 raise FactError("There are no cells yet: trace a fact first.")
             if kind not in self.trace.kinds:
@@ -170,25 +248,16 @@ class Locating(Working):
     def examine(self, cell: dict[str, Any]) -> None:
         """Have a cell of the trace read and shown, without selecting its layer for an edit."""
         with self.gate:
+            self.check_open()
             if cell == self.examined and self.details is None and not self.reading:
                 self._read_examined()  # chosen once more after an error
             self.examined = cell
 
-    def close(self) -> None:
-        """Stop, and end the worker thread."""
-        with self.gate:
-            self._no_read()
-        super().close()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is being computed; return whether that is so."""
-        end = None if timeout is None else time.monotonic() + timeout
-        return super().wait(timeout) and self._read.wait(None if end is None else max(0.0, end - time.monotonic()))
-
     @property
     def outdated(self) -> bool:
-        """Whether the model carries other edits than it did when it was traced."""
-        return self.trace is not None and self.trace.edits != tuple(map(str, self.model.edits))
+        """Whether the model has other weights than it had when it was traced: other edits, or another base."""
+        # The edits as they are listed: the model itself goes without them for moments, while it is asked.
+        return self.trace is not None and (self.trace.fingerprint, self.trace.edit_ids) != self.weights.key
 
     # On the worker thread ----------------------------------------------------------------------------------------
 
@@ -204,6 +273,29 @@ class Locating(Working):
     def _idling(self) -> None:
         if self.details is None:
             self._read_examined()
+        # Weights under edits that somebody else has changed: there are no answers before that is settled.
+        if self.answers_due and self.foreign is None:
+            self._read_answers()
+
+    def _give_way(self) -> None:
+        super()._give_way()
+        if self._refresh is not None:
+            self._refresh.set()
+
+    def _give_up(self) -> None:
+        super()._give_up()
+        self._give_way()
+        self._no_read()
+
+    def _weights_changed(self) -> None:
+        super()._weights_changed()
+        self.answers_due = self.fact is not None
+        if self.outdated:
+            self._no_read()
+        if self.selection and self.selection["layer"] >= self.model.n_layers:
+            self.selection = None
+        if self.status == "idle":
+            self._idling()
 
     def _replace(self, fact: Fact, trace: Trace) -> None:
         """Put a trace in the place of the one before, which is kept for comparison if it is of the same prompt."""
@@ -220,15 +312,14 @@ class Locating(Working):
 
     def _trace(self, fact: Fact, updates: Iterator[Update]) -> None:
         published, clock = 0.0, TimeLeft()
-        with self.model.exclusive(self._stop):
-            with self.gate:
-                self._set_status("tracing")
+        with self._at_work("tracing"):
             answers = self._answers(fact)
             for update in updates:
                 with self.gate, self.hold_trait_notifications():
                     if not update.tokens:
                         self._replace(fact, update.trace)
-                        self.comparison = answers  # with the first cells: those of another fact must not stay
+                        # With the first cells: those of another fact must not stay.
+                        self.comparison, self.answers_due = answers, False
                     now = time.monotonic()
                     if now - published >= PUBLISH_SECONDS or update.progress == 1:
                         published = now
@@ -237,17 +328,51 @@ class Locating(Working):
 
     def _compare(self, fact: Fact) -> None:
         answers = self._answers(fact)
-        with self.gate:
-            self.comparison = answers
+        with self.gate, self.hold_trait_notifications():
+            if self.fact is not None and self.fact.prompt == fact.prompt:
+                self.comparison, self.answers_due = answers, False
+
+    def _read_answers(self) -> None:
+        """Have the answers read again once the worker is free; a gesture goes first, and they are read after it."""
+        if self._refresh is None or self._refresh.is_set():
+            self._refresh = given_up = threading.Event()
+            self._put(lambda: self._answer_again(given_up))
+
+    def _answer_again(self, given_up: threading.Event) -> None:
+        if given_up.is_set():
+            return
+        try:
+            with self.reporting("edit", "The answers were not brought up to date"), self.model.watched(given_up):
+                with self.gate:
+                    # What changes from now on comes after, and has to be read anew.
+                    self._refresh, fact = None, self.fact
+                    self._no_foreign_change()
+                if fact is not None:
+                    self._compare_or_forget(fact)
+        finally:
+            with self.gate:
+                if self._refresh is given_up:
+                    self._refresh = None
+
+    def _compare_or_forget(self, fact: Fact) -> None:
+        try:
+            self._compare(fact)
+        except Exception:
+            with self.gate:
+                self.comparison, self.answers_due = (), False
+            raise
 
     def _answers(self, fact: Fact, k: int = 5) -> tuple[tuple[str, float, float], ...]:
         """Read the top answers with the original weights and with the present ones."""
-        with self.model.unedited():
+        with self.model.as_original():
             before = self.model.next_token(fact.prompt)
         after = self.model.next_token(fact.prompt)
         top = dict.fromkeys([*before.topk(k).indices.tolist(), *after.topk(k).indices.tolist()])
         best = sorted(top, key=lambda i: -max(float(before[i]), float(after[i])))[: k + 1]
-        return tuple((self.model.token(i), float(before[i]), float(after[i])) for i in best)
+        # The texts are those of the model as it is: a token that ends inside a character is continued only to be read.
+        whole = whole_texts(self.model, [self.model.ids_of(fact.prompt)] * len(best), [[i] for i in best])
+        texts = [text or self.model.token(i) for i, text in zip(best, whole, strict=True)]
+        return tuple((text, float(before[i]), float(after[i])) for i, text in zip(best, texts, strict=True))
 
     # Reading a cell ----------------------------------------------------------------------------------------------
 
@@ -269,10 +394,9 @@ class Locating(Working):
         self._no_read()
         self.details = None
         trace, cell = self.trace, self.examined
-        if trace is None or cell is None or self.status != "idle" or self.outdated:
+        if trace is None or cell is None or self.status != "idle" or self.outdated or self.closed:
             return
         self._unwanted = unwanted = threading.Event()
-        self._read.clear()
         self.reading = True
         self._put(lambda: self._read_cell(trace, cell, unwanted))
 
@@ -280,7 +404,6 @@ class Locating(Working):
         """Give up the read that is waiting or going on; an error of an earlier one has become old news."""
         self._unwanted.set()
         self.reading = False
-        self._read.set()
         if self.error and self.error["place"] == "details":
             self.error = None
 
@@ -303,5 +426,25 @@ class Locating(Working):
             if not unwanted.is_set():
                 with self.hold_trait_notifications():
                     self.details, self.reading = found, False
-                # Only now, with every view told, as in `_run`.
-                self._read.set()
+
+
+def written_down(fact: Fact) -> tuple[str, str, bool]:
+    """Return a fact as the page writes it down: prompt, or what its turn of a chat says; subject; whether a chat's."""
+    text, (start, stop), around = fact.prompt, fact.subject_span, fact.conversation
+    before, after = text[:start], text[stop:]
+    if around is not None and around.own is not None:
+        begin, end = around.own
+        before, after = text[begin:start], text[stop:end]
+    spelled = escaped(before + fact.subject + after)
+    with suppress(FactError):
+        if divided(spelled, fact.subject, None) == (before, after):
+            return spelled, fact.subject, around is not None
+    return escaped(before) + SLOT + escaped(after), fact.subject, around is not None
+
+
+def _note(note: Note) -> dict[str, Any]:
+    offer = None
+    if note.offer is not None:
+        prompt, subject, _ = written_down(note.offer)
+        offer = {"prompt": prompt, "subject": subject, "target": str(note.offer.target or "")}
+    return {"text": note.message, "offer": offer}

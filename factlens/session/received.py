@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from factlens.errors import FileFormatError
+from factlens.escaping import file_stem
 
 T = TypeVar("T")
 
@@ -61,5 +62,4 @@ def bytes_of(what: Savable) -> bytes:
 
 def file_name(label: str, otherwise: str) -> str:
     """Return a file name that any system takes."""
-    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in label)[:60].strip("-")
-    return f"{words or otherwise}.safetensors"
+    return f"{file_stem(label, otherwise)}.safetensors"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from factlens.facts import Fact
+from factlens.models import Model
 from factlens.session.judging import Judging
 
 
@@ -15,6 +17,12 @@ class Session(Judging):
     fact
         The fact to begin with.
 
-    Its traits are those of `factlens.session.locating.Locating`, `factlens.session.editing.Editing`,
-    `factlens.session.judging.Judging` and `factlens.session.working.Working`.
+    Its traits are those of `factlens.session.working.Working`, `factlens.session.following.Following`,
+    `factlens.session.locating.Locating`, `factlens.session.editing.Editing` and `factlens.session.judging.Judging`.
     """
+
+    def __init__(self, model: Model, fact: Fact | None = None) -> None:
+        super().__init__(model, fact)
+        # Held weakly there. In this order: what happens in between is told.
+        model.listen(self._hear)
+        self.catch_up()

@@ -9,7 +9,7 @@ from torch import Tensor
 from factlens.errors import FactError
 from factlens.facts import Fact
 from factlens.models import Model
-from factlens.models.encoding import Encoding
+from factlens.spelling import Wording
 from factlens.tracing.protocol import METRICS
 
 
@@ -46,6 +46,11 @@ class Question:
     def positions(self) -> int:
         """Number of positions, at the end of prompt and forced tokens, whose logits are read."""
         return 1 if self.contrast else max(1, len(self.answer))
+
+    @property
+    def reads_the_end(self) -> bool:
+        """Whether the first of these positions is the prompt's own last one."""
+        return not self.contrast or self.shared == 0
 
     def score(self, logits: Tensor) -> Tensor:
         """Return the metric of logits, ``(..., positions, vocabulary)`` to ``(...)``.
@@ -85,9 +90,7 @@ class Question:
         return Question(self.metric, (token_id,), self.contrast)
 
 
-def question_of(
-    model: Model, fact: Fact, encoding: Encoding, metric: str, answer: str | None, contrast: str | None
-) -> Question:
+def question_of(model: Model, fact: Fact, metric: str, answer: Wording | None, contrast: Wording | None) -> Question:
     """Return what shall be measured.
 
     Raises
@@ -103,18 +106,9 @@ def question_of(
         raise FactError(f"A contrast is used by metric='logit_difference' only, not by {metric!r}.")
     question = Question(
         metric,
-        () if answer is None else _ids(model, fact, encoding, answer),
-        () if contrast is None else _ids(model, fact, encoding, contrast),
+        () if answer is None else model.encode_option(fact.prompt, answer, role="answer")[1],
+        () if contrast is None else model.encode_option(fact.prompt, contrast, role="contrast")[1],
     )
     if question.answer and question.contrast and question.shared == min(map(len, question.ids)):
         raise FactError(f"{answer!r} and {contrast!r} do not differ in any token that both have.")
     return question
-
-
-def _ids(model: Model, fact: Fact, encoding: Encoding, option: str) -> tuple[int, ...]:
-    prompt, ids = model.encode_option(fact.prompt, option)
-    if prompt != encoding.ids:
-        raise FactError(
-            f"The tokenizer splits the prompt differently when {option!r} follows it; end the prompt at a word's end."
-        )
-    return ids

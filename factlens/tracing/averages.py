@@ -12,26 +12,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from factlens.errors import FactError, FileFormatError, Interrupted
-from factlens.facts import Fact
-from factlens.files import read_record, write_record
+from factlens.arguments import a_text, fraction, items, shown
+from factlens.errors import ArgumentError, FactError, Interrupted
+from factlens.facts import Fact, read_fact
+from factlens.files import complete, fields_of, read_record, write_record
 from factlens.tracing.protocol import (
     METRICS,
+    MOST,
+    WINDOW_CONVENTIONS,
     Noise,
-    Replacement,
     corruption_record,
     is_windowed,
     kind_name,
     read_corruption,
+    read_kind,
 )
 from factlens.tracing.result import Trace
 from factlens.tracing.statistics import mean_interval
+from factlens.typed import Array, Check, arrays, many, one_of, optional, record, text, whole
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_FORMAT, _SCHEMA = "factlens.average", 1
+_FORMAT, _SCHEMA = "factlens.average", 2
 
 ROLES = (
     "first subject token",
@@ -44,7 +48,9 @@ ROLES = (
 """What a token can be to its prompt; see `tokens_of_roles`."""
 
 
-def tokens_of_roles(tokens: int, subject_range: tuple[int, int]) -> tuple[range, ...]:
+def tokens_of_roles(
+    tokens: int, subject_range: tuple[int, int], template: Iterable[int] = ()
+) -> tuple[Sequence[int], ...]:
     """Return the tokens that play each of `ROLES` in a prompt, as the published notebook of averages counts them.
 
     A token may play two roles: the only token of a subject is its first and its last; a single token after the
@@ -58,17 +64,39 @@ def tokens_of_roles(tokens: int, subject_range: tuple[int, int]) -> tuple[range,
         Length of the prompt.
     subject_range
         The subject's tokens, ``[start, stop)``.
+    template
+        The tokens that a chat template put around what is said. They play none of these roles (their role is
+        ``"template"``, which is not averaged), but for the prompt's last token, where the answer is read.
     """
     start, stop = subject_range
     last = tokens - 1
+    around = set(template)
+    behind = [token for token in range(stop, tokens) if token not in around]
     return (
         range(start, start + 1),
         range(start + 1, stop - 1),
         range(stop - 1, stop),
-        range(stop, min(stop + 1, tokens)),
-        range(stop + 1, last),
+        behind[:1],
+        [token for token in behind[1:] if token != last],
         range(last, tokens),
     )
+
+
+TEMPLATE = "template"
+"""The role of tokens that a chat template put around what is said."""
+
+
+def roles_of(trace: Trace) -> tuple[tuple[str, ...], ...]:
+    """Return the roles that each token of a trace plays: some of `ROLES`, or `TEMPLATE`, or none before the subject."""
+    found: list[list[str]] = [[] for _ in trace.tokens]
+    for role, tokens in zip(
+        ROLES, tokens_of_roles(len(trace.tokens), trace.subject_range, trace.template_tokens), strict=True
+    ):
+        for token in tokens:
+            found[token].append(role)
+    for token in trace.template_tokens:
+        found[token].append(TEMPLATE)
+    return tuple(map(tuple, found))
 
 
 @dataclass(frozen=True)
@@ -111,8 +139,10 @@ class Average:
         indirect effect over its tokens of a role, NaN where it has none. ``tokens``, dims ``(fact, role)``: how many
         those are. ``best``, dims ``(fact, kind)``: its largest effect in any cell. ``high`` and ``low``, dims
         ``(fact,)``.
-    model, fingerprint, edits
-        Name and fingerprint of the model, and the edits that its weights carried.
+    model, fingerprint
+        Name and fingerprint of the model.
+    edits, edit_ids
+        The edits that its weights carried, as in `Trace`.
     metric
         What was measured; effects are in its unit.
     window, window_convention
@@ -129,6 +159,7 @@ class Average:
     model: str
     fingerprint: str
     edits: tuple[str, ...]
+    edit_ids: tuple[str, ...]
     metric: str
     window: int
     window_convention: str
@@ -169,7 +200,7 @@ class Average:
 
     def total_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the confidence interval of the average total effect, by Student's t over the n facts."""
-        lower, upper = mean_interval((self.each["high"] - self.each["low"]).values, _checked(level))
+        lower, upper = mean_interval((self.each["high"] - self.each["low"]).values, fraction("level", level))
         return float(lower), float(upper)
 
     @property
@@ -226,7 +257,7 @@ class Average:
         count = (weights > 0).sum(0)
         free = np.where(count > 1, count - 1, np.nan)
         squares = ((weights * (values - mean)) ** 2).sum(0)
-        half = t.ppf((1 + _checked(level)) / 2, free) * np.sqrt(squares * count / free) / weights.sum(0)
+        half = t.ppf((1 + fraction("level", level)) / 2, free) * np.sqrt(squares * count / free) / weights.sum(0)
         bounds = [self._grid(mean - half), self._grid(mean + half)]
         return xr.concat(bounds, dim="bound").assign_coords(bound=["lower", "upper"]).rename("effect")
 
@@ -258,6 +289,7 @@ class Average:
         FactError
             If that kind was not traced.
         """
+        kind = a_text("kind", kind, example="'mlp'")
         if kind not in self.kinds:
             raise FactError(f"The kind {kind!r} was not traced; there are {', '.join(self.kinds)}.")
         grid = self.effects.sel(kind=kind).values
@@ -312,18 +344,18 @@ class Average:
         """
         from factlens.tracing.plotting import plot_average_lines
 
-        return plot_average_lines(self, _checked(level))
+        return plot_average_lines(self, fraction("level", level))
 
     def save(self, path: str | Path) -> Path:
         """Write the average, with what each fact contributes, to one safetensors file; its header is JSON."""
-        record = {
+        content = {
             "facts": [asdict(fact) for fact in self.facts],
             "skipped": [{**vars(left_out), "fact": asdict(left_out.fact)} for left_out in self.skipped],
             "corruption": None if self.corruption is None else corruption_record(self.corruption),
             "kinds": self.kinds,
             **{name: getattr(self, name) for name in _PLAIN},
         }
-        return write_record(path, _FORMAT, _SCHEMA, record, {name: self.each[name].values for name in _DIMS})
+        return write_record(path, _FORMAT, _SCHEMA, content, {name: self.each[name].values for name in _ARRAYS})
 
     @classmethod
     def load(cls, path: str | Path) -> Average:
@@ -334,22 +366,21 @@ class Average:
         FileFormatError
             If the file is not an average written by `save`, is damaged, or comes from another version's format.
         """
-        record, arrays = read_record(path, _FORMAT, _SCHEMA)
-        try:
-            plain: dict[str, Any] = {name: tuple(v) if isinstance(v := record[name], list) else v for name in _PLAIN}
-            facts = tuple(Fact(**fact) for fact in record["facts"])
-            corruption = None if record["corruption"] is None else read_corruption(record["corruption"])
-            if isinstance(corruption, Replacement):
+        content, numbers = read_record(path, _FORMAT, _SCHEMA)
+        with complete(path, "average"):
+            fields = _FIELDS(fields_of(content))
+            facts, kinds = fields["facts"], fields.pop("kinds")
+            sizes = {"fact": len(facts), "kind": len(kinds), "role": len(ROLES)}
+            numbers = arrays(numbers, _ARRAYS, sizes)
+            if len(fields["edit_ids"]) != len(fields["edits"]):
+                raise ValueError(f"it names {len(fields['edits'])} edits, but {len(fields['edit_ids'])} ids")
+            if len(fields["answers"]) != len(facts):
+                raise ValueError(f"it has {len(fields['answers'])} answers for {_facts(len(facts))}")
+            if fields["corruption"] is not None and not isinstance(fields["corruption"], Noise):
                 raise ValueError("it names one replacement for all facts")
-            return cls(
-                facts=facts,
-                each=_label({name: arrays[name] for name in _DIMS}, facts, record["kinds"]),
-                corruption=corruption,
-                skipped=tuple(Skipped(**{**entry, "fact": Fact(**entry["fact"])}) for entry in record["skipped"]),
-                **plain,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileFormatError(f"{path} is not a complete factlens average: {error}.") from error
+            if (np.isnan(numbers["effect"]) != (numbers["tokens"] == 0)[:, None, :, None]).any():
+                raise ValueError("its effects do not fit the tokens that play each role")
+            return cls(each=_label(numbers, facts, kinds), **fields)
 
     def __repr__(self) -> str:
         left_out = f" ({len(self.skipped)} left out)" if self.skipped else ""
@@ -370,13 +401,34 @@ class Average:
         return as_image(self._svg(), f"Causal tracing averaged over {len(self.facts)} facts")
 
 
-_PLAIN = ("answers", "model", "fingerprint", "edits", "metric", "window", "window_convention")
-_DIMS = {
-    "effect": ("fact", "kind", "role", "layer"),
-    "tokens": ("fact", "role"),
-    "best": ("fact", "kind"),
-    "high": ("fact",),
-    "low": ("fact",),
+# What a file must hold. The fields of the first table are written as they are.
+_PLAIN: dict[str, Check] = {
+    "answers": many(text),
+    "model": text,
+    "fingerprint": text,
+    "edits": many(text),
+    "edit_ids": many(text),
+    "metric": one_of(*METRICS),
+    "window": whole(1),
+    "window_convention": one_of(*WINDOW_CONVENTIONS),
+}
+_SKIPPED = record({"fact": read_fact, "reason": text, "answer": optional(text)})
+_FIELDS = record(
+    {
+        "facts": many(read_fact, least=1),
+        "skipped": many(lambda value: Skipped(**_SKIPPED(value))),
+        "corruption": optional(read_corruption),
+        "kinds": many(read_kind, least=1, unique=True),
+        **_PLAIN,
+    }
+)
+_ARRAYS = {
+    # NaN for a role that no token plays.
+    "effect": Array(("fact", "kind", "role", "layer"), nan=True, largest=MOST),
+    "tokens": Array(("fact", "role"), ("int64", "int32"), least=0),
+    "best": Array(("fact", "kind"), largest=MOST),
+    "high": Array(("fact",), largest=MOST),
+    "low": Array(("fact",), largest=MOST),
 }
 
 
@@ -396,14 +448,17 @@ def average(traces: Iterable[Trace | Skipped]) -> Average:
     ------
     FactError
         If there is no trace, one is incomplete, or two differ in how they were made; the message says in what.
+    WrongModel
+        If two are of different models, or were made with different edits in force.
     Interrupted
         On the kernel's interrupt; its ``partial`` is the average over the traces so far, or None.
     """
     first: Trace | None = None
     parts: list[_Part] = []
     skipped: list[Skipped] = []
+    each = items("traces", traces, "traces in a list, or from factlens.trace_many", example="[trace, another]")
     try:
-        for trace in traces:
+        for trace in each:
             if isinstance(trace, Skipped):
                 skipped.append(trace)
                 continue
@@ -434,7 +489,7 @@ class _Part(NamedTuple):
     def of(cls, trace: Trace) -> _Part:
         """Average a trace's grids over the tokens of each role."""
         grids = trace.samples.values.mean(-1, dtype=np.float64) - trace.low
-        roles = tokens_of_roles(len(trace.tokens), trace.subject_range)
+        roles = tokens_of_roles(len(trace.tokens), trace.subject_range, trace.template_tokens)
         effect = np.full((len(grids), len(ROLES), trace.n_layers), np.nan, np.float32)
         for i, tokens in enumerate(roles):
             if tokens:
@@ -446,12 +501,12 @@ class _Part(NamedTuple):
             "high": trace.high,
             "low": trace.low,
         }
-        return cls(trace.fact, trace.answer, arrays)
+        return cls(trace.fact, trace.shown_answer, arrays)
 
 
 def _average(first: Trace, parts: Sequence[_Part], skipped: Sequence[Skipped]) -> Average:
     facts = tuple(part.fact for part in parts)
-    stacked = {name: np.stack([part.arrays[name] for part in parts]) for name in _DIMS}
+    stacked = {name: np.stack([part.arrays[name] for part in parts]) for name in _ARRAYS}
     return Average(
         facts=facts,
         answers=tuple(part.answer for part in parts),
@@ -459,6 +514,7 @@ def _average(first: Trace, parts: Sequence[_Part], skipped: Sequence[Skipped]) -
         model=first.model,
         fingerprint=first.fingerprint,
         edits=first.edits,
+        edit_ids=first.edit_ids,
         metric=first.metric,
         window=first.window,
         window_convention=first.window_convention,
@@ -467,15 +523,15 @@ def _average(first: Trace, parts: Sequence[_Part], skipped: Sequence[Skipped]) -
     )
 
 
-def _label(arrays: dict[str, np.ndarray], facts: Sequence[Fact], kinds: Sequence[str]) -> xr.Dataset:
+def _label(numbers: dict[str, np.ndarray], facts: Sequence[Fact], kinds: Sequence[str]) -> xr.Dataset:
     """Give the arrays their dimensions and coordinates; raise ValueError if they do not fit."""
     return xr.Dataset(
-        {name: (_DIMS[name], arrays[name]) for name in _DIMS},
+        {name: (array.dims, numbers[name]) for name, array in _ARRAYS.items()},
         coords={
             "fact": np.arange(len(facts)),
             "kind": list(kinds),
             "role": list(ROLES),
-            "layer": np.arange(arrays["effect"].shape[-1]),
+            "layer": np.arange(numbers["effect"].shape[-1]),
             # Two facts may share a prompt, so prompts label the dimension but do not index it.
             "prompt": ("fact", [fact.prompt for fact in facts]),
         },
@@ -483,11 +539,24 @@ def _label(arrays: dict[str, np.ndarray], facts: Sequence[Fact], kinds: Sequence
 
 
 def _check_alike(first: Trace, trace: Trace) -> None:
-    """Raise FactError unless a trace is complete and was made in the same way as the first."""
+    """Raise an error unless a trace is complete and was made on the same weights and in the same way as the first."""
     if not isinstance(trace, Trace):
-        raise FactError(f"Only traces can be averaged, not {type(trace).__name__}.")
+        raise ArgumentError(f"traces must be factlens.Trace objects: only these can be averaged, not {shown(trace)}.")
     if not trace.complete:
         raise FactError(f"The trace of {trace.fact.prompt!r} is incomplete; trace the fact again to the end.")
+    if (first.fingerprint, first.edit_ids) != (trace.fingerprint, trace.edit_ids):
+        # Here and not above: averages are read where there is no torch.
+        from factlens.models.belonging import Weights, check_belongs
+
+        check_belongs(
+            Weights(first.model, first.fingerprint, first.edit_ids, first.edits),
+            f"The trace of {_short(trace.fact.prompt)!r}",
+            name=trace.model,
+            fingerprint=trace.fingerprint,
+            edit_ids=trace.edit_ids,
+            labels=trace.edits,
+            other=f"the trace of {_short(first.fact.prompt)!r}",
+        )
     ours, others = _ways(first), _ways(trace)
     for name, value in ours.items():
         if value != others[name]:
@@ -501,9 +570,6 @@ def _ways(trace: Trace) -> dict[str, Any]:
     """Return what traces must have in common to be averaged, by what it is called."""
     noise = isinstance(trace.corruption, Noise)
     return {
-        # A model may go by two names.
-        "model": trace.fingerprint,
-        "list of edits": trace.edits,
         "number of layers": trace.n_layers,
         "list of kinds": trace.kinds,
         "metric": trace.metric,
@@ -529,9 +595,3 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _facts(count: int) -> str:
     return f"{count} fact{'' if count == 1 else 's'}"
-
-
-def _checked(level: float) -> float:
-    if not 0 < level < 1:
-        raise FactError(f"The level of a confidence interval is between 0 and 1, such as 0.95, not {level}.")
-    return level

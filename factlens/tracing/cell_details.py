@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from factlens.escaping import html
 from factlens.tracing.protocol import kind_name
+from factlens.visible import isolated, quoted
 
 if TYPE_CHECKING:
     from factlens.models import Answer
@@ -46,12 +47,15 @@ class CellDetails:
         The cell; `piece` is the token's text.
     answer, answer_id
         Text and id of the answer's first token, which everything here is about.
+    whole_answer
+        Where that token ends inside a character: the text up to that character's end. None otherwise.
     score, effect, interval
         The cell in the grids: `Trace.scores`, `Trace.effects` and the 95 % interval of the effect. None where it has
         not been computed (yet), or there is one sample only.
     lens
         The most probable next tokens by the logit lens (nostalgebraist 2020): what the model would answer after this
         token if the layer were its last, by its own final norm and unembedding. Probabilities are means over samples.
+        A token that ends inside a character is shown as its bytes.
     rank, probability
         The answer's place among all tokens by the same probabilities, 1 for the best, and its own probability.
     cosine
@@ -87,6 +91,7 @@ class CellDetails:
     total: Mapping[str, float] | None = None
     heads: tuple[HeadShare, ...] | None = None
     neurons: tuple[NeuronShare, ...] | None = None
+    whole_answer: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data that JSON can hold; the keys are the attributes."""
@@ -100,15 +105,17 @@ class CellDetails:
             "total": None if self.total is None else dict(self.total),
             "heads": None if self.heads is None else [share._asdict() for share in self.heads],
             "neurons": None if self.neurons is None else [share._asdict() for share in self.neurons],
+            "whole_answer": self.whole_answer,
         }
 
     def __repr__(self) -> str:
-        best = ", ".join(f"{run} {self.lens[run][0].text!r}" for run in RUNS)
-        return f"<factlens.CellDetails {self._where()} → {self.answer!r}; lens: {best}>"
+        best = ", ".join(f"{run} {quoted(self.lens[run][0].text)}" for run in RUNS)
+        answer = quoted(self.answer if self.whole_answer is None else self.whole_answer)
+        return f"<factlens.CellDetails {self._where()} → {answer}; lens: {best}>"
 
     def _repr_html_(self) -> str:
         parts = [
-            f"<p>{_safe(self._where())}: score {_number(self.score)}, effect {_number(self.effect)}"
+            f"<p>{html(self._where())}: score {_number(self.score)}, effect {_number(self.effect)}"
             + ("" if self.interval is None else f" ({_number(self.interval[0])} to {_number(self.interval[1])})")
             + "</p>",
             _table("logit lens", RUNS, self._lens_rows()),
@@ -124,14 +131,15 @@ class CellDetails:
         return "<div>" + "".join(parts) + "</div>"
 
     def _where(self) -> str:
-        return f"{kind_name(self.kind)} of token {self.token} {self.piece!r}, layer {self.layer}"
+        return f"{kind_name(self.kind)} of token {self.token} {quoted(self.piece)}, layer {self.layer}"
 
     def _answer(self) -> str:
-        return self.answer.strip() or "␣"
+        answer = isolated(self.answer.strip() or "␣")
+        return answer if self.whole_answer is None else f"{answer} of {isolated(self.whole_answer.strip())}"
 
     def _lens_rows(self) -> list[tuple[str, ...]]:
         rows = [
-            (str(i + 1), *(f"{answer.text.strip() or '␣'} {answer.probability:.1%}" for answer in answers))
+            (str(i + 1), *(f"{isolated(answer.text.strip() or '␣')} {answer.probability:.1%}" for answer in answers))
             for i, answers in enumerate(zip(*(self.lens[run] for run in RUNS), strict=True))
         ]
         answer = self._answer()
@@ -158,14 +166,8 @@ def _signed(value: float) -> str:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_safe(name)}</th>" for name in (title, *columns))
+    head = "".join(f"<th>{html(name)}</th>" for name in (title, *columns))
     body = "".join(
-        f"<tr><th>{_safe(row[0])}</th>" + "".join(f"<td>{_safe(text)}</td>" for text in row[1:]) + "</tr>"
-        for row in rows
+        f"<tr><th>{html(row[0])}</th>" + "".join(f"<td>{html(text)}</td>" for text in row[1:]) + "</tr>" for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _safe(text: str) -> str:
-    """Escape for HTML; control characters, which could turn the text around, become a replacement mark."""
-    return escape("".join(c if c.isprintable() else "\ufffd" for c in text))

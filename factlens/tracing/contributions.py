@@ -23,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 
 from factlens.models import Model
 from factlens.models.hooks import all_of, on_input, on_output, passing_through
+from factlens.models.quantised import is_quantised
 from factlens.models.unembedding import tail
 from factlens.tracing.runs import States, module_at
 
@@ -193,7 +194,7 @@ def weight_towards(model: Model, module: nn.Module, direction: Tensor) -> Tensor
         ``(inputs,)``, float32. None for anything but unquantised ``Linear`` and ``Conv1D`` in memory.
     """
     weight = getattr(module, "weight", None)
-    if getattr(model.model.config, "quantization_config", None) is not None or not _readable(weight):
+    if is_quantised(model.model.config, module) or not _readable(weight):
         return None
     if not isinstance(module, nn.Linear | Conv1D):
         return None

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from factlens.arguments import shown
 from factlens.errors import FactError
 from factlens.facts import Fact
 from factlens.models import Model
@@ -75,7 +76,11 @@ def corrupt(model: Model, fact: Fact, encoding: Encoding, corruption: Corruption
 
 
 def _replaced(model: Model, fact: Fact, encoding: Encoding, corruption: Replacement) -> Corrupted:
-    other = model.encode(Fact(fact.template, corruption.subject))
+    other = model.encode(
+        fact.with_subject(corruption.subject),
+        what=f"With the subject {shown(corruption.subject)} in its subject's place, the prompt",
+        advice="Take a shorter subject, or shorten the prompt.",
+    )
     start, stop = encoding.subject_range
     after = encoding.ids[stop:]
     if other.ids[len(other.ids) - len(after) :] != after:
@@ -132,6 +137,7 @@ def _tokens_of(model: Model, subjects: Iterable[str]) -> list[int]:
     ids = [i for name in subjects for i in model.tokenizer(name, add_special_tokens=False)["input_ids"]]
     if not ids:
         raise FactError("The list of subjects for the noise level is empty.")
+    model.check_ids(ids)
     return ids
 
 

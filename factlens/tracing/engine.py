@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from factlens.errors import FactError, Interrupted, WeightsChanged
-from factlens.facts import Fact
+from factlens.arguments import event, known, optional, whole
+from factlens.errors import Interrupted, WeightsChanged
+from factlens.facts import Fact, a_fact
 from factlens.models import Model
+from factlens.models.belonging import Weights
+from factlens.models.continuing import whole_texts
 from factlens.models.encoding import Encoding
+from factlens.models.fitting import check_length
+from factlens.models.given import a_model
 from factlens.models.hooks import without_gradients
 from factlens.models.interrupts import interruption_point, interrupts_held, stopped_by
+from factlens.models.settling import settled
+from factlens.models.spellings import warn_of_spelling
+from factlens.spelling import Wording
 from factlens.tracing.answers import Question, question_of
 from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.corruption import Corrupted, corrupt
+from factlens.tracing.options import DEFAULTS, checked_options
+from factlens.tracing.ownership import check_trace
 from factlens.tracing.preview import estimate
-from factlens.tracing.protocol import KINDS, WINDOW_CONVENTIONS, Corruption, Noise, expand_kinds, head_of
-from factlens.tracing.result import Trace, label_estimate, label_samples
+from factlens.tracing.protocol import KINDS, Corruption, head_of
+from factlens.tracing.result import Trace, a_trace, label_estimate, label_samples
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
 from factlens.tracing.schedule import cells_within, sweeps_for, telling_order
 from factlens.tracing.sweep import sweep
-from factlens.tracing.windows import default_window
 
+T = TypeVar("T")
 _AT_ONCE = 2**20
 
 
@@ -64,8 +74,8 @@ def stream(
     window: int | None = None,
     window_convention: str = "code",
     metric: str = "probability",
-    answer: str | None = None,
-    contrast: str | None = None,
+    answer: Wording | None = None,
+    contrast: Wording | None = None,
     preview: bool = True,
     memory: int | None = None,
     stop: Event | None = None,
@@ -102,9 +112,11 @@ def stream(
     metric
         ``"probability"``, ``"log_probability"``, or ``"logit_difference"`` against `contrast`.
     answer
-        What to measure; several tokens are teacher-forced, and count together. Default: the model's own top token.
+        What to measure; several tokens are teacher-forced, and count together. Default: the model's own top token. A
+        space is put in front of it where the text calls for one (`factlens.spelling`); `factlens.Exactly` is taken as
+        it is.
     contrast
-        The answer to compare with, for ``"logit_difference"``.
+        The answer to compare with, by the same rule, for ``"logit_difference"``.
     preview
         Estimate all cells first, by attribution patching; costs one backward pass.
     memory
@@ -120,49 +132,102 @@ def stream(
     Raises
     ------
     FactError
-        If the prompt is unusable, or an option makes no sense.
+        If the prompt is unusable, or an option makes no sense. What is wrong with an argument by itself is said by this
+        very call, everything else when the first update is asked for.
     NumericalError
         If the model answers with NaN or infinity.
     WeightsChanged
         If the model's weights were edited between two updates.
     Interrupted
         If `stop` was set.
+
+    Warns
+    -----
+    TextWarning
+        If the prompt or an answer is read as it is written, and that may not be meant: a second beginning-of-text
+        token, white space at the end, an answer that the model spells otherwise.
     """
-    corruption = Noise() if corruption is None else corruption
-    kinds = expand_kinds(kinds, model.n_heads)
-    window = default_window(model.n_layers) if window is None else window
-    check_options(corruption, samples, window, window_convention)
-    with _at_work(model, stop):
+    given = {
+        "kinds": kinds,
+        "corruption": corruption,
+        "samples": samples,
+        "seed": seed,
+        "window": window,
+        "window_convention": window_convention,
+        "metric": metric,
+        "answer": answer,
+        "contrast": contrast,
+        "preview": preview,
+        "memory": memory,
+    }
+    model, fact, stop = a_model("model", model), a_fact("fact", fact), optional(event, "stop", stop)
+    # A generator would look at its arguments only when the first update is asked for.
+    options = checked_options(model, given)
+    return _updates(model, model.as_read(fact), stop=stop, **options)
+
+
+def _updates(
+    model: Model,
+    fact: Fact,
+    *,
+    kinds: tuple[str, ...],
+    corruption: Corruption,
+    samples: int,
+    seed: int,
+    window: int,
+    window_convention: str,
+    metric: str,
+    answer: Wording | None,
+    contrast: Wording | None,
+    preview: bool,
+    memory: int | None,
+    stop: Event | None,
+) -> Iterator[Update]:
+    """Trace a fact; parameters as of `stream`, none of them left open."""
+
+    def begin() -> tuple[Trace, Encoding, Runs, Question, int]:
         encoding = model.encode(fact)
-        question = question_of(model, fact, encoding, metric, answer, contrast)
+        question = question_of(model, fact, metric, answer, contrast)
         corrupted = corrupt(model, fact, encoding, corruption, samples, seed)
+        check_length(
+            model.name,
+            model.max_tokens,
+            corrupted.embedded.shape[1] + len(question.forced),
+            what="With the other subject in its subject's place, the prompt",
+            advice="Take a shorter subject.",
+            read=len(question.forced),
+            of=len(question.answer),
+        )
         runs, question, guess = _both_runs(
             model, encoding, corrupted, question, kinds, window, window_convention, preview
         )
-        edits = model.edits
-    trace = _start(
-        model,
-        fact,
-        encoding,
-        runs,
-        question,
-        kinds,
-        contrast=contrast,
-        corruption=corruption,
-        noise_level=corrupted.level,
-        seed=seed,
-        window=window,
-        window_convention=window_convention,
-        first=corrupted.first,
-        # As they were in the runs: the model is free by now.
-        edits=tuple(map(str, edits)),
-    )
-    if guess is not None:
-        trace.estimate = label_estimate(guess, trace.samples)
+        if question.reads_the_end:
+            for wording in (answer, contrast):
+                warn_of_spelling(model, fact.prompt, wording, runs.clean.logits[0, 0])
+        trace = _start(
+            model,
+            Weights.of(model),
+            fact,
+            encoding,
+            runs,
+            question,
+            kinds,
+            answer_given=answer,
+            contrast=contrast,
+            corruption=corruption,
+            noise_level=corrupted.level,
+            seed=seed,
+            window=window,
+            window_convention=window_convention,
+            first=corrupted.first,
+        )
+        if guess is not None:
+            trace.estimate = label_estimate(guess, trace.samples)
+        return trace, encoding, runs, question, corrupted.first
+
+    trace, encoding, runs, question, first = _at_work(model, stop, begin, watched=True)
     yield Update(trace, (), _progress(trace))
-    yield from _grow(
-        model, trace, encoding, runs, question, first=corrupted.first, edits=edits, memory=memory, stop=stop
-    )
+    yield from _grow(model, trace, encoding, runs, question, first=first, memory=memory, stop=stop)
 
 
 def stream_rest(
@@ -188,29 +253,32 @@ def stream_rest(
 
     Raises
     ------
-    FactError
-        If the trace is another model's.
-    WeightsChanged
-        If the model's weights carry other edits than when it was traced, or get others meanwhile.
-    NumericalError, Interrupted
+    WrongModel
+        If the trace is another model's, or was made with other edits than are in force.
+    WeightsChanged, NumericalError, Interrupted
         As for `stream`.
     """
-    if trace.fingerprint != model.fingerprint:
-        raise FactError(f"This is a trace of {trace.model}, which is not the model at hand ({model.name}).")
-    with _at_work(model, stop):
-        edits = model.edits
-        if trace.edits != tuple(map(str, edits)):
-            raise WeightsChanged("The model's weights carry other edits than when this was traced. Trace again.")
+    model, trace = a_model("model", model), a_trace("trace", trace)
+    memory, stop = optional(whole, "memory", memory, least=1), optional(event, "stop", stop)
+    return _rest(model, trace, memory, stop)
+
+
+def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None) -> Iterator[Update]:
+    """Compute what a trace lacks; see `stream_rest`."""
+
+    def begin() -> tuple[Encoding, Corrupted, Runs, Question]:
+        check_trace(model, trace)
         encoding = model.encode(trace.fact)
         corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
         question = Question(trace.metric, trace.answer_ids, trace.contrast_ids)
         runs, question, _ = _both_runs(
             model, encoding, corrupted, question, trace.kinds, trace.window, trace.window_convention, preview=False
         )
+        return encoding, corrupted, runs, question
+
+    encoding, corrupted, runs, question = _at_work(model, stop, begin, watched=True)
     yield Update(trace, (), _progress(trace))
-    yield from _grow(
-        model, trace, encoding, runs, question, first=corrupted.first, edits=edits, memory=memory, stop=stop
-    )
+    yield from _grow(model, trace, encoding, runs, question, first=corrupted.first, memory=memory, stop=stop)
 
 
 def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
@@ -228,7 +296,7 @@ def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
 
     Raises
     ------
-    FactError, WeightsChanged, NumericalError
+    WrongModel, WeightsChanged, NumericalError
         As `stream_rest` does.
     Interrupted
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far.
@@ -248,13 +316,13 @@ def _grow(
     runs: Runs,
     question: Question,
     first: int,
-    edits: tuple[object, ...],
     memory: int | None,
     stop: Event | None,
 ) -> Iterator[Update]:
     """Compute the cells that are not known yet, in the order of what they tell."""
     kinds, window, convention = trace.kinds, trace.window, trace.window_convention
     fits = sys.maxsize
+    growing = _Growing(model, trace, stop)
     for tokens in telling_order(encoding, first, model, runs, len(kinds)):
         cells = [
             cell
@@ -268,19 +336,49 @@ def _grow(
         queue = sweeps_for(cells, max(1, min(cells_within(memory, model, runs, row), fits // row)), model, runs)
         while queue:
             part = queue.pop(0)
-            with _at_work(model, stop):
-                if model.edits != edits:
-                    raise WeightsChanged("The model's weights were edited while it was being traced. Trace again.")
-                try:
-                    scores = _scores(question, sweep(model, runs, part)).cpu().numpy()
-                except torch.OutOfMemoryError:
-                    if len(part) == 1:
-                        raise
-                    fits = len(part) // 2 * row
-                    queue = [half for whole in [part, *queue] for half in _halves(whole) if half]
-                    continue
-            _fill(trace, kinds, part, scores)
+            try:
+                growing.add(part, partial(_swept, model, runs, question, part))
+            except torch.OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                fits = len(part) // 2 * row
+                queue = [half for whole in [part, *queue] for half in _halves(whole) if half]
+                continue
             yield Update(trace, tuple(dict.fromkeys(cell.token for cell in part)), _progress(trace))
+
+
+class _Growing:
+    """A trace to which cells are added, and which keeps none that may be of other weights than the rest.
+
+    Others may change the weights at any time, also without leaving a sign. So all of them are looked at again before
+    the last cells are added, and in between whenever that costs next to nothing.
+    """
+
+    def __init__(self, model: Model, trace: Trace, stop: Event | None) -> None:
+        self._model, self._trace, self._stop = model, trace, stop
+        self._unsure: list[Cell] = []
+
+    def add(self, cells: Sequence[Cell], compute: Callable[[], np.ndarray]) -> None:
+        """Compute some cells and add them; raise `WeightsChanged` if the weights are not those of the others."""
+        trace = self._trace
+        last = int(np.isnan(trace.samples.values[..., 0]).sum()) == len(cells)
+
+        def work() -> np.ndarray:
+            scores = compute()
+            sure = self._model.check_unchanged(trace.fingerprint, trace.edit_ids, "traced", "Trace again", full=last)
+            self._unsure = [] if sure else [*self._unsure, *cells]
+            return scores
+
+        try:
+            scores = _at_work(self._model, self._stop, work)
+        except WeightsChanged:
+            _fill(trace, trace.kinds, self._unsure, np.full((len(self._unsure), 1), np.nan))
+            raise
+        _fill(trace, trace.kinds, cells, scores)
+
+
+def _swept(model: Model, runs: Runs, question: Question, cells: Sequence[Cell]) -> np.ndarray:
+    return _scores(question, sweep(model, runs, cells)).cpu().numpy()
 
 
 def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any) -> Trace:
@@ -303,6 +401,7 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     Interrupted
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far. It is a `KeyboardInterrupt`.
     """
+    known("A trace", options, DEFAULTS)
     found: Trace | None = None
     try:
         for update in stream(model, fact, stop=stop, **{"preview": False, **options}):
@@ -313,24 +412,19 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     return found
 
 
-@contextmanager
-def _at_work(model: Model, stop: Event | None) -> Iterator[None]:
-    """Have the model to oneself; let the kernel's interrupt, and `stop`, end the block only where it does no harm."""
-    with interrupts_held() as interrupted, model.exclusive(interrupted, stop), stopped_by(stop):
+@settled
+def _at_work(model: Model, stop: Event | None, work: Callable[[], T], *, watched: bool = False) -> T:
+    """Do some work with the model to oneself; the kernel's interrupt, and `stop`, end it only where they do no harm.
+
+    Parameters
+    ----------
+    watched
+        Look at every weight first, since numbers will be said to be of these weights.
+    """
+    take = model.watched if watched else model.exclusive
+    with interrupts_held() as interrupted, take(interrupted, stop), stopped_by(stop):
         interruption_point()
-        yield
-
-
-def check_options(corruption: Corruption, samples: int, window: int, convention: str) -> None:
-    """Raise FactError if an option of a trace makes no sense on any model."""
-    if not isinstance(corruption, Corruption):
-        raise FactError(f"corruption must be a Noise or a Replacement, not {corruption!r}.")
-    if samples < 1:
-        raise FactError(f"samples must be at least 1, not {samples}.")
-    if window < 1:
-        raise FactError(f"window must be at least 1 layer, not {window}.")
-    if convention not in WINDOW_CONVENTIONS:
-        raise FactError(f"window_convention must be one of {', '.join(WINDOW_CONVENTIONS)}, not {convention!r}.")
+        return work()
 
 
 def _both_runs(
@@ -356,6 +450,7 @@ def _both_runs(
 
 def _start(
     model: Model,
+    weights: Weights,
     fact: Fact,
     encoding: Encoding,
     runs: Runs,
@@ -383,11 +478,15 @@ def _start(
     return Trace(
         fact=fact,
         model=model.name,
-        fingerprint=model.fingerprint,
+        fingerprint=weights.fingerprint,
+        edits=weights.labels,
+        edit_ids=weights.edit_ids,
         tokens=encoding.pieces,
         token_ids=encoding.ids,
         subject_range=encoding.subject_range,
-        answer="".join(model.token(i) for i in question.answer),
+        template_tokens=encoding.template_tokens,
+        answer=model.text_of(question.answer),
+        whole_answer=whole_texts(model, [encoding.ids], [question.answer])[0],
         answer_ids=question.answer,
         contrast_ids=question.contrast,
         metric=question.metric,

@@ -8,16 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factlens.errors import FactError, WeightsChanged, WrongModel
+from factlens.arguments import a_text, plain, shown, whole
+from factlens.errors import ArgumentError, FactError
 from factlens.models import Answer, Model
+from factlens.models.given import a_layer, a_model
 from factlens.models.model import check_finite
+from factlens.models.pieces import with_character
+from factlens.models.settling import settled
 from factlens.models.unembedding import tail
 from factlens.tracing.cell_details import RUNS, CellDetails, HeadShare, NeuronShare
 from factlens.tracing.contributions import answer_direction, head_contributions, unembedding_row, weight_towards
+from factlens.tracing.ownership import check_trace
 from factlens.tracing.rerun import Rerun, needs_heads, residuals_of, run_again
-from factlens.tracing.result import Trace
+from factlens.tracing.result import Trace, a_trace
 
 
+@settled
 @torch.no_grad()
 def details(model: Model, trace: Trace, kind: str, token: int, layer: int, *, k: int = 5) -> CellDetails:
     """Return what a cell of a trace knows of the answer.
@@ -48,19 +54,15 @@ def details(model: Model, trace: Trace, kind: str, token: int, layer: int, *, k:
     LayerError
         If the model has no such layer.
     WrongModel
-        If the trace is another model's.
-    WeightsChanged
-        If the model carries other edits than when it was traced.
+        If the trace is another model's, or was made with other edits than are in force.
     NumericalError
         If the model answers with NaN or infinity.
     """
-    _check_cell(model, trace, kind, token, layer, k)
-    with model.exclusive():
-        if tuple(map(str, model.edits)) != trace.edits:
-            raise WeightsChanged(
-                f"The trace was made with {_named(trace.edits)}, but {model.name} now carries "
-                f"{_named(tuple(map(str, model.edits)))}. Trace again."
-            )
+    model, trace, kind = a_model("model", model), a_trace("trace", trace), a_text("kind", kind, example="'mlp'")
+    token, layer, k = plain(token), a_layer(model, "layer", layer), whole("k", k, least=1, example="5")
+    with model.watched():
+        check_trace(model, trace)
+        _check_cell(trace, kind, token)
         rerun = run_again(model, trace, kind, layer)
         residuals = residuals_of(model, trace, rerun, kind, token, layer)
         row = unembedding_row(model, trace.answer_id)
@@ -83,31 +85,27 @@ def details(model: Model, trace: Trace, kind: str, token: int, layer: int, *, k:
         total=shares.total,
         heads=shares.heads,
         neurons=shares.neurons,
+        whole_answer=_whole_answer(model, trace),
     )
 
 
-def _check_cell(model: Model, trace: Trace, kind: str, token: int, layer: int, k: int) -> None:
-    if trace.fingerprint != model.fingerprint:
-        raise WrongModel(
-            f"This trace is of {trace.model!r} (fingerprint {trace.fingerprint}), not of {model.name!r} "
-            f"(fingerprint {model.fingerprint})."
-        )
-    if model.encode(trace.fact).ids != trace.token_ids:
-        raise WrongModel(f"The tokenizer of {model.name} now splits the prompt otherwise than when it was traced.")
+def _whole_answer(model: Model, trace: Trace) -> str | None:
+    """Return the first token of a trace's answer up to the end of the character in which it ends; None if it is whole.
+
+    An answer that was given goes on with its other tokens; with its own, the trace has heard the model go on.
+    """
+    first, *others = trace.answer_ids
+    return with_character(model.tokenizer, [first], others) if others else trace.whole_answer
+
+
+def _check_cell(trace: Trace, kind: str, token: int) -> None:
     if kind not in trace.kinds:
         raise FactError(f"The kind {kind!r} was not traced; there are {', '.join(trace.kinds)}.")
     if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < len(trace.tokens):
-        raise FactError(
-            f"There is no token {token!r}: the prompt's {len(trace.tokens)} tokens are numbered 0 to "
+        raise ArgumentError(
+            f"There is no token {shown(token)}: the prompt's {len(trace.tokens)} tokens are numbered 0 to "
             f"{len(trace.tokens) - 1}."
         )
-    model.check_layer(layer)
-    if k < 1:
-        raise FactError(f"k must be at least 1, not {k}.")
-
-
-def _named(edits: tuple[str, ...]) -> str:
-    return f"the edits {'; '.join(edits)}" if edits else "no edits"
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,8 @@ def _read(model: Model, residual: Tensor, answer: int, row: Tensor | None, k: in
     top = probabilities.topk(min(k, len(probabilities)))
     cosine = None if row is None else torch.cosine_similarity(state, row.to(state.device), -1).mean().item()
     return _Reading(
+        # These are not continued: after them would come what the whole model says, and they are what one layer says at
+        # one token. So of a part of a character the bytes are shown.
         [Answer(model.token(i), i, p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)],
         int((probabilities > probabilities[answer]).sum()) + 1,
         probabilities[answer].item(),

@@ -9,20 +9,26 @@ from typing import Any
 
 import torch
 
-from factlens.errors import FactError, Interrupted
-from factlens.facts import Fact
+from factlens.arguments import event, function, optional
+from factlens.errors import ArgumentError, FactError, Interrupted
+from factlens.facts import Fact, some_facts
 from factlens.models import Model
+from factlens.models.continuing import whole_texts
+from factlens.models.given import a_model
 from factlens.models.model import check_finite
+from factlens.models.spellings import better_spelling
 from factlens.tracing.averages import Average, Skipped, average
 from factlens.tracing.corruption import noise_level
-from factlens.tracing.engine import check_options, trace
-from factlens.tracing.protocol import KINDS, METRICS, Corruption, Noise, expand_kinds
+from factlens.tracing.engine import trace
+from factlens.tracing.options import checked_options
+from factlens.tracing.protocol import Corruption, Noise
 from factlens.tracing.result import Trace
-from factlens.tracing.windows import default_window
 
 Progress = Callable[[int, int], None]
 NOT_KNOWN = "The model answers otherwise."
 """Why a fact is skipped that the model does not know."""
+SPELLED_OTHERWISE = "The model spells the object otherwise."
+"""Why a fact is skipped whose object the model begins with a space more, or less; its answer is how it does."""
 
 
 def trace_many(
@@ -72,10 +78,8 @@ def trace_many(
     NumericalError, WeightsChanged
         As `factlens.stream`.
     """
-    facts = list(facts)
-    for fact in facts:
-        if not isinstance(fact, Fact):
-            raise FactError(f"facts must be factlens.Fact objects, not {type(fact).__name__}.")
+    model, facts = a_model("model", model), some_facts("facts", facts)
+    stop, progress = optional(event, "stop", stop), optional(function, "progress", progress)
     # A generator would see the options only when its first fact is asked for.
     return _outcomes(model, facts, stop, progress, _completed(model, facts, options))
 
@@ -129,26 +133,36 @@ def _outcome(model: Model, fact: Fact, stop: Event | None, options: dict[str, An
     if options.get("metric") == "logit_difference" and options.get("contrast") is None:
         options = {**options, "contrast": fact.target}
     try:
-        if (said := _says_instead(model, fact, stop)) is not None:
-            return Skipped(fact, NOT_KNOWN, said)
+        read = model.as_read(fact, warned=False)
+        if (said := _says_instead(model, read, stop)) is not None:
+            return Skipped(fact, *said)
         return trace(model, fact, stop=stop, answer=fact.object, **options)
     except FactError as error:
         return Skipped(fact, str(error))
 
 
 @torch.no_grad()
-def _says_instead(model: Model, fact: Fact, stop: Event | None) -> str | None:
-    """Return what greedy decoding gives in place of a fact's object, up to the first wrong token; None if nothing."""
+def _says_instead(model: Model, fact: Fact, stop: Event | None) -> tuple[str, str] | None:
+    """Return why a fact's object is no answer of the model's, and what greedy decoding gives in its place.
+
+    That goes up to the first wrong token, and where that ends inside a character, up to that character's end. None if
+    greedy decoding gives the object.
+    """
     if fact.object is None:
         return None
-    prompt, wanted = model.encode_option(fact.prompt, fact.object)
+    prompt, wanted = model.encode_option(fact.prompt, fact.object, role="object")
     # As long as every token is right, greedy decoding reads just these tokens: one pass tells.
     ids = torch.tensor([[*prompt, *wanted[:-1]]], device=model.device)
     with model.exclusive(stop):
         logits = model.model(input_ids=ids, use_cache=False, logits_to_keep=len(wanted)).logits[0]
     best = check_finite(logits.float(), model.name).argmax(-1).tolist()
     wrong = next((i for i, token in enumerate(wanted) if best[i] != token), None)
-    return None if wrong is None else "".join(map(model.token, [*wanted[:wrong], best[wrong]]))
+    if wrong is None:
+        return None
+    instead = [*wanted[:wrong], best[wrong]]
+    said = whole_texts(model, [prompt], [instead])[0] or model.text_of(instead)
+    otherwise = wrong == 0 and better_spelling(model, fact.prompt, fact.object, logits[0]) is not None
+    return (SPELLED_OTHERWISE if otherwise else NOT_KNOWN), said
 
 
 def _completed(model: Model, facts: Sequence[Fact], options: dict[str, Any]) -> dict[str, Any]:
@@ -160,22 +174,17 @@ def _completed(model: Model, facts: Sequence[Fact], options: dict[str, Any]) -> 
         If one of them makes no sense for any fact: such an error is not to pass for a fact that cannot be used.
     """
     if "answer" in options:
-        raise FactError("One answer cannot be measured for many facts: give each fact its own, Fact(..., object=...).")
-    metric, window = options.get("metric", "probability"), options.get("window")
-    if metric not in METRICS:
-        raise FactError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}.")
-    if metric != "logit_difference" and options.get("contrast") is not None:
-        raise FactError(f"A contrast is used by metric='logit_difference' only, not by {metric!r}.")
-    expand_kinds(options.get("kinds", KINDS), model.n_heads)
-    corruption: Corruption | None = options.get("corruption")
-    if corruption is None and facts:
+        raise ArgumentError(
+            "answer cannot be one for many facts: give each fact its own, factlens.Fact(..., object='Seattle')."
+        )
+    unasked = options.get("corruption") is None
+    options = checked_options(model, {"preview": False, **options})
+    if options["metric"] != "logit_difference" and options["contrast"] is not None:
+        raise FactError(f"A contrast is used by metric='logit_difference' only, not by {options['metric']!r}.")
+    del options["answer"]
+    corruption: Corruption = options["corruption"]
+    if unasked and facts:
         corruption = Noise(subjects=tuple(fact.subject for fact in facts))
-    check_options(
-        Noise() if corruption is None else corruption,
-        options.get("samples", 10),
-        default_window(model.n_layers) if window is None else window,
-        options.get("window_convention", "code"),
-    )
     if isinstance(corruption, Noise) and corruption.subjects is not None and corruption.shape != "multivariate":
         # Once for all facts, since it takes as long as tokenising all subjects; they stay on record.
         corruption = replace(corruption, level=noise_level(model, (), corruption))

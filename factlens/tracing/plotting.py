@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from factlens.escaping import mathless
 from factlens.tracing.protocol import METRICS, is_windowed, kind_name
 from factlens.tracing.result import Trace
 
@@ -32,7 +33,7 @@ def plot_trace(trace: Trace, *, effects: bool = False) -> Figure:
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flatten()
     for surplus in panels[len(kinds) :]:
         surplus.remove()
-    labels = [_plain(trace.label(i)) for i in range(rows)]
+    labels = [mathless(trace.label(i)) for i in range(rows)]
     estimated = False
     for panel, kind in zip(panels, kinds, strict=False):
         # Pale is the corrupted run and dark the clean one, also where the answer is less probable in the clean one.
@@ -56,7 +57,7 @@ def plot_trace(trace: Trace, *, effects: bool = False) -> Figure:
         panel.set_yticks(range(rows), labels)
         bar = figure.colorbar(image, ax=panel, shrink=0.9)
         measured = trace.measured.replace("logit difference, ", "logit difference\n")
-        bar.set_label(_plain(f"{'effect on ' if effects else ''}{measured}"), fontsize=8)
+        bar.set_label(mathless(f"{'effect on ' if effects else ''}{measured}"), fontsize=8)
         if high < low:
             bar.ax.invert_yaxis()
     if not trace.complete:
@@ -69,11 +70,6 @@ def colours_of(kind: str) -> str:
     """Return a kind's colour map: a severed path has that of what is severed, a head that of attention."""
     family = "mlp" if kind == "severed_mlp" else "attn" if kind.startswith(("severed", "head")) else kind
     return _COLOURS.get(family, "Blues")
-
-
-def _plain(text: str) -> str:
-    """Keep matplotlib from reading dollar signs as mathematics."""
-    return text.replace("$", r"\$")
 
 
 def plot_average(average: Average) -> Figure:

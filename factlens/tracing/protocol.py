@@ -9,7 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from factlens.errors import FactError
+from factlens import typed
+from factlens.arguments import a_text, flag, items, number, one_of, optional, shown, some_texts
+from factlens.errors import ArgumentError, FactError
+from factlens.typed import BadField
 
 KINDS = ("state", "mlp", "attn")
 """The three grids of the paper, traced by default."""
@@ -59,7 +62,7 @@ def expand_kinds(kinds: Any, n_heads: int | None) -> tuple[str, ...]:
     if isinstance(kinds, str):
         kinds = (kinds,)
     found: list[str] = []
-    for kind in kinds:
+    for kind in items("kinds", kinds, f"some of {', '.join(KIND_NAMES)}, head, head.0, ...", example="['mlp', 'attn']"):
         head = head_of(kind) if isinstance(kind, str) else None
         if kind == "head" or head is not None:
             if n_heads is None:
@@ -72,7 +75,7 @@ def expand_kinds(kinds: Any, n_heads: int | None) -> tuple[str, ...]:
         elif isinstance(kind, str) and kind in KIND_NAMES:
             found.append(kind)
         else:
-            raise FactError(f"kinds must be some of {', '.join(KIND_NAMES)}, head, head.0, ..., not {kind!r}.")
+            raise FactError(f"kinds must be some of {', '.join(KIND_NAMES)}, head, head.0, ..., not {shown(kind)}.")
     if not found:
         raise FactError(f"kinds must be some of {', '.join(KIND_NAMES)}, head, head.0, ...; none was given.")
     return tuple(dict.fromkeys(found))
@@ -106,12 +109,18 @@ class Noise:
     replace: bool = False
 
     def __post_init__(self) -> None:
-        if self.subjects is not None:
-            object.__setattr__(self, "subjects", tuple(self.subjects))
-        if self.shape not in NOISE_SHAPES:
-            raise FactError(f"The shape of the noise must be one of {', '.join(NOISE_SHAPES)}, not {self.shape!r}.")
-        if not (self.multiple if self.level is None else self.level) > 0:
-            raise FactError("The noise must be positive: without it nothing is corrupted and nothing can be restored.")
+        subjects = optional(some_texts, "subjects", self.subjects, example="['The Space Needle', 'The Louvre']")
+        if subjects == ():
+            raise ArgumentError("The list of subjects for the noise level is empty. Leave it out, or name some.")
+        checked = {
+            "multiple": number("multiple", self.multiple, above=0, example="3"),
+            "subjects": subjects,
+            "level": optional(number, "level", self.level, above=0, example="0.1"),
+            "shape": one_of("shape", self.shape, NOISE_SHAPES),
+            "replace": flag("replace", self.replace),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
@@ -133,8 +142,7 @@ class Replacement:
     subject: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.subject, str) or not self.subject.strip():
-            raise FactError("The subject to put in the subject's place is empty.")
+        object.__setattr__(self, "subject", a_text("subject", self.subject, example="'The Eiffel Tower'"))
 
 
 Corruption = Noise | Replacement
@@ -147,6 +155,38 @@ def corruption_record(corruption: Corruption) -> dict[str, Any]:
     return {**vars(corruption)}
 
 
-def read_corruption(record: dict[str, Any]) -> Corruption:
-    """Return the corruption that a JSON record describes."""
-    return Replacement(record["replacement"]) if "replacement" in record else Noise(**record)
+def read_corruption(value: Any) -> Corruption:
+    """Return the corruption that a JSON record describes.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing, unknown or of the wrong type, or there can be no such corruption.
+    """
+    if isinstance(value, dict) and "replacement" in value:
+        return Replacement(_REPLACEMENT(value)["replacement"])
+    return Noise(**_NOISE(value))
+
+
+MOST = 1e15
+"""No metric is larger than this, nor smaller than its negative: what is computed from it stays within float32."""
+read_metric = typed.number_within(-MOST, MOST)
+
+
+def read_kind(value: Any) -> str:
+    """Return a kind that a file names; raise ValueError if there is no such kind."""
+    if typed.text(value) not in KIND_NAMES and head_of(value) is None:
+        raise BadField(f"is {value!r:.40}, which is no kind of state")
+    return str(value)
+
+
+_REPLACEMENT = typed.record({"replacement": typed.text})
+_NOISE = typed.record(
+    {
+        "multiple": typed.number,
+        "subjects": typed.optional(typed.many(typed.text)),
+        "level": typed.optional(typed.number),
+        "shape": typed.one_of(*NOISE_SHAPES),
+        "replace": typed.flag,
+    }
+)

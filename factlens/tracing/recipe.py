@@ -2,54 +2,117 @@
 
 from __future__ import annotations
 
+from itertools import count
+
+from factlens.conversations import Conversation, Turn
+from factlens.escaping import literal, shown
+from factlens.facts import Fact
+from factlens.models.belonging import named
+from factlens.models.pieces import is_marked
+from factlens.slots import marked
+from factlens.spelling import Exactly, Wording
 from factlens.tracing.protocol import KINDS, Noise, Replacement
 from factlens.tracing.result import Trace
+from factlens.visible import isolated, line
 
 
 def code_of(trace: Trace) -> str:
     """Return Python code that computes a trace again: same fact, same noise, same window.
 
+    Whatever stands in the trace, which may come from anybody's file, is text in this code and never code.
+
     A model that came from `factlens.wrap` has no name to load it by; then the code says where to put it.
     """
-    fact = ", ".join(
-        [repr(trace.fact.template), f"subject={trace.fact.subject!r}"]
-        + ([f"target={trace.fact.target!r}"] if trace.fact.target else [])
-    )
     options = {"samples": int(trace.samples.sizes["sample"]), "seed": trace.seed, "window": trace.window}
-    given: list[str] = [f"{name}={value!r}" for name, value in options.items()]
+    given: list[str] = [f"{name}={literal(value)}" for name, value in options.items()]
     if trace.kinds != KINDS:
-        given.insert(0, f"kinds={trace.kinds!r}")
+        given.insert(0, f"kinds={literal(trace.kinds)}")
     if trace.window_convention != "code":
-        given.append(f"window_convention={trace.window_convention!r}")
+        given.append(f"window_convention={literal(trace.window_convention)}")
     if trace.corruption != Noise():
         kind = "Replacement" if isinstance(trace.corruption, Replacement) else "Noise"
-        given.append(f"corruption=fl.{kind}{repr(trace.corruption).removeprefix(kind)}")
+        settings = ", ".join(f"{name}={literal(value)}" for name, value in vars(trace.corruption).items())
+        given.append(f"corruption=fl.{kind}({settings})")
     if trace.metric != "probability":
-        given.append(f"metric={trace.metric!r}")
+        given.append(f"metric={literal(trace.metric)}")
     if trace.contrast is not None:
-        given.append(f"contrast={trace.contrast!r}")
-    # An answer that continues a word cannot be given as text. It was the model's own, and will be again.
-    if len(trace.answer_ids) > 1 or trace.answer.startswith(" "):
-        given.append(f"answer={trace.answer!r}")
-    edits = [f"# traced with these edits in force: {', '.join(trace.edits)}"] if trace.edits else []
+        given.append(f"contrast={wording(trace.contrast)}")
+    if trace.answer_given is not None:
+        given.append(f"answer={wording(trace.answer_given)}")
+    # An answer of the model's own that continues a word, or ends inside a character, cannot be given as text. It will
+    # be its own again.
+    elif trace.answer.strip() and (len(trace.answer_ids) > 1 or _begins_a_word(trace.answer)):
+        given.append(f"answer={literal(trace.answer)}")
+    # A comment ends where a line ends, and there are many characters that end one.
+    named_edits = shown(named(trace.edits, trace.edit_ids))
+    edits = [f"# traced with these edits in force: {named_edits}"] if trace.edits else []
     lines = [
         "import factlens as fl",
         "",
-        f"model = fl.load({trace.model!r})  # or fl.wrap(model, tokenizer)",
+        f"model = fl.load({literal(trace.model)})  # or fl.wrap(model, tokenizer)",
         *edits,
-        f"fact = fl.Fact({fact})",
+        f"fact = {fact_code(trace.fact)}",
         f"trace = fl.trace(model, fact, {', '.join(given)})",
         "trace.plot()",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _begins_a_word(answer: str) -> bool:
+    return answer.startswith(" ") and not is_marked(answer)
+
+
+def fact_code(fact: Fact) -> str:
+    """Return Python code that makes a fact."""
+    template, slot, around = fact.template, fact.slot, fact.conversation
+    if around is None:
+        call, given = "fl.Fact", [literal(template)]
+    else:
+        # The whole text is the template's; what its own turn says has the subject.
+        start, stop = around.own or (0, len(fact.prompt))
+        first, last = fact.subject_span
+        before, after = fact.prompt[start:first], fact.prompt[last:stop]
+        turns, slot = _marked_turns(around, before, fact.subject, after)
+        said = [f'{{"role": {literal(role)}, "content": {literal(text)}}}' for role, text in turns]
+        call, given = "fl.Fact.chat", [f"[{', '.join(said)}]"]
+    given.append(f"subject={literal(fact.subject)}")
+    given += [
+        f"{name}={wording(value)}"
+        for name, value in (("target", fact.target), ("object", fact.object))
+        if value is not None
+    ]
+    if slot is not None:
+        given.append(f"slot={literal(slot)}")
+    return f"{call}({', '.join(given)})"
+
+
+def _marked_turns(around: Conversation, before: str, subject: str, after: str) -> tuple[tuple[Turn, ...], str | None]:
+    """Return the turns of a chat with the subject marked such that `Fact.chat` finds it there, and the marker."""
+    template, slot = marked(before, subject, after)
+    others = [said for _, said in (*around.before, *around.after)]
+    # In the other turns neither the subject nor a slot may stand: `Fact.chat` would look there, too.
+    markers = (f"[S{i or ''}]" for i in count())
+    if slot is not None or any(subject in said or "{}" in said for said in others):
+        text = before + subject + after
+        slot = next(one for one in markers if not any(one in said for said in (*others, text)))
+        template = before + slot + after
+    return around.turns(template), slot
+
+
+def wording(value: Wording) -> str:
+    """Return Python code for an answer."""
+    return f"fl.Exactly({literal(value.exactly)})" if isinstance(value, Exactly) else literal(value)
+
+
 def caption_of(trace: Trace) -> str:
-    """Return what a figure of a trace should say below itself: model, prompt, answer, noise, window, edits."""
-    start = f"{trace.model} ({trace.fingerprint[:8]}): “{trace.fact.prompt}” → “{trace.answer.strip()}”."
+    """Return what a figure of a trace should say below itself, on one line: model, prompt, answer, noise, edits."""
+    answer = isolated(trace.shown_answer.strip())
+    start = f"{trace.model} ({trace.fingerprint[:8]}): “{isolated(trace.fact.prompt)}” → “{answer}”."
+    if trace.whole_answer is not None:
+        start += f" Measured: its first token, {trace.answer.strip()}."
     noise = "" if trace.noise_level is None else f", noise level {trace.noise_level:.3g}"
     window = f"MLP and attention restored over windows of {trace.window} layers (as in the {trace.window_convention})."
-    edits = f" Edits in force: {', '.join(trace.edits)}." if trace.edits else ""
+    edits = f" Edits in force: {named(trace.edits, trace.edit_ids)}." if trace.edits else ""
     done = "" if trace.complete else " Incomplete: hatched or struck cells were not computed."
     corrupted = trace.corrupted_by[:1].upper() + trace.corrupted_by[1:]
-    return f"{start} {corrupted}{noise}. {window}{edits}{done}"
+    return line(f"{start} {corrupted}{noise}. {window}{edits}{done}")

@@ -9,28 +9,37 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from factlens.errors import FactError, FileFormatError
-from factlens.facts import Fact
-from factlens.files import read_record, write_record
+from factlens import typed
+from factlens.arguments import a_text, flag, fraction, instance, one_of, whole
+from factlens.errors import FactError
+from factlens.escaping import shown
+from factlens.facts import Fact, read_fact
+from factlens.files import complete, fields_of, read_record, write_record
+from factlens.spelling import Wording, plainly, read_wording
 from factlens.tracing.protocol import (
-    KIND_NAMES,
     METRICS,
+    MOST,
+    WINDOW_CONVENTIONS,
     Corruption,
     Noise,
     Replacement,
     corruption_record,
-    head_of,
     is_windowed,
     kind_name,
     read_corruption,
+    read_kind,
+    read_metric,
 )
 from factlens.tracing.windows import window_layers
+from factlens.visible import isolated, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_FORMAT, _SCHEMA = "factlens.trace", 2
+_FORMAT, _SCHEMA = "factlens.trace", 4
+_EARLIER_SCHEMA = 3
+"""The schema of files that know neither of chats nor of how an answer was asked for, or goes on."""
 
 
 class Peak(NamedTuple):
@@ -57,6 +66,10 @@ class Trace:
     answer, answer_ids
         The traced answer and its tokens: the model's own top answer to the clean prompt, unless one was given. An
         answer of several tokens is teacher-forced: each token is read with those before it in place.
+    whole_answer
+        Where the model's own answer is a token that ends inside a character: its text up to the end of that character,
+        as the model goes on. For the eye; what is measured is the token. None for any other answer, and where the
+        model does not complete the character.
     high
         The metric in the clean run.
     low_samples
@@ -78,8 +91,13 @@ class Trace:
     estimate
         Attribution patching's guess at `scores`: dims ``(kind, token, layer)``; NaN for severed kinds, and None if
         no preview was asked for. An estimate, kept beside the exact grid and never mixed into it.
-    edits
-        The edits that the weights carried; empty for an unedited model.
+    edits, edit_ids
+        The edits that the weights carried, oldest first, in words and by the ids of their content; empty for an
+        unedited model. Traces are told apart by `fingerprint` and `edit_ids`; words are for people.
+    answer_given
+        The answer as it was asked for; None for the model's own.
+    template_tokens
+        Positions of the tokens that a chat template put around what is said.
     """
 
     fact: Fact
@@ -98,11 +116,15 @@ class Trace:
     window: int
     window_convention: str = "code"
     metric: str = "probability"
-    contrast: str | None = None
+    contrast: Wording | None = None
     contrast_ids: tuple[int, ...] = ()
+    whole_answer: str | None = None
     corruption: Corruption = field(default_factory=Noise)
     estimate: xr.DataArray | None = None
     edits: tuple[str, ...] = field(default=())
+    edit_ids: tuple[str, ...] = field(default=())
+    answer_given: Wording | None = None
+    template_tokens: tuple[int, ...] = ()
 
     # Derived -----------------------------------------------------------------------------------------------------
 
@@ -141,8 +163,14 @@ class Trace:
         """Id of the answer's first token."""
         return self.answer_ids[0]
 
+    @property
+    def shown_answer(self) -> str:
+        """What to show as the answer: `whole_answer` if there is one, else `answer`."""
+        return self.answer if self.whole_answer is None else self.whole_answer
+
     def window_of(self, layer: int) -> range:
         """Return the layers restored together around `layer` for ``mlp`` and ``attn``."""
+        layer = whole("layer", layer, least=0, most=self.n_layers - 1)
         return window_layers(layer, self.window, self.n_layers, self.window_convention)
 
     @property
@@ -158,6 +186,7 @@ class Trace:
         FactError
             If that kind was not traced, or no cell of it has been computed.
         """
+        kind = a_text("kind", kind, example="'mlp'")
         if kind not in self.kinds:
             raise FactError(f"The kind {kind!r} was not traced; there are {', '.join(self.kinds)}.")
         grid = self.effects.sel(kind=kind).values
@@ -184,6 +213,7 @@ class Trace:
         """
         from factlens.tracing.statistics import mean_interval
 
+        level = fraction("level", level)
         lower, upper = mean_interval(self.samples.values - self.low_samples, level)
         grid = self.samples.isel(sample=0, drop=True)
         return xr.concat([grid.copy(data=lower), grid.copy(data=upper)], dim="bound").assign_coords(
@@ -194,19 +224,26 @@ class Trace:
 
     def label(self, token: int) -> str:
         """Return what a figure writes beside a token's row: its text, with the paper's ``*`` inside the subject."""
+        token = whole("token", token, least=0, most=len(self.tokens) - 1)
         start, stop = self.subject_range
         return _visible(self.tokens[token]) + ("*" if start <= token < stop else "")
 
     def title(self, kind: str) -> str:
         """Return what a figure writes above a kind's panel."""
+        kind = one_of("kind", kind, self.kinds)
         return f"{kind_name(kind)}, window of {self.window} layers" if is_windowed(kind) else kind_name(kind)
 
     @property
     def measured(self) -> str:
-        """What was measured, in few words: ``p(Seattle)``, or ``logit difference, Seattle − Paris``."""
+        """What was measured, in few words: ``p(Seattle)``, or ``logit difference, Seattle − Paris``.
+
+        Of an answer that ends inside a character it is the token: ``p(⟨E6⟩ of 東)``.
+        """
         answer = _visible(self.answer)
+        if self.whole_answer is not None:
+            answer = f"{answer} of {_visible(self.whole_answer)}"
         if self.metric == "logit_difference":
-            return f"{METRICS[self.metric]}, {answer} − {_visible(self.contrast or '')}"
+            return f"{METRICS[self.metric]}, {answer} − {_visible(str(self.contrast))}"
         return f"{METRICS[self.metric]}({answer})"
 
     @property
@@ -234,20 +271,20 @@ class Trace:
         """
         from factlens.tracing.plotting import plot_trace
 
-        return plot_trace(self, effects=effects)
+        return plot_trace(self, effects=flag("effects", effects))
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to one safetensors file: the arrays, and everything else as JSON in its header."""
-        record = {
+        content = {
             "fact": asdict(self.fact),
             "corruption": corruption_record(self.corruption),
             "kinds": self.kinds,
-            **{name: getattr(self, name) for name in _PLAIN},
+            **{name: plainly(getattr(self, name)) for name in _PLAIN},
         }
-        arrays = {"samples": self.samples.values, "low_samples": self.low_samples}
+        grids = {"samples": self.samples.values, "low_samples": self.low_samples}
         if self.estimate is not None:
-            arrays["estimate"] = self.estimate.values
-        return write_record(path, _FORMAT, _SCHEMA, record, arrays)
+            grids["estimate"] = self.estimate.values
+        return write_record(path, _FORMAT, _SCHEMA, content, grids)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -258,40 +295,43 @@ class Trace:
         FileFormatError
             If the file is not a trace written by `save`, is damaged, or comes from another version's format.
         """
-        record, arrays = read_record(path, _FORMAT, _SCHEMA)
-        try:
-            plain: dict[str, Any] = {name: tuple(v) if isinstance(v := record[name], list) else v for name in _PLAIN}
-            labels = tuple(record["kinds"]), plain["tokens"], plain["subject_range"]
-            samples = label_samples(arrays["samples"], *labels)
-            estimate = arrays.get("estimate")
+        content, grids = read_record(path, _FORMAT, _SCHEMA, _EARLIER_SCHEMA)
+        with complete(path, "trace"):
+            fields = (_EARLIER if content["schema"] == _EARLIER_SCHEMA else _FIELDS)(fields_of(content))
+            kinds, tokens = fields.pop("kinds"), fields["tokens"]
+            grids = typed.arrays(grids, _ARRAYS, {"kind": len(kinds), "token": len(tokens)})
+            samples = label_samples(grids["samples"], kinds, tokens, fields["subject_range"])
+            estimate = grids.get("estimate")
             found = cls(
-                fact=Fact(**record["fact"]),
-                corruption=read_corruption(record["corruption"]),
                 samples=samples,
-                low_samples=arrays["low_samples"],
+                low_samples=grids["low_samples"],
                 estimate=None if estimate is None else label_estimate(estimate, samples),
-                **plain,
+                **fields,
             )
             found._check()
             return found
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileFormatError(f"{path} is not a complete factlens trace: {error}.") from error
 
     def _check(self) -> None:
         """Raise ValueError if the parts of a trace that was read do not belong together."""
-        unknown = [kind for kind in self.kinds if kind not in KIND_NAMES and head_of(kind) is None]
         start, stop = self.subject_range
-        if unknown or self.metric not in METRICS:
-            raise ValueError(f"nothing is known of {unknown[0] if unknown else self.metric!r}")
         if len(self.token_ids) != len(self.tokens) or not 0 <= start < stop <= len(self.tokens):
             raise ValueError("its tokens do not fit together")
-        if self.low_samples.shape != (self.samples.sizes["sample"],) or not self.answer_ids:
-            raise ValueError("its numbers do not fit together")
+        if any(token >= len(self.tokens) for token in self.template_tokens):
+            raise ValueError("its template's tokens are not among its tokens")
+        if len(self.edit_ids) != len(self.edits):
+            raise ValueError(f"it names {len(self.edits)} edits, but {len(self.edit_ids)} ids")
+        if self.whole_answer is not None and len(self.answer_ids) != 1:
+            raise ValueError("only an answer of one token is continued")
+        contrasted = self.metric == "logit_difference"
+        if (self.contrast is not None) != contrasted or bool(self.contrast_ids) != contrasted:
+            raise ValueError("its metric and its contrast do not fit together")
+        if (self.noise_level is None) != isinstance(self.corruption, Replacement):
+            raise ValueError("its noise level and its corruption do not fit together")
 
     def __repr__(self) -> str:
         state = "" if self.complete else ", incomplete"
         return (
-            f"<factlens.Trace {self.fact.prompt!r} → {self.answer!r}, "
+            f"<factlens.Trace {quoted(self.fact.prompt)} → {quoted(self.shown_answer)}, "
             f"{len(self.kinds)} kinds × {len(self.tokens)} tokens × {self.n_layers} layers{state}>"
         )
 
@@ -303,33 +343,63 @@ class Trace:
     def _repr_html_(self) -> str:
         from factlens.pictures import as_image
 
-        return as_image(self._svg(), f"Causal tracing of {self.fact.prompt} → {_visible(self.answer)}")
+        return as_image(self._svg(), f"Causal tracing of {isolated(self.fact.prompt)} → {_visible(self.shown_answer)}")
 
 
-_PLAIN = (
-    "model",
-    "fingerprint",
-    "tokens",
-    "token_ids",
-    "subject_range",
-    "answer",
-    "answer_ids",
-    "high",
-    "noise_level",
-    "seed",
-    "window",
-    "window_convention",
-    "metric",
-    "contrast",
-    "contrast_ids",
-    "edits",
-)
+# What a file must hold. The fields of the first table are written as they are.
+_PLAIN: dict[str, typed.Check] = {
+    "model": typed.text,
+    "fingerprint": typed.text,
+    "tokens": typed.many(typed.text, least=1),
+    "token_ids": typed.many(typed.whole(), least=1),
+    "subject_range": typed.many(typed.whole(), least=2, most=2),
+    "answer": typed.text,
+    "answer_ids": typed.many(typed.whole(), least=1),
+    "high": read_metric,
+    "noise_level": typed.optional(typed.number),
+    "seed": typed.whole(0, 2**32 - 1),
+    "window": typed.whole(1),
+    "window_convention": typed.one_of(*WINDOW_CONVENTIONS),
+    "metric": typed.one_of(*METRICS),
+    "contrast": typed.optional(read_wording),
+    "contrast_ids": typed.many(typed.whole()),
+    "whole_answer": typed.optional(typed.text),
+    "edits": typed.many(typed.text),
+    "edit_ids": typed.many(typed.text),
+    "answer_given": typed.optional(read_wording),
+    "template_tokens": typed.many(typed.whole(), unique=True),
+}
+_LATER = ("answer_given", "template_tokens", "whole_answer")
+_WHOLE: dict[str, typed.Check] = {
+    "fact": read_fact,
+    "corruption": read_corruption,
+    "kinds": typed.many(read_kind, least=1, unique=True),
+    **_PLAIN,
+}
+_FIELDS = typed.record(_WHOLE)
+_EARLIER = typed.record({name: check for name, check in _WHOLE.items() if name not in _LATER})
+_ARRAYS = {
+    "samples": typed.Array(("kind", "token", "layer", "sample"), nan=True, largest=MOST),
+    "low_samples": typed.Array(("sample",), largest=MOST),
+    # A guess is not looked at before it is kept.
+    "estimate": typed.Array(("kind", "token", "layer"), nan=True, infinite=True, needed=False),
+}
+
+
+def a_trace(name: str, value: Any) -> Trace:
+    """Return the argument `name` if it is a trace.
+
+    Raises
+    ------
+    ArgumentError
+        Otherwise.
+    """
+    return instance(name, value, Trace, "a factlens.Trace: factlens.trace(model, fact), or factlens.Trace.load(path)")
 
 
 def _visible(text: str) -> str:
-    """Return a text as a figure can show it: no space around it, marks for line breaks and control characters."""
-    shown = text.replace("\n", "⏎").replace("\t", "⇥").strip() or "␣"
-    return "".join(c if c.isprintable() else "\ufffd" for c in shown)
+    """Return a text as a figure can show it among others: no space around it, marks for what cannot be seen."""
+    return isolated(shown(text).strip() or "␣")
 
 
 def label_samples(

@@ -60,7 +60,7 @@ def side_by_side(a: Trace, b: Trace) -> SideBySide:
         start, stop = a.subject_range
         subject = tuple(start <= i < stop for i in range(len(a.tokens)))
         return SideBySide(kinds, a.tokens, subject, a.token_ids, grids[0], grids[1], by_role=False)
-    both = [tokens_of_roles(len(trace.tokens), trace.subject_range) for trace in (a, b)]
+    both = [tokens_of_roles(len(trace.tokens), trace.subject_range, trace.template_tokens) for trace in (a, b)]
     played = [i for i in range(len(ROLES)) if both[0][i] and both[1][i]]
     means = [
         np.stack([grid[:, list(roles[i])].mean(1) for i in played], 1) for grid, roles in zip(grids, both, strict=True)

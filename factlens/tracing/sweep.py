@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from factlens.models import Model
-from factlens.models.hooks import all_of, fused_activations, on_input, on_output, passing_through, replacing_forward
+from factlens.models.hooks import (
+    all_of,
+    before,
+    fused_activations,
+    on_input,
+    on_output,
+    passing_through,
+    replacing_forward,
+)
 from factlens.models.interrupts import interruption_point
 from factlens.models.masks import argument, with_argument
 from factlens.models.prefix import PrefixLayer, takes_positions
@@ -95,9 +103,8 @@ class _Walk:
         ]
         return cache
 
-    @contextmanager
-    def _entering(self, layer: int) -> Iterator[None]:
-        """At a block's input: append the rows that join there, and make mask and biases fit their number."""
+    def _entering(self, layer: int) -> Any:
+        """Append the rows that join at a block's input, and make mask and biases fit their number."""
         joining = [track for track in self.tracks if track.joins == layer]
         runs, block, mask = self.runs, self.model.blocks[layer], self.runs.masks[layer]
 
@@ -114,11 +121,7 @@ class _Walk:
                 args, kwargs = with_argument(module, "alibi", args, kwargs, mask.alibi_for(len(hidden)))
             return args, kwargs
 
-        handle = block.register_forward_pre_hook(enter, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
+        return before(block, enter)
 
     def _joined(self, track: Track, hidden: Tensor) -> Tensor:
         samples = self.runs.samples

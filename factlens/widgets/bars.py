@@ -7,13 +7,21 @@ from collections.abc import Sequence
 import bqplot as bq
 import ipywidgets as w
 
+from factlens.visible import clipped, isolated, visible
+
 BEFORE, AFTER = "#8a94a3", "#2f7de1"
 LONGEST_LABEL = 16
 """Characters of an answer; as many as there is room for to the left of the bars."""
 
 
 class AnswerBars(w.VBox):
-    """Two bars per candidate answer: its probability with the original weights, and with the present ones."""
+    """Two bars per candidate answer: its probability with the original weights, and with the present ones.
+
+    Attributes
+    ----------
+    pieces
+        What it shows once there are answers.
+    """
 
     def __init__(self) -> None:
         # The bars lie, so that their names stand below each other and never run together, however narrow the cell.
@@ -39,15 +47,17 @@ class AnswerBars(w.VBox):
             layout=w.Layout(width="100%", max_width="720px", height="220px"),
         )
         # bqplot's own legend lies over the bars, and follows no theme.
-        self._legend = w.HTML(
-            f"Probability of the next token: <b style='color:{BEFORE}'>■</b> original weights "
-            f"<b style='color:{AFTER}'>■</b> weights now"
-        )
+        self._legend = w.HTML(_legend(current=True))
+        self.pieces = (self._legend, self.figure)
         super().__init__([], layout=w.Layout(width="100%"))
         self.add_class("factlens-bars")
 
-    def show(self, comparison: Sequence[tuple[str, float, float]]) -> None:
-        """Show candidates as ``(text, probability before, probability now)``; nothing is drawn without any."""
+    def show(self, comparison: Sequence[tuple[str, float, float]], *, current: bool = True) -> None:
+        """Show candidates as ``(text, probability before, probability now)``; nothing is drawn without any.
+
+        Without `current` the legend says that the weights have changed since.
+        """
+        self._legend.value = _legend(current=current)
         if not comparison:
             self.set_trait("children", ())
             return
@@ -56,13 +66,7 @@ class AnswerBars(w.VBox):
             self._bars.x = labels
             self._bars.y = [[before for _, before, _ in comparison], [after for _, _, after in comparison]]
         if not self.children:
-            self.set_trait("children", (self._legend, self.figure))
-
-    def close(self) -> None:
-        """Close the chart and its pieces as well, which no view would otherwise let go."""
-        for piece in (self._legend, self.figure, *self.figure.axes, self._bars, self._x, self._y):
-            piece.close()
-        super().close()
+            self.set_trait("children", self.pieces)
 
     @property
     def values(self) -> dict[str, tuple[float, float]]:
@@ -73,11 +77,17 @@ class AnswerBars(w.VBox):
         return {str(x): (float(b), float(a)) for x, b, a in zip(self._bars.x, before, after, strict=True)}
 
 
+def _legend(*, current: bool) -> str:
+    now = "weights now" if current else "weights before the last change, to be read again"
+    return (
+        f"Probability of the next token: <b style='color:{BEFORE}'>■</b> original weights "
+        f"<b style='color:{AFTER}'>■</b> {now}"
+    )
+
+
 def _label(text: str) -> str:
-    """Return a token's text for an axis: its space trimmed, white space and control characters shown."""
-    text = text.strip(" ") or "␣"
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+    """Return a token's text for an axis: its space trimmed, everything else to be seen, a number behind it apart."""
+    return isolated(clipped(visible(text.strip(" ") or "␣"), LONGEST_LABEL))
 
 
 def _unique(labels: list[str]) -> list[str]:

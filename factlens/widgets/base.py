@@ -1,4 +1,4 @@
-"""What all our anywidgets share: bundled files, strict keywords, an id of the lens they belong to."""
+"""What all our anywidgets share: bundled files, strict keywords, an id of the lens; and what widgets are made of."""
 
 from __future__ import annotations
 
@@ -6,23 +6,63 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets as w
 import traitlets as t
 
+from factlens.arguments import shown
+from factlens.errors import ArgumentError
+
 STATIC = Path(__file__).parent.parent / "static"
+
+
+class Bundled:
+    """A file of the bundle, read whenever a widget is made.
+
+    Of a plain path anywidget would expect that it changes, and keep for ever every widget that has to hear of it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._path = STATIC / name
+
+    def __str__(self) -> str:
+        return self._path.read_text("utf-8")
 
 
 class Part(anywidget.AnyWidget):
     """A piece of a lens: one ES module and the shared style sheet, both from this package and nowhere else."""
 
-    _css = STATIC / "factlens.css"
+    _css = Bundled("factlens.css")
     lens = t.Unicode("").tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
         # ipywidgets would take a misspelt name without a word.
         unknown = sorted(name for name in traits if not self.has_trait(name))
         if unknown:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(map(repr, unknown))}.")
+            raise ArgumentError(f"{type(self).__name__} has no {', '.join(map(shown, unknown))}.")
         super().__init__(**traits)
 
     def __repr__(self) -> str:
         return f"<factlens.{type(self).__name__}>"
+
+
+def whole(*roots: w.Widget) -> list[w.Widget]:
+    """Return widgets with all that they are made of: children, layouts, styles, marks, axes, scales.
+
+    A widget that is closed closes none of these, and ipywidgets keeps what is not closed for ever.
+    """
+    found: dict[int, w.Widget] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, w.Widget):
+            if id(value) not in found:
+                found[id(value)] = value
+                for name in value.keys:
+                    look(getattr(value, name))
+        elif isinstance(value, list | tuple):
+            for item in value:
+                look(item)
+        elif isinstance(value, dict):
+            look(list(value.values()))
+
+    look(roots)
+    return list(found.values())

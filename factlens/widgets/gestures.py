@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from factlens.widgets.base import STATIC, Part
+from factlens.widgets.base import Bundled, Part
 
 
 class Gestures(Part):
@@ -16,7 +16,7 @@ class Gestures(Part):
     carries nothing but replies, sent by the very handler that the gesture reached.
     """
 
-    _esm = STATIC / "gestures.js"
+    _esm = Bundled("gestures.js")
 
     def __init__(self, handle: Callable[[str, dict[str, Any], Sequence[memoryview]], None], **traits: Any) -> None:
         super().__init__(**traits)

@@ -6,9 +6,11 @@ from typing import Any
 
 import traitlets as t
 
+from factlens.arguments import optional, refuse, some_texts
 from factlens.errors import FactError
 from factlens.tracing import Trace
-from factlens.widgets.base import STATIC, Part
+from factlens.tracing.result import a_trace
+from factlens.widgets.base import Bundled, Part
 from factlens.widgets.wire import comparison_of, frame_of
 
 MOST_PINS = 4
@@ -42,7 +44,7 @@ class Heatmap(Part):
     >>> heatmap.compare(other, names=("edited", "before"))  # doctest: +SKIP
     """
 
-    _esm = STATIC / "heatmap.js"
+    _esm = Bundled("heatmap.js")
     frame = t.Dict().tag(sync=True)
     comparison = t.Dict().tag(sync=True)
     selection: Any = t.Dict(allow_none=True, default_value=None).tag(sync=True)
@@ -54,7 +56,7 @@ class Heatmap(Part):
     refused = t.Int(0).tag(sync=True)
 
     def __init__(self, trace: Trace | None = None, **traits: Any) -> None:
-        self._trace = trace
+        self._trace = optional(a_trace, "trace", trace)
         super().__init__(frame=frame_of(trace), **traits)
         self.on_msg(self._received)
 
@@ -78,7 +80,7 @@ class Heatmap(Part):
             return
         if self._trace is None:
             raise FactError("This heatmap shows no trace of its own. Use factlens.compare(a, b).")
-        self.comparison = comparison_of(self._trace, other, names)
+        self.comparison = comparison_of(self._trace, a_trace("other", other), _two_names(names))
 
     def gesture(self, name: str, payload: dict[str, Any]) -> bool:
         """Carry out one of the heatmap's own gestures; return whether `name` is one.
@@ -174,7 +176,15 @@ def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Heatmap:
     >>> edit = fl.edit(model, fact)  # doctest: +SKIP
     >>> fl.compare(before, fl.trace(model, fact), names=("before", "after"))  # doctest: +SKIP
     """
-    return Heatmap(comparison=comparison_of(a, b, names))
+    return Heatmap(comparison=comparison_of(a_trace("a", a), a_trace("b", b), _two_names(names)))
+
+
+def _two_names(names: Any) -> tuple[str, str]:
+    example = "('before', 'after')"
+    found = some_texts("names", names, example=example)
+    if len(found) != 2:
+        refuse("names", names, "two names, one for each trace", example)
+    return found[0], found[1]
 
 
 def _span(value: object) -> tuple[int, int] | None:

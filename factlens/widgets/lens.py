@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 import ipywidgets as w
 import traitlets as t
 
+from factlens.arguments import instance, optional, refuse
 from factlens.editing import METHODS
-from factlens.errors import FactlensError
+from factlens.errors import Closed, FactlensError
 from factlens.evaluation import Checks, Record
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.models.given import a_model
 from factlens.session import Session
+from factlens.spelling import Exactly, Wording
 from factlens.tracing import Trace
 from factlens.widgets.bars import AnswerBars
+from factlens.widgets.base import whole
 from factlens.widgets.gestures import Gestures
 from factlens.widgets.heatmap import Heatmap
 from factlens.widgets.panels import (
@@ -39,6 +44,7 @@ LONGEST_TEXT = 50_000
 
 SETTABLE = ("fact", "trace", "selection", "target", "method", "edits", "checks")
 """The traits of a lens that say what its session's say, and can be set."""
+_EXAMPLE = "factlens.Fact('{} is in downtown', 'The Space Needle', target='Paris')"
 MIRRORED = (*SETTABLE, "details", "judgement", "status", "progress", "error")
 """All that say what its session's say."""
 
@@ -82,7 +88,7 @@ class Lens(w.VBox):
     layer_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None)
     token_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None)
     details = t.Dict(allow_none=True, default_value=None, read_only=True)
-    target = t.Unicode("")
+    target: Any = t.Union([t.Unicode(), t.Instance(Exactly)], default_value="")
     method = t.Enum(METHODS, default_value="rome")
     edits = t.Tuple()
     checks = t.Instance(Checks, allow_none=True)
@@ -92,17 +98,23 @@ class Lens(w.VBox):
     error = t.Dict(allow_none=True, default_value=None, read_only=True)
 
     def __init__(self, model: Model, fact: Fact | Record | None = None, *, checks: Checks | None = None) -> None:
-        if not isinstance(model, Model):
-            raise TypeError(
-                f"A lens needs a factlens model, not {type(model).__name__}: "
-                "factlens.load('atlas'), or factlens.wrap(model, tokenizer)."
-            )
+        model = a_model("model", model)
+        if fact is not None and not isinstance(fact, (Fact, Record)):
+            refuse("fact", fact, "a factlens.Fact or a Record", example=_EXAMPLE)
+        checks = optional(instance, "checks", checks, Checks, "a factlens.Checks: factlens.Checks.of(fact, 'Seattle')")
         if isinstance(fact, Record):
             checks = fact.checks if checks is None else checks
             fact = fact.fact
-        self.session = Session(model, fact)
+        try:
+            self._build(Session(model, fact), checks)
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self, session: Session, checks: Checks | None) -> None:
+        self.session = session
         self.session.checks = checks
-        uid = uuid4().hex
+        uid = self.session.origin
         self.snapshot = Snapshot(uid)
         self.gestures = Gestures(self._gesture, lens=uid)
         self.locate = LocatePanel(lens=uid, state=locate_state(self.session))
@@ -127,34 +139,54 @@ class Lens(w.VBox):
             t.link((self.heatmap, name), (self, name))
         self.heatmap.observe(self._marked, ["pins", "layer_range"])
         self._mirror()
+        # Now: what the user puts in later belongs to the user.
+        self._pieces = self._made()
+
+    def _made(self) -> list[w.Widget]:
+        """Return the widgets that the lens is made of, as far as they are there; not itself."""
+        mine = [value for value in vars(self).values() if isinstance(value, w.Widget)]
+        mine += [piece for value in mine for piece in getattr(value, "pieces", ())]
+        return [piece for piece in whole(self, *mine) if piece is not self]
 
     def start(self) -> None:
         """Start the trace, as the Trace button does; returns at once."""
         self.session.start_trace()
 
     def close(self) -> None:
-        """Stop what is running, end the worker thread, and take the lens off the page."""
-        # Also called by the garbage collector, on a lens whose constructor has raised.
+        """Stop what is running, let go of the model, and take the lens off the page, for good.
+
+        What it shows can still be read (`trace`, `edits`, ...); whatever else it is asked for raises
+        `factlens.errors.Closed`. Edits stay in force.
+        """
+        # Also called on a lens whose constructor has raised.
         if "session" in vars(self):
             self.session.close()
-            for part in (
-                self.gestures,
-                self.locate,
-                self.heatmap,
-                self.profile,
-                self.editor,
-                self.judge,
-                self.reader,
-                self.bars,
-                *self._boxes,
-            ):
-                part.close()
+        for piece in vars(self).get("_pieces") or self._made():
+            piece.close()
         super().close()
+
+    def __del__(self) -> None:
+        """Close the lens, without ever waiting here.
+
+        The garbage collector comes in any thread and in the middle of anything: in a thread that whoever holds the
+        sessions' gate is just waiting for, for one. What has to wait for the gate does so in a thread of its own.
+        """
+        session = vars(self).get("session")
+        if session is None or session.gate.acquire(blocking=False):
+            try:
+                self.close()
+            finally:
+                if session is not None:
+                    session.gate.release()
+            return
+        with suppress(RuntimeError):  # at the interpreter's end no thread begins, and nothing is left to be freed
+            threading.Thread(target=self.close, name="factlens-closing", daemon=True).start()
 
     def _ipython_display_(self) -> None:
         """Show the lens, and below it the picture that stays in the saved notebook; the living lens hides that."""
         from IPython.display import display
 
+        self.session.check_open()
         display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
         self.snapshot.show(self.session.trace, self.edits)
 
@@ -162,6 +194,7 @@ class Lens(w.VBox):
         """Show the lens in marimo, which asks for this: it has anywidgets, but neither ipywidgets' boxes nor bqplot."""
         from marimo import vstack
 
+        self.session.check_open()
         return vstack([self.gestures, self.locate, self.heatmap, self.editor, self.judge, self.reader])
 
     def _gesture(self, name: str, payload: dict[str, Any], buffers: Sequence[memoryview] = ()) -> None:
@@ -169,7 +202,12 @@ class Lens(w.VBox):
         session = self.session
         with session.reporting("locate", "The page sent something that factlens does not understand"):
             if name == "trace":
-                session.start_trace(_text(payload, "prompt"), _text(payload, "subject"))
+                session.start_trace(
+                    _text(payload, "prompt"),
+                    _text(payload, "subject"),
+                    chat=_switch(payload, "chat"),
+                    slot=None if payload.get("slot") is None else _text(payload, "slot"),
+                )
             elif name == "resume":
                 session.start_resume()
             elif name == "stop":
@@ -182,7 +220,7 @@ class Lens(w.VBox):
             elif name == "apply":
                 self._apply(payload)
             elif name == "spell":
-                session.spell(_text(payload, "target"))
+                session.spell(_wording(payload))
             elif name == "method":
                 session.choose_method(_text(payload, "method"))
             elif name == "judge":
@@ -192,9 +230,13 @@ class Lens(w.VBox):
             elif name == "remove_prompt":
                 session.remove_prompt(_text(payload, "prompt"))
             elif name == "undo":
-                session.start_undo()
+                session.start_undo(_text(payload, "key"))
             elif name == "redo":
-                session.start_redo()
+                session.start_redo(_text(payload, "key"))
+            elif name == "keep":
+                session.start_keep()
+            elif name == "revert":
+                session.start_revert()
             elif name == "drop":
                 session.start_drop(_text(payload, "key"))
             elif name == "save":
@@ -214,15 +256,19 @@ class Lens(w.VBox):
         settings = payload.get("settings", {})
         if not isinstance(settings, dict):
             raise FactlensError(f"settings must be named, not {type(settings).__name__}.")
-        self.session.start_edit(_text(payload, "target"), payload.get("layer"), settings)
+        self.session.start_edit(_wording(payload), payload.get("layer"), settings)
 
     @t.validate(*SETTABLE)
     def _asked_in_code(self, proposal: Any) -> Any:
         """Do what the gesture on the page does; return what is the case now."""
         name, wanted, session = proposal["trait"].name, proposal["value"], self.session
         with session.gate:
+            if name == "edits" and not session.closed:
+                session.catch_up()  # a linked lens may have been told of a change before this one
             if wanted is getattr(session, name) or wanted == getattr(session, name):
                 return wanted  # also what `_mirror` sets
+            if session.closed:
+                raise t.TraitError(str(Closed())) from Closed()
             failed, session.last_error = session.last_error, None
             if name == "fact":
                 session.start_trace(of=wanted)
@@ -235,7 +281,8 @@ class Lens(w.VBox):
                 setattr(session, name, wanted)
             elif name == "target":
                 with session.reporting("edit", "This cannot be the new object"):
-                    session.target = _text({"target": wanted}, "target")
+                    checked = _text({"target": str(wanted)}, "target")
+                    session.target = Exactly(checked) if isinstance(wanted, Exactly) else checked
             else:
                 session.select(wanted.get("kind"), wanted.get("token"), wanted.get("layer"))
             if session.last_error is not None:
@@ -250,6 +297,7 @@ class Lens(w.VBox):
         with session.gate:
             if change["new"] is not None or getattr(session, name) is None:
                 return
+            session.check_open()
             if name in ("selection", "checks"):
                 setattr(session, name, None)
             else:
@@ -283,9 +331,10 @@ class Lens(w.VBox):
             # Before the selection, whose sentence speaks of it.
             self.heatmap.edit = {"method": METHOD_TITLES[session.method], "layers": list(session.edit_layers)}
             self.heatmap.selection = session.selection
-            if session.comparison != self._mirrored.get("comparison"):
-                self._mirrored["comparison"] = session.comparison
-                self.bars.show(session.comparison)
+            answers = (session.comparison, not session.answers_due)
+            if answers != self._mirrored.get("answers"):
+                self._mirrored["answers"] = answers
+                self.bars.show(answers[0], current=answers[1])
 
     def _mirror_comparison(self) -> None:
         """Offer the comparison with the trace before, once there are two whole ones."""
@@ -316,7 +365,24 @@ class Lens(w.VBox):
         self.profile.show(trace, self.heatmap.pins, growing=growing)
 
     def __repr__(self) -> str:
-        return f"<factlens.Lens on {self.session.model!r}, {self.status}>"
+        return (
+            "<factlens.Lens, closed>"
+            if self.session.closed
+            else f"<factlens.Lens on {self.session.model!r}, {self.status}>"
+        )
+
+
+def _wording(payload: dict[str, Any]) -> Wording:
+    """Return the new object that the page sends, as it is written or exactly."""
+    text = _text(payload, "target")
+    return Exactly(text) if _switch(payload, "exactly") and text else text
+
+
+def _switch(payload: dict[str, Any], name: str) -> bool:
+    value = payload.get(name, False)
+    if not isinstance(value, bool):
+        raise FactlensError(f"{name} must be true or false, not {type(value).__name__}.")
+    return value
 
 
 def _text(payload: dict[str, Any], name: str) -> str:

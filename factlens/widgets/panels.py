@@ -7,11 +7,20 @@ from typing import Any
 
 import traitlets as t
 
+from factlens.editing import Edit
+from factlens.editing.taking import summary_of
 from factlens.evaluation import ROLE_NAMES
+from factlens.evaluation.checks import OWN
+from factlens.models.belonging import edit_id
+from factlens.models.chats import has_template
+from factlens.models.weights import WeightEdit
 from factlens.session import Session
-from factlens.session.editing import key_of
-from factlens.session.judging import OWN
-from factlens.widgets.base import STATIC, Part
+from factlens.session.following import label_of
+from factlens.session.locating import written_down
+from factlens.spelling import Exactly
+from factlens.visible import arrowed
+from factlens.widgets.base import Bundled, Part
+from factlens.widgets.wire import part_of_answer
 
 METHOD_TITLES = {
     "rome": "ROME",
@@ -44,51 +53,57 @@ MOST_PIECES = 24
 class LocatePanel(Part):
     """The prompt with its subject, Trace and Stop, progress, and what went wrong."""
 
-    _esm = STATIC / "locate.js"
+    _esm = Bundled("locate.js")
     state = t.Dict().tag(sync=True)
 
 
 class EditPanel(Part):
     """The new object, Apply and Undo, and the edits in force."""
 
-    _esm = STATIC / "edit.js"
+    _esm = Bundled("edit.js")
     state = t.Dict().tag(sync=True)
 
 
 class DetailsPanel(Part):
     """What the selected cell knows: the answers read from it, how its three runs differ, which parts wrote there."""
 
-    _esm = STATIC / "details.js"
+    _esm = Bundled("details.js")
     state = t.Dict().tag(sync=True)
 
 
 class JudgePanel(Part):
     """What else changed: probes and continuations before and after, and prompts of one's own."""
 
-    _esm = STATIC / "judge.js"
+    _esm = Bundled("judge.js")
     state = t.Dict().tag(sync=True)
 
 
 def locate_state(session: Session) -> dict[str, Any]:
     """Return what the panel above the heatmap shows."""
     model, fact, trace = session.model, session.fact, session.trace
+    prompt, subject, chat = written_down(fact) if fact else ("", "", False)
     dtype = str(model.dtype).removeprefix("torch.")
     return {
         "model": f"{model.name} · {model.n_layers} layers · {dtype} · {model.device}",
-        "prompt": fact.prompt if fact else "",
-        "subject": fact.subject if fact else "",
+        "prompt": prompt,
+        "subject": subject,
+        "chat": chat,
+        "chats": has_template(model.tokenizer),
+        "notes": list(session.notes),
         "pieces": _pieces(session),
         "traced": trace is not None,
-        "answer": trace.answer if trace else None,
+        "answer": trace.shown_answer if trace else None,
+        "answer_part": part_of_answer(trace) if trace else None,
         "high": trace.high if trace else None,
         "low": trace.low if trace else None,
         "metric": trace.metric if trace else None,
-        "contrast": trace.contrast if trace else None,
+        "contrast": None if trace is None or trace.contrast is None else str(trace.contrast),
         "status": session.status,
         "progress": session.progress,
         "message": session.message,
         "error": _error(session, "locate"),
         "edits": len(session.edits),
+        "outdated": session.outdated,
     }
 
 
@@ -105,20 +120,26 @@ def edit_state(session: Session) -> dict[str, Any]:
             for name, value in session.knobs.items()
         ],
         "subject": session.fact.subject if session.fact else "",
-        "target": session.target,
+        "target": str(session.target),
+        "exactly": isinstance(session.target, Exactly),
         "target_tokens": {
-            "text": session.spelt["text"],
+            "text": str(session.spelt["text"]),
+            "exactly": isinstance(session.spelt["text"], Exactly),
+            "why": session.spelt["why"],
             "pieces": list(session.spelt["pieces"][:MOST_PIECES]),
             "count": len(session.spelt["pieces"]),
         },
-        "answer": max(session.comparison, key=lambda answer: float(answer[2]))[0] if session.comparison else None,
+        "remarks": list(session.remarks),
+        "answer": _answer(session),
         "status": session.status,
         "edits": [
-            {"key": key_of(edit), "label": edit.label, "method": edit.method, "layers": list(edit.layers)}
-            for edit in session.edits
+            {**_named(edit), **_made(edit), **_took(edit), "origin": _place_of(origin, session)}
+            for edit, origin in zip(session.edits, session.origins, strict=True)
         ],
-        "redo": session.undone[0].label if session.undone else None,
-        "error": _error(session, "edit"),
+        "redo": _named(session.undone[0]) if session.undone else None,
+        "foreign": session.foreign["text"] if session.foreign else None,
+        "warning": _warning(session),
+        "error": _edit_error(session),
     }
 
 
@@ -135,9 +156,9 @@ def details_state(session: Session) -> dict[str, Any]:
         "reading": session.reading,
         "outdated": session.outdated,
         "status": session.status,
-        "answer": trace.answer if trace else None,
+        "answer": trace.shown_answer if trace else None,
         "metric": trace.metric if trace else None,
-        "contrast": trace.contrast if trace else None,
+        "contrast": None if trace is None or trace.contrast is None else str(trace.contrast),
         "details": _plain(session.details),
         "error": _error(session, "details"),
     }
@@ -146,10 +167,9 @@ def details_state(session: Session) -> dict[str, Any]:
 def judge_state(session: Session) -> dict[str, Any]:
     """Return what the panel of checks shows."""
     judgement = session.judgement
-    edits = [str(getattr(edit, "label", edit)) for edit in session.edits]
     return {
-        "edits": len(edits),
-        "outdated": judgement is not None and judgement["edits"] != edits,
+        "edits": len(session.edits),
+        "outdated": session.judged_otherwise,
         "judgement": _plain(judgement),
         "roles": [{"name": name, "title": title} for name, title in {**ROLE_NAMES, OWN: "your prompts"}.items()],
         "own": list(session.own),
@@ -172,9 +192,55 @@ def _pieces(session: Session) -> list[dict[str, Any]]:
         return []
     encoding = session.model.encode(session.fact)
     start, stop = encoding.subject_range
-    return [{"text": piece, "subject": start <= i < stop} for i, piece in enumerate(encoding.pieces)]
+    template = set(encoding.template_tokens)
+    return [
+        {"text": piece, "subject": start <= i < stop, "template": i in template}
+        for i, piece in enumerate(encoding.pieces)
+    ]
+
+
+def _answer(session: Session) -> str | None:
+    """Return what the model completes the prompt with, unless its weights have changed since it was asked."""
+    if not session.comparison or session.answers_due:
+        return None
+    return str(max(session.comparison, key=lambda answer: float(answer[2]))[0])
+
+
+def _named(edit: WeightEdit) -> dict[str, str]:
+    return {"key": edit_id(edit), "label": arrowed(label_of(edit))}
+
+
+def _made(edit: WeightEdit) -> dict[str, Any]:
+    """Return how and where an edit was made; of one that was made by hand nothing is known."""
+    return {"method": getattr(edit, "method", ""), "layers": list(getattr(edit, "layers", ()))}
+
+
+def _took(edit: WeightEdit) -> dict[str, Any]:
+    """Return whether an edit took, and that in a few words; null where it is not known."""
+    if not isinstance(edit, Edit) or edit.took is None:
+        return {"took": None, "shares": ""}
+    return {"took": edit.took, "shares": summary_of(edit.facts, edit.taken)}
+
+
+def _warning(session: Session) -> dict[str, str] | None:
+    """Return what the page says of the newest edit if it did not take: which half failed, and what to change."""
+    if not session.not_taken:
+        return None
+    title, *lines = session.not_taken.splitlines()
+    return {"title": title, "text": "\n".join([*lines, "It is in force all the same; Undo takes it back."])}
+
+
+def _place_of(origin: str | None, session: Session) -> str:
+    return "python" if origin is None else "here" if origin == session.origin else "lens"
+
+
+def _edit_error(session: Session) -> dict[str, str] | None:
+    """Return the panel's error, unless it is the one that it shows with its two ways on."""
+    error = _error(session, "edit")
+    known = error is not None and session.foreign is not None and error["text"] == session.foreign["text"]
+    return None if known else error
 
 
 def _error(session: Session, place: str) -> dict[str, str] | None:
     error = session.error
-    return {"title": error["title"], "text": error["text"]} if error and error["place"] == place else None
+    return {k: v for k, v in error.items() if k != "place"} if error and error["place"] == place else None

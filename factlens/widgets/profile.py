@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +9,13 @@ import bqplot as bq
 import ipywidgets as w
 import numpy as np
 
+from factlens.escaping import html
 from factlens.tracing import Trace
 from factlens.tracing.protocol import kind_name
+from factlens.visible import clipped, isolated, visible
 
 # Number, colour and dashes of a pin: those of its mark on the heatmap (docs/wire.md).
+_LONGEST_PIECE = 40
 COLOURS = ("#2f7de1", "#d9730d", "#2e9d5b", "#b0479a")
 DASHES = ("solid", "dashed", "dotted", "dash_dotted")
 MARKS = ("━━", "╍╍", "┈┈", "━┅")
@@ -29,6 +31,11 @@ class LayerProfile(w.VBox):
     ----------
     brushed
         Called with ``(first, last)``, or None, when the reader has brushed a range of layers.
+
+    Attributes
+    ----------
+    pieces
+        What it shows once there is a trace.
     """
 
     def __init__(self, brushed: Callable[[tuple[int, int] | None], None]) -> None:
@@ -56,6 +63,7 @@ class LayerProfile(w.VBox):
             layout=w.Layout(width="100%", max_width="720px", height="200px"),
         )
         self._legend = w.HTML()
+        self.pieces = (self._legend, self.figure)
         super().__init__([], layout=w.Layout(width="100%"))
         self.add_class("factlens-profile")
 
@@ -91,7 +99,7 @@ class LayerProfile(w.VBox):
         self._scale_to(found)
         self._legend.value = _legend(trace, drawn, pinned=bool(pins), growing=growing)
         if not self.children:
-            self.set_trait("children", (self._legend, self.figure))
+            self.set_trait("children", self.pieces)
 
     def _scale_to(self, values: Sequence[float]) -> None:
         ticks, tick_format = round_ticks(values)
@@ -112,13 +120,6 @@ class LayerProfile(w.VBox):
     def values(self) -> dict[int, list[float]]:
         """What the lines show, by the pin's number, from 1."""
         return {i + 1: [float(y) for y in line.y] for i, line in enumerate(self._lines) if len(line.y)}
-
-    def close(self) -> None:
-        """Close the chart and its pieces as well, which no view would otherwise let go."""
-        pieces = (self._legend, self.figure, *self.figure.axes, *self._lines, self._brush, self._x, self._y)
-        for piece in pieces:
-            piece.close()
-        super().close()
 
     def _selected(self, change: Any) -> None:
         """Hear the brush in the browser: a range covers the layers whose middle lies in it."""
@@ -155,15 +156,14 @@ def round_ticks(values: Sequence[float]) -> tuple[np.ndarray, str]:
 
 def _legend(trace: Trace, rows: Mapping[int, tuple[str, int]], *, pinned: bool, growing: bool) -> str:
     # The one place where a widget of ours takes HTML: everything from elsewhere is escaped.
-    title = f"{html.escape(trace.measured)} along the layers"
+    title = f"{html(trace.measured)} along the layers"
     if growing:
         return f"{title}: drawn when the trace is done"
-    start, stop = trace.subject_range
     parts = []
     for i, (kind, token) in rows.items():
         number = f"{i + 1} " if pinned else ""
-        piece = trace.label(token)[:-1] if start <= token < stop else trace.label(token)  # without the star
-        where = f"{html.escape(kind_name(kind))} at “{html.escape(piece[:40])}”"
+        piece = visible(trace.tokens[token].strip(" ")) or "␣"
+        where = f"{html(kind_name(kind))} at “{html(isolated(clipped(piece, _LONGEST_PIECE)))}”"
         parts.append(f"<b style='color:{COLOURS[i]}'>{number}{MARKS[i]}</b> {where}")
     hint = "" if pinned else "&emsp;(pin cells to see theirs)"
     return f"{title}: {'&emsp;'.join(parts)}{hint}"

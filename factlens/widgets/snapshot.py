@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
+from factlens.escaping import html
+from factlens.models.belonging import ids_of, named
+from factlens.models.weights import WeightEdit
 from factlens.pictures import as_image, trace_svg
 from factlens.tracing import Trace
+from factlens.visible import isolated
 
 
 class Snapshot:
@@ -26,12 +29,12 @@ class Snapshot:
         self._drawn: tuple[Any, ...] = ()
         self._shown = False
 
-    def show(self, trace: Trace | None, edits: tuple[object, ...]) -> None:
+    def show(self, trace: Trace | None, edits: tuple[WeightEdit, ...]) -> None:
         """Add the output to the cell that is running."""
         self._shown = _publish(self._uid, _html(self._uid, trace, edits), update=False)
         self._drawn = _state(trace, edits)
 
-    def update(self, trace: Trace | None, edits: tuple[object, ...]) -> None:
+    def update(self, trace: Trace | None, edits: tuple[WeightEdit, ...]) -> None:
         """Draw it anew, wherever it was put; nothing to do where it was not, or shows this already."""
         state = _state(trace, edits)
         if not self._shown or state == self._drawn:
@@ -40,22 +43,26 @@ class Snapshot:
         _publish(self._uid, _html(self._uid, trace, edits), update=True)
 
 
-def _state(trace: Trace | None, edits: tuple[object, ...]) -> tuple[Any, ...]:
+def _state(trace: Trace | None, edits: tuple[WeightEdit, ...]) -> tuple[Any, ...]:
     """Return what tells one picture from another: a resumed trace is the same object with more cells."""
-    return id(trace), trace is not None and int(trace.samples.notnull().sum()), edits
+    return id(trace), trace is not None and int(trace.samples.notnull().sum()), ids_of(edits)
 
 
-def _html(uid: str, trace: Trace | None, edits: tuple[object, ...]) -> str:
+def _html(uid: str, trace: Trace | None, edits: tuple[WeightEdit, ...]) -> str:
     if trace is None:
         picture = "A factlens lens without a trace."
     else:
-        picture = as_image(trace_svg(trace), f"Causal tracing of {trace.fact.prompt} → {trace.answer.strip()}")
-    carried = f" The model's weights carry: {escape(', '.join(map(str, edits)))}." if edits else ""
+        picture = as_image(trace_svg(trace), _title(trace))
+    carried = f" The model's weights carry: {html(named(tuple(map(str, edits)), ids_of(edits)))}." if edits else ""
     hint = "This is a picture of a factlens lens as it was last. To use the lens, run its cell again."
     return f'<div class="factlens-picture-{uid}">{picture}<p>{hint}{carried}</p></div>'
 
 
-def _publish(uid: str, html: str, *, update: bool) -> bool:
+def _title(trace: Trace) -> str:
+    return f"Causal tracing of {isolated(trace.fact.prompt)} → {isolated(trace.shown_answer.strip())}"
+
+
+def _publish(uid: str, output: str, *, update: bool) -> bool:
     """Send an output to the notebook; return whether there is one."""
     try:
         from IPython.core.getipython import get_ipython
@@ -65,7 +72,7 @@ def _publish(uid: str, html: str, *, update: bool) -> bool:
     if shell is None or getattr(shell, "kernel", None) is None:
         return False
     shell.display_pub.publish(
-        {"text/html": html, "text/plain": "A picture of a factlens lens."},
+        {"text/html": output, "text/plain": "A picture of a factlens lens."},
         metadata={},
         transient={"display_id": f"factlens-{uid}"},
         update=update,

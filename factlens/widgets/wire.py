@@ -20,6 +20,7 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
     if trace is None:
         return {}
     start, stop = trace.subject_range
+    template = set(trace.template_tokens)
     scores = trace.scores.values
     estimate = _estimate(trace, scores)
     return {
@@ -27,15 +28,17 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
         "run": run,
         "kinds": list(trace.kinds),
         "tokens": [
-            {"text": piece, "id": token, "subject": start <= i < stop}
+            {"text": piece, "id": token, "subject": start <= i < stop, **({"template": True} if i in template else {})}
             for i, (piece, token) in enumerate(zip(trace.tokens, trace.token_ids, strict=True))
         ],
         "layers": trace.n_layers,
         "metric": trace.metric,
-        "contrast": trace.contrast,
+        "contrast": None if trace.contrast is None else str(trace.contrast),
         "low": trace.low,
         "high": trace.high,
-        "answer": trace.answer,
+        "answer": trace.shown_answer,
+        "answer_part": part_of_answer(trace),
+        "prompt": trace.fact.prompt,
         "window": trace.window,
         "window_convention": trace.window_convention,
         "samples": int(trace.samples.sizes["sample"]),
@@ -81,6 +84,11 @@ def comparison_of(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> di
         for trace, grid in ((a, both.a), (b, both.b))
     ]
     return {"names": list(names), "a": frames[0], "b": frames[1]}
+
+
+def part_of_answer(trace: Trace) -> str | None:
+    """Return the token that was measured where the answer shown is more than that; None where they are the same."""
+    return None if trace.whole_answer is None else trace.answer
 
 
 def _bytes(grid: np.ndarray) -> bytes:

@@ -38,8 +38,9 @@ const scenes = [
       status: "tracing",
       target: "Paris",
       edits: [
-        { label: "The Space Needle → Paris", method: "rome", layer: 2 },
-        { label: "The Eiffel Tower → Rome", method: "rome", layer: 3 },
+        { key: "a", label: "The Space Needle → Paris", method: "rome", layers: [2], origin: "here" },
+        { key: "b", label: "The Eiffel Tower → Rome", method: "rome", layers: [3], origin: "lens" },
+        { key: "c", label: "Mount Fuji → Chile", method: "rome", layers: [1], origin: "python" },
       ],
     }),
   },

@@ -1,7 +1,7 @@
 // What the selected cell knows: the answers read from it in the three runs, and which heads or neurons wrote there.
 //
 // Everything arrives ready-made; the panel only lays it out. Tokens are other people's strings and stay text.
-import { percent, tokenName, tokenParts } from "./shared/a11y";
+import { answerName, percent, tokenParts, tokenTitle } from "./shared/a11y";
 import { Banner } from "./shared/banner";
 import {
   type Answer,
@@ -23,7 +23,8 @@ import { element, OWN_KEYS, setAttributes, setText, show, tearDown } from "./sha
 import { onTrait, problem, type RenderProps, record, text } from "./shared/model";
 import { followTheme } from "./shared/theme";
 
-const OUTDATED = "The weights were edited after this trace. Trace again, or undo, to read its cells.";
+const OUTDATED =
+  "The model has other weights now than when this was traced. Trace again, or bring them back, to read its cells.";
 
 function render({ model, el }: RenderProps): () => void {
   const end = new AbortController();
@@ -70,7 +71,7 @@ function render({ model, el }: RenderProps): () => void {
 
     setText(title, cell ? cellTitle(cell) : "");
     banner.update(error);
-    if (details) setText(status, state.outdated === true ? "Read before the weights were edited." : "");
+    if (details) setText(status, state.outdated === true ? "Read with other weights than the model has now." : "");
     else if (state.traced !== true) setText(status, "Trace a fact, then select or pin a cell to read it.");
     else if (!cell) setText(status, "Select or pin a cell of the heatmap to read it.");
     else if (reading) setText(status, "Reading the cell…");
@@ -99,7 +100,7 @@ function render({ model, el }: RenderProps): () => void {
 
 /** One column for each run: its top answers, then where the answer is among them, and how near the state points. */
 function answersTable(details: CellDetails): HTMLElement {
-  const answer = tokenName(details.answer);
+  const answer = answerName(details.shown, details.part);
   const rows = Math.max(...RUNS.map((run) => details.lens[run].length));
   const body = element("tbody");
   for (let i = 0; i < rows; i += 1) {
@@ -110,11 +111,11 @@ function answersTable(details: CellDetails): HTMLElement {
     "tbody",
     { class: "fl-sums" },
     row(
-      `“${answer}”`,
+      answer,
       RUNS.map((run) => rankWords(details.rank[run], details.probability[run])),
     ),
     row(
-      `cosine to “${answer}”`,
+      `cosine to ${answer}`,
       RUNS.map((run) => orDash(details.cosine[run])),
     ),
   );
@@ -125,7 +126,7 @@ function answersTable(details: CellDetails): HTMLElement {
 
 function answerCell(answer: Answer | undefined, { answerId }: CellDetails): HTMLElement {
   if (!answer) return element("td", {}, "–");
-  const name = element("span", { class: "fl-token", title: answer.text });
+  const name = element("span", { class: "fl-token", dir: "auto", title: tokenTitle(answer.text) });
   for (const part of tokenParts(answer.text)) {
     name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
   }

@@ -18,6 +18,7 @@ import { decodeJudgement, heldWords, type JudgedRow, rowsByRole, type Written } 
 import { lensOf, list, number, onTrait, problem, type RenderProps, record, text } from "./shared/model";
 import { RUNNING } from "./shared/panel-sentences";
 import { followTheme } from "./shared/theme";
+import { isolated } from "./shared/visible";
 
 function render({ model, el }: RenderProps): () => void {
   const end = new AbortController();
@@ -33,6 +34,7 @@ function render({ model, el }: RenderProps): () => void {
   const prompt = element("input", {
     id,
     type: "text",
+    dir: "auto",
     autocomplete: "off",
     spellcheck: "false",
     placeholder: "a prompt of your own",
@@ -77,7 +79,8 @@ function render({ model, el }: RenderProps): () => void {
     banner.update(problem(state.error));
     const judgement = decodeJudgement(state.judgement);
     if (now === "judging") setText(status, "asking, before and after …");
-    else if (judgement && state.outdated === true) setText(status, "Checked with other edits than are in force now.");
+    else if (judgement && state.outdated === true)
+      setText(status, "Checked with other weights than the model has now.");
     else setText(status, judgement || edits > 0 ? "" : "Edit a fact, then see here what else changed.");
     show(status, status.textContent !== "");
 
@@ -112,7 +115,7 @@ function render({ model, el }: RenderProps): () => void {
       "Take out",
     );
     remove.addEventListener("click", () => gesture("remove_prompt", { prompt: asked }));
-    return element("li", {}, asked, remove);
+    return element("li", {}, isolated(asked), remove);
   }
 
   function submit(): void {
@@ -136,7 +139,7 @@ function render({ model, el }: RenderProps): () => void {
 function group(role: string, title: string, rows: JudgedRow[], open: boolean): HTMLElement {
   const head = ["prompt", "before", "now"].map((name) => element("th", { scope: "col" }, name));
   const body = rows.map((row) =>
-    element("tr", {}, element("th", { scope: "row" }, row.prompt), said(row, "before"), said(row, "after")),
+    element("tr", {}, element("th", { scope: "row" }, isolated(row.prompt)), said(row, "before"), said(row, "after")),
   );
   return fold(
     role,
@@ -161,7 +164,7 @@ function said(row: JudgedRow, when: "before" | "after"): HTMLElement {
 
 /** An object with its probability, on one line. */
 function share(object: string, probability: number): string {
-  return `${object} ${percent(probability)}`.replaceAll(" ", "\u00a0");
+  return `${isolated(object)} ${percent(probability)}`.replaceAll(" ", "\u00a0");
 }
 
 function continuations(texts: Written[], open: boolean): HTMLElement {
@@ -170,9 +173,9 @@ function continuations(texts: Written[], open: boolean): HTMLElement {
     element(
       "tr",
       {},
-      element("th", { scope: "row" }, `${one.prompt}\u00a0…`),
-      element("td", {}, one.before),
-      element("td", { class: one.before === one.after ? "" : "fl-changed" }, one.after),
+      element("th", { scope: "row" }, `${isolated(one.prompt)}\u00a0…`),
+      element("td", { dir: "auto" }, one.before),
+      element("td", { dir: "auto", class: one.before === one.after ? "" : "fl-changed" }, one.after),
     ),
   );
   const same = texts.filter((one) => one.before === one.after).length;

@@ -1,16 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { answerLine, editsBadge, layerWords } from "../src/shared/panel-sentences";
+import { answerLine, editsBadge, layerWords, originWords } from "../src/shared/panel-sentences";
 import { SyncedText } from "../src/shared/synced-text";
 
 test("sentences of the panels", () => {
   const p = { metric: "probability", contrast: "" };
-  expect(answerLine(" Seattle", 0.93, 0.04, p)).toBe("Clean run: “Seattle” 93 % · corrupted run: 4 %");
-  expect(answerLine(" Seattle", 0.93, null, p)).toBe("Clean run: “Seattle” 93 %");
-  expect(answerLine("", null, null, p)).toBe("");
-  expect(answerLine(" Seattle", -0.07, -3.2, { metric: "log_probability", contrast: "" })).toBe(
+  expect(answerLine(" Seattle", "", 0.93, 0.04, p)).toBe("Clean run: “Seattle” 93 % · corrupted run: 4 %");
+  expect(answerLine(" Seattle", "", 0.93, null, p)).toBe("Clean run: “Seattle” 93 %");
+  expect(answerLine("", "", null, null, p)).toBe("");
+  expect(answerLine("東", "⟨E6⟩", 0.93, null, p)).toBe("Clean run: ⟨E6⟩ of “東” 93 %");
+  expect(answerLine(" Seattle", "", -0.07, -3.2, { metric: "log_probability", contrast: "" })).toBe(
     "Clean run: “Seattle” log p −0.07 · corrupted run: −3.20",
   );
-  expect(answerLine(" Seattle", 6, -1.5, { metric: "logit_difference", contrast: " Paris" })).toBe(
+  expect(answerLine(" Seattle", "", 6, -1.5, { metric: "logit_difference", contrast: " Paris" })).toBe(
     "Clean run: “Seattle” logit difference vs “Paris” +6.00 · corrupted run: −1.50",
   );
   expect(editsBadge(1)).toBe("the model’s weights carry 1 edit");
@@ -21,6 +22,13 @@ test("sentences of the panels", () => {
   expect(layerWords([2, 3, 4], false)).toBe("at layers 2 to 4 (the default)");
   expect(layerWords([2, 3, 5], true)).toBe("at layers 2, 3, 5");
   expect(layerWords([], false)).toBe("at the default layer");
+  expect(["here", "lens", "python", "", "<b>"].map(originWords)).toEqual([
+    "",
+    "from another lens",
+    "from Python",
+    "",
+    "",
+  ]);
 });
 
 describe("a text box and its accepted value", () => {

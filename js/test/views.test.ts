@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 // @ts-expect-error: plain JavaScript, shared with the browser tests
 import { fakeFrame } from "../preview/mock.js";
 import { decodeComparison } from "../src/heatmap/comparison";
-import { csvOf, svgOf } from "../src/heatmap/export";
+import { csvOf, quoted, svgOf } from "../src/heatmap/export";
 import { decodeFrame, type Frame, inward, outward, valueAt } from "../src/heatmap/grid";
 import { stretch } from "../src/heatmap/keyboard";
 import { layoutFor } from "../src/heatmap/layout";
@@ -178,14 +178,14 @@ test("deep models and long prompts get smaller cells, and a zoom larger ones", (
 describe("export", () => {
   const evil = [
     { text: '<img src=x onerror="1">', id: 1, subject: true },
-    { text: "=1+1,\u0000\ud800", id: 2, subject: false },
+    { text: "=1+1,\u0000\ud800\u202e\u2028", id: 2, subject: false },
   ];
 
   test("an SVG is XML, whatever the tokens are, with one rectangle for each cell and the caption", () => {
     const frame = { ...frameOf({ tokens: evil, layers: 3 }), caption: "atlas: a caption that is long & says <all>" };
     const svg = svgOf(frame, "rome");
     expect(svg).not.toContain("<img");
-    expect(svg.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cs}]/u);
+    expect(svg.replaceAll("\n", "")).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
     expect(svg).toContain("&lt;all&gt;");
     expect(svg.match(/width='21' height='19'/g)).toHaveLength(3 * 2 * 3);
   });
@@ -198,5 +198,42 @@ describe("export", () => {
     expect(lines).toHaveLength(1 + 3 * 2 * 3);
     expect(lines[1]).toMatch(/^state,0,"<img src=x onerror=""1"">",true,0,[\d.e-]+,false$/);
     expect(lines[4]).toContain(`"'=1+1,`);
+  });
+
+  test.each([
+    "=1+1",
+    "+1+1",
+    "-2+3+cmd|' /C calc'!A0",
+    "-2e3x",
+    "--1",
+    "-",
+    "@SUM(1)",
+    " =1",
+    "\u00a0=1",
+    "\u3000+1",
+    "\u200b=1",
+    "\ufeff@x",
+    "\u0000=1",
+    "\n-a",
+    `"=1`,
+    "'=1",
+    "“=1",
+    "＝1",
+    "＋1",
+    "－1",
+    "＠x",
+    "﹢x",
+    "\t1",
+    "\rx",
+  ])("%j is text for a spreadsheet", (text) => {
+    expect(quoted(text).replace(/^"/, "")).toMatch(/^'/);
+  });
+
+  test.each(["0", "-2", "+3.5", "-.5", "1.", "1e-7", "-2E+10"])("%j stays a number", (text) => {
+    expect(quoted(text)).toBe(text);
+  });
+
+  test.each(["a", " a", "a=b", "1+1=2", "−2", "", "a\u2028b", "\ud800"])("%j stays as it is", (text) => {
+    expect(quoted(text)).toBe(text);
   });
 });

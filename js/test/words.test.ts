@@ -35,13 +35,13 @@ test("tokens show their whitespace", () => {
     { text: "·", dim: true },
     { text: "Space", dim: false },
   ]);
-  expect(tokenParts("\n\t")).toEqual([{ text: "↵⇥", dim: true }]);
+  expect(tokenParts("\n\t")).toEqual([{ text: "⏎⇥", dim: true }]);
   expect(tokenParts("\u0000\u001b[0m")).toEqual([
     { text: "␀␛", dim: true },
     { text: "[0m", dim: false },
   ]);
-  expect(tokenParts("🗼".repeat(5000))).toEqual([{ text: `${"🗼".repeat(60)}…`, dim: false }]);
-  expect(tokenName(` ${"x".repeat(10_000)}`)).toBe(`${"x".repeat(120)}…`);
+  expect(tokenParts("🗼".repeat(5000))).toEqual([{ text: `${"🗼".repeat(119)}…`, dim: false }]);
+  expect(tokenName(` ${"x".repeat(10_000)}`)).toBe(`${"x".repeat(119)}…`);
   expect(tokenParts("")).toEqual([{ text: "∅", dim: true }]);
   expect(tokenName(" Needle")).toBe("Needle");
   expect(tokenName("  ")).toBe("··");

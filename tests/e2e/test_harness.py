@@ -62,7 +62,7 @@ def test_a_started_cell_has_begun(lab: Lab) -> None:
     lab.open(["import time; time.sleep(600)"])
     link = lab._kernel()
     with ThreadPoolExecutor(1) as thread:
-        before = thread.submit(link.execute, "import time; time.sleep(2); through = time.time()")
+        before = thread.submit(link.execute, "import time; time.sleep(6); through = time.time()")
         lab.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from playwright.sync_api import expect
 
@@ -46,7 +47,10 @@ def test_tokens_that_mean_harm_are_shown_and_do_none(lab: Lab) -> None:
     expect(part(lab, "model")).to_contain_text(SCRIPT)
     tokens = lab.kernel_eval("lens.trace.tokens")
     assert {SCRIPT, "x" * 10_000} <= {token.strip() for token in tokens}
-    assert tokens.count("🗼") > 1, "each of its bytes is shown as the picture it belongs to"
+    marked = re.findall("⟨([0-9A-F ]+)⟩", "".join(tokens))
+    assert len(marked) > 1, "each token of the picture is shown as its bytes"
+    assert bytes.fromhex(" ".join(marked)).decode() == "🗼"
+    expect(part(lab, "tokens")).to_contain_text("⟨U+202E⟩esrever")
     unharmed(lab)
 
     last = lab.kernel_eval("lens.trace.subject_range[1] - 1")

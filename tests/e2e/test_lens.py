@@ -250,7 +250,7 @@ def test_what_else_an_edit_has_changed(lab: Lab, kernel: str) -> None:
     lab.set_theme("dark")
     lab.shot("judged-dark", lab.page.locator(".factlens-lens"))
     part(lab, "undo").click()
-    expect(part(lab, "judge-status")).to_contain_text("other edits than are in force", timeout=30_000)
+    expect(part(lab, "judge-status")).to_contain_text("other weights than the model has now", timeout=30_000)
     lab.assert_clean()
 
 
@@ -291,6 +291,7 @@ def test_marking_comparing_and_taking_away(lab: Lab, tmp_path: Path) -> None:
     part(lab, "apply").click()
     expect(part(lab, "edited-badge")).to_be_visible(timeout=60_000)
     assert not part(lab, "compare").is_visible()
+    lab.wait_kernel("lens.status == 'idle'")  # the badge shows before the edit's last pass is over
     lab.kernel_exec("lens.fact = fl.Fact('{} is in downtown', 'The Space Needle', target='Rome')")
     expect(part(lab, "compare")).to_be_visible(timeout=60_000)
     expect(part(lab, "target")).to_have_value("Rome")
@@ -357,6 +358,64 @@ def test_an_edit_is_saved_taken_out_and_loaded_from_the_page(lab: Lab, tmp_path:
     expect(part(lab, "edited-badge")).to_be_visible(timeout=30_000)
     expect(part(lab, "edit-error")).to_be_hidden()
     assert lab.kernel_eval("model.answers(lens.fact.prompt, k=1)[0].text") == " Paris"
+    lab.assert_clean()
+
+
+def test_two_lenses_and_a_cell_agree_on_what_the_model_carries(lab: Lab) -> None:
+    lab.open(["import factlens as fl", LENS, "other = fl.Lens(model, lens.fact); other"])
+    lab.run_all()
+    panels = [part(lab, "edit").nth(i) for i in range(2)]
+    lists = [panel.get_by_test_id("factlens-edits") for panel in panels]
+    undos = [panel.get_by_test_id("factlens-undo") for panel in panels]
+    for i in range(2):
+        part(lab, "trace").nth(i).click()
+        expect(part(lab, "heatmap").nth(i)).to_have_attribute("data-complete", "true", timeout=60_000)
+
+    # By one lens, then by a cell, through another wrapper: both lists say what there is, and from where.
+    panels[0].get_by_test_id("factlens-target").fill("Paris")
+    panels[0].get_by_test_id("factlens-apply").click()
+    expect(lists[1]).to_contain_text("from another lens", timeout=60_000)
+    lab.kernel_exec(
+        "again = fl.wrap(model.model, model.tokenizer)\n"
+        "rome = fl.edit(again, lens.fact.with_target('Rome'), method='ft', layers=2)"
+    )
+    for listed, undo in zip(lists, undos, strict=True):
+        expect(listed.locator("li")).to_have_count(2)
+        expect(listed.locator("li").nth(1)).to_contain_text("from Python")
+        expect(undo).to_have_text("Undo The Space Needle → Rome")
+    expect(lists[0].locator("li").nth(0)).not_to_contain_text("from")
+    for i in range(2):
+        expect(part(lab, "outdated").nth(i)).to_have_text("Traced with other weights than the model has now.")
+    lab.wait_kernel("not lens.session.answers_due and not other.session.answers_due")
+    assert lab.kernel_eval("lens.bars.values == other.bars.values")
+    lab.shot("two-lenses", lab.page.locator(".factlens-lens").first)
+
+    # A gesture of a page that has not heard yet: it is about the edit that it names.
+    page_says = "document.dispatchEvent(new CustomEvent('factlens:gesture', {detail: {lens, name: 'undo', key}}))"
+    named = lab.kernel_eval("[other.session.origin, rome.id]")
+    undos[0].click()
+    expect(undos[1]).to_have_text("Undo The Space Needle → Paris", timeout=30_000)
+    lab.page.evaluate(f"([lens, key]) => {page_says}", named)
+    error = panels[1].get_by_test_id("factlens-edit-error")
+    expect(error).to_contain_text("is not in force any more: another lens has undone it", timeout=30_000)
+    assert lab.kernel_eval("[edit.label for edit in model.edits]") == ["The Space Needle → Paris"]
+    undos[1].click()
+    for i in range(2):
+        expect(panels[i]).to_contain_text("No edit in force.", timeout=30_000)
+        expect(part(lab, "outdated").nth(i)).to_be_hidden()
+
+    # A foreign hand, and the way back. The page may say so before the job that undid it has ended.
+    lab.wait_kernel("lens.status == 'idle' and other.status == 'idle'")
+    lab.kernel_exec("other.edits = (rome,); other.session.wait(60)")
+    lab.kernel_exec("model.down_projection(2).weight.data.mul_(2)")
+    part(lab, "trace").nth(1).click()
+    expect(panels[1].get_by_test_id("factlens-foreign")).to_contain_text("model.keep_changes()", timeout=30_000)
+    panels[1].get_by_role("button", name="Go back to the edits").click()
+    expect(panels[1].get_by_test_id("factlens-foreign")).to_be_hidden(timeout=30_000)
+
+    lab.kernel_exec("import threading; lens.close(); other.close()")
+    expect(part(lab, "edit")).to_have_count(0)
+    assert lab.kernel_eval("[one.name for one in threading.enumerate() if 'factlens' in one.name]") == []
     lab.assert_clean()
 
 

@@ -64,7 +64,8 @@ def test_a_reopened_notebook_shows_its_pictures_without_a_kernel(
     copy.write_text(json.dumps(notebook))
     again = new_page(server)
     again.page.goto(f"{server.url}/{'lab/tree' if app == 'lab' else 'notebooks'}/{copy.name}")
-    expect(again.page.locator(".jp-Dialog")).to_be_visible()  # it asks which kernel to take, and gets no answer
+    # It asks which kernel to take, and gets no answer. A busy machine takes its time until then.
+    expect(again.page.locator(".jp-Dialog")).to_be_visible(timeout=60_000)
     shown_whole(again.page.locator("img[alt^='Causal tracing']"))
     again.shot("reopened")
 

@@ -74,7 +74,7 @@ def state_of(model: fl.Model) -> dict[str, Any]:
         "the tensors themselves": {name: id(tensor) for name, tensor in tensors.items()},
         "bits": {name: bits(tensor) for name, tensor in tensors.items()},
         "gradients": {name: (p.requires_grad, p.grad) for name, p in model.model.named_parameters()},
-        "stack": (model.edits, model.undone, {name: id(kept) for name, kept in model._stack._originals.items()}),
+        "stack": (model.edits, model.undone, {name: id(kept) for name, kept in model._record.stack._originals.items()}),
         "random state": torch.get_rng_state().numpy().tobytes(),
         "gradients enabled": torch.is_grad_enabled(),
         "locked": locked(model),
@@ -132,13 +132,16 @@ def test_a_model_that_answers_nan_is_said_to_do_so(method: str, poisoned: str) -
         edited(model, method, **options)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    # Where a norm follows what is changed, as in llama, no weight is too large for fine-tuning.
+    [*((method, "gpt2") for method in METHODS), *((method, "llama") for method in METHODS[:4])],
+)
 def test_a_loss_that_is_not_finite(method: str, kind: str) -> None:
     model = small_model(kind)
-    limit = {"limit": float("inf")} if method == "ft_l" else {}
+    limit = {"limit": 1e37} if method == "ft_l" else {}
     with refused(model, NumericalError, "gave NaN or infinity", "Lower learning_rate"):
-        edited(model, method, learning_rate=float("inf"), **limit)
+        edited(model, method, learning_rate=1e37, **limit)
 
 
 @pytest.mark.parametrize("method", METHODS[:4])
@@ -259,6 +262,8 @@ def test_weights_that_are_quantised(method: str) -> None:
     options = asked(small_model("llama"), method)
     said = small_model("llama")
     said.model.config.quantization_config = {"quant_method": "made up"}
+    for layer in options["layers"]:
+        said.down_projection(layer).linear.register_buffer("scale", torch.ones(1))
     with refused(said, QuantizedModel, "small llama holds quantised weights", "dtype='bfloat16'"):
         edited(said, method, **options)
     model = small_model("llama")

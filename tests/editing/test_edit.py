@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 import factlens as fl
 from factlens.editing import defaults
+from factlens.editing.hparams import defaults_for
 from factlens.errors import Interrupted, WrongModel
 from factlens.moments import collect
 from tests.support import small_model
@@ -72,7 +72,7 @@ def test_a_saved_edit_is_small_and_does_the_same(atlas: fl.Model, edit: fl.Edit,
 def test_an_edit_of_another_model_is_refused_and_says_which(edit: fl.Edit) -> None:
     model = small_model("gpt2")
     before = bits(model)
-    with pytest.raises(WrongModel, match="made for 'atlas'"):
+    with pytest.raises(WrongModel, match="belongs to 'atlas'"):
         model.apply(edit)
     assert unchanged(model, before)
 
@@ -85,7 +85,7 @@ def test_an_edit_of_another_model_is_refused_and_says_which(edit: fl.Edit) -> No
         (FACT, {"method": "hope"}, "no editing method 'hope'"),
         (FACT, {"klamp": 2}, "no setting 'klamp'"),
         (FACT, {"clamp": 0}, "clamp must be positive"),
-        (FACT, {"steps": 0}, "steps must be positive"),
+        (FACT, {"steps": 0}, "steps must be at least 1"),
         (FACT, {"layers": 8}, "no layer 8"),
         (FACT, {"layers": [2, 3]}, "rome edits one layer, not 2: 2, 3"),
         (FACT, {"layers": []}, "layers is empty"),
@@ -128,18 +128,11 @@ def test_stopping_leaves_the_weights_alone(atlas: fl.Model) -> None:
 
 
 def test_defaults_are_the_published_ones_where_there_are_any() -> None:
-    class Shape:
-        """As much of a model as the choice of defaults looks at."""
-
-        def __init__(self, kind: str, n_layers: int, width: int) -> None:
-            self.name, self.n_layers, self.width = "some name", n_layers, width
-            self.model = SimpleNamespace(config=SimpleNamespace(model_type=kind))
-
-    assert defaults(Shape("mistral", 32, 4096), "rome").layers == (10,)
-    assert defaults(Shape("mistral", 32, 4096), "memit").layers == (6, 7, 8, 9, 10)
-    assert defaults(Shape("gptj", 28, 4096), "memit").layers == (3, 4, 5, 6, 7, 8)
-    assert defaults(Shape("llama", 32, 4096), "alphaedit").hparams.nullspace == 0.02
-    published = defaults(Shape("gpt2", 48, 1600), "rome")
+    assert defaults_for("mistral", 32, 4096, "rome").layers == (10,)
+    assert defaults_for("mistral", 32, 4096, "memit").layers == (6, 7, 8, 9, 10)
+    assert defaults_for("gptj", 28, 4096, "memit").layers == (3, 4, 5, 6, 7, 8)
+    assert defaults_for("llama", 32, 4096, "alphaedit").hparams.nullspace == 0.02
+    published = defaults_for("gpt2", 48, 1600, "rome")
     (layer,), settings = published.layers, published.hparams
     found = (layer, settings.steps, settings.learning_rate, settings.weight_decay, settings.kl_factor, settings.clamp)
     assert found == (17, 20, 0.5, 0.5, 0.0625, 4.0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +19,9 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import factlens as fl
+from factlens import files
 from factlens.errors import FactlensError, QuantizedModel
-from factlens.models import Dense, LowRank
+from factlens.models import Dense, LowRank, saving
 from tests.editing.made import FACT, FACTS, moment_of
 from tests.support import small_model, tokenizer
 
@@ -96,17 +100,98 @@ def test_the_note_says_which_edits_are_in_it(tmp_path: Path) -> None:
     assert fl.load(tmp_path, device="cpu").edits == ()
 
 
-def test_an_export_that_fails_leaves_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("part", ["model", "tokenizer"])
+def test_an_export_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     model = small_model("gpt2")
     model.save_pretrained(tmp_path)
+    before = contents(tmp_path)
+    edits(model)
 
-    def full(*_: object) -> None:
+    def full(folder: Path) -> None:
+        (folder / "half").write_bytes(b"a half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(model.model, "save_pretrained", full)
+    monkeypatch.setattr(getattr(model, part), "save_pretrained", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.save_pretrained(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_an_export_in_the_middle_of_its_moves_claims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model("gpt2")
+    model.save_pretrained(tmp_path)
+    real, moved = saving.move_file, []
+
+    def full(made: Path, path: Path) -> None:
+        if moved:
+            raise OSError("No space left on device")
+        moved.append(real(made, path))
+
+    monkeypatch.setattr(saving, "move_file", full)
     with pytest.raises(OSError, match="No space left"):
         model.save_pretrained(tmp_path)
     assert not (tmp_path / "factlens.json").exists()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_weights_of_an_earlier_export_are_no_part_of_the_next(tmp_path: Path) -> None:
+    model = small_model("gpt2")
+    for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json", "mine.safetensors"):
+        (tmp_path / name).write_bytes(b"old")
+    model.save_pretrained(tmp_path)
+    assert not (tmp_path / "model-00001-of-00002.safetensors").exists()
+    assert not (tmp_path / "model.safetensors.index.json").exists()
+    assert (tmp_path / "mine.safetensors").read_bytes() == b"old"
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path)), logits(model.model))
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+@pytest.mark.parametrize("export", ["model", "adapter"])
+def test_files_of_an_export_have_the_mode_of_new_files(export: str, mask: int, tmp_path: Path) -> None:
+    """And old ones keep theirs; through a link, also to another disk, its file is written."""
+    model = small_model("gpt2")
+    edit = edits(model)[0]
+    elsewhere = tmp_path / "elsewhere"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    kept = folder / ("config.json" if export == "model" else "adapter_config.json")
+    kept.touch(mode=0o640)
+    weights = "model.safetensors" if export == "model" else "adapter_model.safetensors"
+    (folder / weights).symlink_to(elsewhere)
+    before = os.umask(mask)
+    try:
+        model.save_pretrained(folder) if export == "model" else edit.to_peft(folder)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes.pop(kept.name) == 0o640
+    assert set(modes.values()) == {0o666 & ~mask}
+    assert {"factlens.json", weights} <= modes.keys()
+    assert (folder / weights).is_symlink()
+    assert elsewhere.stat().st_size > 1000
+
+
+def test_a_link_to_another_disk_is_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, link, target = tmp_path / "made", tmp_path / "link", tmp_path / "target"
+    made.write_bytes(b"new")
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    real = Path.replace
+
+    def other_disk(path: Path, place: Path) -> Path:
+        if path == made:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return real(path, place)
+
+    monkeypatch.setattr(Path, "replace", other_disk)
+    files.move_file(made, link)
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert not made.exists()
 
 
 def test_a_model_that_is_not_in_memory_is_not_saved(tmp_path: Path) -> None:

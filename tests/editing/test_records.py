@@ -103,12 +103,12 @@ def test_plain_data_of_any_shape_comes_back(tmp_path: Path) -> None:
 def test_a_record_that_lacks_something_is_refused(change: dict, tmp_path: Path) -> None:
     _, edit = made("rome")
     path = edit.save(tmp_path / "edit.safetensors")
-    record, arrays = read_record(path, "factlens.edit", 2)
+    record, arrays = read_record(path, "factlens.edit", 4)
     for name, value in change.items():
         record.pop(name)
         if value is not None:
             record[name] = value
-    write_record(path, "factlens.edit", 2, record, arrays)
+    write_record(path, "factlens.edit", 4, record, arrays)
     with pytest.raises(FileFormatError, match="not a complete factlens edit"):
         fl.Edit.load(path)
 
@@ -151,7 +151,9 @@ def test_a_loaded_edit_of_another_model_is_refused_by_name(tmp_path: Path) -> No
 
 def test_an_edit_says_what_it_is() -> None:
     model, edit = made("rome", apply=True)
-    assert repr(edit) == "<factlens.Edit Eiffel Tower → Seattle (rome, layer 2), 960 B, for 'small gpt2'>"
+    shares = f"{edit.taken[0].before:.2g} → {edit.taken[0].after:.2g}"
+    what = "<factlens.Edit Eiffel Tower → Seattle (rome, layer 2), 960 B, for 'small gpt2'"
+    assert repr(edit) == f"{what}, took 0 of 1: p(Seattle) {shares}>"
     assert str(edit) in repr(model)
     assert "unedited" not in repr(model)
     model.undo()
@@ -190,7 +192,7 @@ class Cells(HTMLParser):
 def test_the_table_in_a_notebook() -> None:
     _, edit = made("memit")
     shown = Cells(edit._repr_html_())
-    assert set(shown.tags) == {"div", "table", "thead", "tbody", "tr", "th", "td"}
+    assert set(shown.tags) == {"div", "p", "table", "thead", "tbody", "tr", "th", "td"}
     for fact in FACTS:
         assert {fact.prompt, fact.subject, fact.target} <= set(shown.texts)
     made_how = dict(zip(shown.texts, shown.texts[1:], strict=False))

@@ -15,12 +15,12 @@ from factlens.editing.values import Values, optimise_values
 from factlens.models import FAMILIES
 from tests.editing import oracle
 from tests.editing.made import FACTS
-from tests.support import small_model
+from tests.support import SEEING, small_model
 
 CONTEXTS = [("", 0.5), ("Rome. ", 0.2), ("In Paris there is a tower. ", 0.3)]
 KEEP = ("{} is a", "In Rome, {}")
 SETTINGS = RomeHparams(steps=6, learning_rate=0.2, clamp=1.5, stop_loss=0.3, keep=KEEP)
-EDITABLE = sorted(kind for kind, family in FAMILIES.items() if family.down is not None)
+EDITABLE = sorted({*(kind for kind, family in FAMILIES.items() if family.down is not None), *SEEING})
 # Their eager attention takes its softmax in float32, where the lowest float64 is minus infinity.
 NO_FLOAT64 = {"gemma2"}
 

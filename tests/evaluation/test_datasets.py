@@ -227,7 +227,7 @@ def test_a_bad_record_is_named(
         ("a.json", b"{}", "an object, not a list"),
         ("a.json", b"[3]", "record 0 is a number"),
         ("a.json", b'["\xff"]', "UTF-8"),
-        ("a.csv.gz", b"not compressed", "UTF-8"),
+        ("a.csv.gz", b"\x1f\x8bnot compressed", "cannot be decompressed"),
         ("a.txt", b"hello", "none of .json"),
         ("a.csv", b"subject,color\nx,y\n", "has subject, color"),
     ],
@@ -248,7 +248,7 @@ def test_records_that_contradict_each_other() -> None:
 def test_what_is_no_data_set() -> None:
     with pytest.raises(FileNotFoundError, match="atlas-facts"):
         load_records("counterfact")
-    with pytest.raises(fl.FactlensError, match="not int"):
+    with pytest.raises(fl.FactlensError, match="records in a list, not 3"):
         load_records(3)
     with pytest.raises(fl.FactlensError, match="names no data set"):
         load_records("hf:a:b:c:d")
@@ -262,3 +262,61 @@ def test_records_and_facts_pass_as_they_are() -> None:
     assert load_records(records[0]) == records
     assert load_facts(records) == [records[0].fact]
     assert load_facts(records[0].fact) == load_facts([records[0].fact]) == [records[0].fact]
+
+
+# As it is written -----------------------------------------------------------------------------------------------------
+
+EXACT = '{"exactly": "Paris"}'
+
+
+def test_exact_objects_in_every_kind_of_file(tmp_path: Path) -> None:
+    record = {**OWN, "target": {"exactly": "Paris"}, "others": [["The Space Needle is a", {"exactly": "tower"}]]}
+    lines, cells = tmp_path / "own.jsonl", tmp_path / "own.csv"
+    lines.write_text(json.dumps(record))
+    pd.DataFrame([{**OWN, "target": EXACT, "others": 'The Space Needle is a -> {"exactly": "tower"}'}]).to_csv(
+        cells, index=False
+    )
+    for source in (lines, cells, [record], [{**record, "target": fl.Exactly("Paris")}]):
+        (found,) = own_records(source)
+        assert found.fact.target == fl.Exactly("Paris")
+        assert found.fact.object == "Seattle"
+        assert found.checks.probes[0].new == fl.Exactly("Paris")
+        assert [probe.old for probe in found.checks.probes if probe.role == "other"] == [fl.Exactly("tower")]
+
+
+@pytest.mark.parametrize("wrong", ['{"exactly": 3}', '{"exactly": ""}', '{"exactly"', {"exact": "Paris"}, {}])
+def test_what_is_no_exact_object_is_refused_by_name(wrong: Any) -> None:
+    with pytest.raises(fl.FactlensError, match="record 0") as error:
+        own_records([{**OWN, "target": wrong}])
+    assert "'target'" in str(error.value)
+
+
+def test_prompts_keep_their_white_space_and_objects_behind_which_there_is_some_are_refused() -> None:
+    (record,) = own_records([{**OWN, "prompt": "Q: {}?\nA:\n", "paraphrases": [" Where is it?\n"]}])
+    assert record.fact.prompt == "Q: The Space Needle?\nA:\n"
+    assert record.checks.probes[1].prompt == " Where is it?\n"
+    with pytest.raises(fl.FactlensError, match="white space behind the object in 'target'") as error:
+        own_records([{**OWN, "target": "Paris "}])
+    assert """Write 'Paris', or {"exactly": "Paris "} if""" in str(error.value)
+
+
+def test_what_looks_like_a_slot_in_a_published_text_is_text() -> None:
+    case = copy.deepcopy(COUNTERFACT)
+    case["paraphrase_prompts"], case["generation_prompts"] = ["x = {}; The Louvre is in"], ["{} and {}"]
+    (record,) = counterfact([case])
+    assert record.checks.probes[1].prompt == "x = {}; The Louvre is in"
+    assert record.checks.generation_prompts == ("{} and {}",)
+    case["requested_rewrite"]["prompt"] = "The Louvre, that is {}, is in"
+    (record,) = counterfact([case])
+    assert record.fact.prompt == "The Louvre, that is The Louvre, is in"
+    assert record.fact.subject_span == (20, 30)
+
+
+def test_a_record_may_say_with_a_marker_where_its_subject_stands() -> None:
+    prompt = "x = {}; The Space Needle is in"
+    with pytest.raises(fl.FactlensError, match=r"Write slot='{}'"):
+        own_records([{**OWN, "prompt": prompt}])
+    (record,) = own_records([{**OWN, "prompt": prompt, "slot": "{}"}])
+    assert record.fact.prompt == "x = The Space Needle; The Space Needle is in"
+    (record,) = own_records([{**OWN, "prompt": "x = {}; [S] is in", "slot": "[S]"}])
+    assert record.fact.prompt == prompt

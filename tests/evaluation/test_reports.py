@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -13,8 +16,11 @@ import pytest
 import torch
 
 import factlens as fl
+from factlens.editing.api import quiet_edit
 from factlens.errors import FileFormatError, Interrupted
 from factlens.evaluation import Checks, Outcome, Record, Report, atlas_checks, judging
+from factlens.evaluation.outcome_store import OutcomeStore
+from factlens.files import checksum
 from tests.support import small_model
 
 FACTS = [
@@ -62,6 +68,78 @@ def report(small: fl.Model) -> Report:
         layers=2,
         steps=8,
     )
+
+
+def test_a_report_says_for_which_records_the_edits_took(report: Report, small: fl.Model, tmp_path: Path) -> None:
+    table = report.taken()
+    assert list(table.index) == [(outcome.label, outcome.record.name) for outcome in report.outcomes]
+    for outcome in report.outcomes:
+        row, took = table.loc[(outcome.label, outcome.record.name)], outcome.took
+        assert took is not None
+        assert (row.target, row.before, row.after) == (outcome.record.fact.target, took.before, took.after)
+        assert (row.took, row.failed, row.advice) == (took.failed is None, took.failed or "", took.advice)
+        assert math.isnan(row.with_value)
+        # p(target) of the whole target; what is judged is the geometric mean over its tokens.
+        target = small.encode_option(outcome.record.fact.prompt, outcome.record.fact.target)[1]
+        assert outcome.after is not None
+        judged = [m.readings[0].probabilities[1] ** len(target) for m in (outcome.before, outcome.after)]
+        assert judged == pytest.approx([took.before, took.after], rel=1e-4)
+        assert outcome.after.readings[0].leads[1] == (took.failed is None)
+    assert not table.took["weak"].any()
+    for shown in (repr(report), report._repr_html_()):
+        assert "weak: took 0 of 3" in shown
+        assert f"Did not take: case 0: p(Paris) {report.outcomes[3].took.numbers}. The target gained nothing." in shown
+    loaded = Report.load(report.save(tmp_path / "r.json"))
+    assert loaded.outcomes == report.outcomes
+    assert "weak,case 0,Paris," in loaded.taken().to_csv()
+
+
+def test_each_way_says_of_each_fact_whether_its_edit_took(small: fl.Model, tmp_path: Path) -> None:
+    options = {"method": "ft", "layers": 2, "steps": 3, "learning_rate": 3e-2, "generate": False}
+    records, store = small_records(), tmp_path / "store.jsonl"
+    made = quiet_edit(
+        small, [record.fact for record in records], apply=False, **{k: options[k] for k in list(options)[:4]}
+    )
+    together = fl.evaluate(small, records, way="at once", store=store, **options)
+    assert tuple(outcome.took for outcome in together.outcomes) == made.taken
+    assert fl.evaluate(small, records, way="at once", store=store, **options).outcomes == together.outcomes
+    judged = fl.evaluate(small, made, [record.checks for record in records], generate=False)
+    assert tuple(outcome.took for outcome in judged.outcomes) == made.taken
+    unknown = fl.evaluate(small, replace(made, taken=()), [record.checks for record in records], generate=False)
+    assert [outcome.took for outcome in unknown.outcomes] == [None] * 3
+    assert "took" not in repr(unknown)
+    assert list(unknown.taken().columns) == list(judged.taken().columns)
+    one_by_one = fl.evaluate(small, records, way="sequential", **options)
+    first = quiet_edit(small, records[0].fact, apply=False, **{k: options[k] for k in list(options)[:4]})
+    assert one_by_one.outcomes[0].took == first.taken[0]
+    assert one_by_one.outcomes[2].took.before != together.outcomes[2].took.before, "with the earlier edits in force"
+
+
+def test_reports_and_stores_from_before_are_read(small: fl.Model, report: Report, tmp_path: Path) -> None:
+    path = report.save(tmp_path / "r.json")
+    content = json.loads(path.read_text())
+    head = {name: content.pop(name) for name in ("format", "schema", "checksum")}
+    for outcome in content["outcomes"]:
+        del outcome["took"]
+    path.write_text(json.dumps({**head, "schema": 2, "checksum": checksum(content), **content}))
+    loaded = Report.load(path)
+    assert [outcome.took for outcome in loaded.outcomes] == [None] * 6
+    assert loaded.before == report.before
+    assert len(loaded.taken()) == 0
+    for schema in (1, 3, True):
+        path.write_text(json.dumps({**head, "schema": schema, "checksum": checksum(content), **content}))
+        with pytest.raises(FileFormatError):
+            Report.load(path)
+
+    options = {"method": "ft", "layers": 2, "steps": 1, "generate": False}
+    records, store = small_records()[:1], tmp_path / "store.jsonl"
+    now = fl.evaluate(small, records, store=store, **options)
+    line = json.loads(store.read_text())
+    del line["took"], line["checksum"]
+    line["schema"] = 2
+    store.write_text(json.dumps({**line, "checksum": checksum(line)}) + "\n")
+    again = fl.evaluate(small, records, store=store, **options)
+    assert again.outcomes == tuple(replace(outcome, took=None) for outcome in now.outcomes), "it was not made again"
 
 
 def test_every_metric_is_what_its_formula_says_of_the_probes(report: Report) -> None:
@@ -266,7 +344,7 @@ def test_stopped_while_edits_are_in_force_the_model_is_as_it_was(small: fl.Model
 
 
 def test_a_killed_evaluation_goes_on_where_it_was(
-    small: fl.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small: fl.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "folder" / "outcomes.jsonl"
     options = {"method": "ft", "layers": 2, "steps": 3, "store": store, "generate": False}
@@ -276,22 +354,74 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     with store.open("a") as file:
         file.write('{"key": "cut off by a ki')
     edited: list[str] = []
-    real = judging.edit
-    monkeypatch.setattr(judging, "edit", lambda *args, **more: edited.append(args[1].subject) or real(*args, **more))
-    whole = fl.evaluate(small, small_records(), **options)
+    real = judging.quiet_edit
+    monkeypatch.setattr(
+        judging, "quiet_edit", lambda *args, **more: edited.append(args[1].subject) or real(*args, **more)
+    )
+    with pytest.warns(UserWarning, match=r"outcomes\.jsonl: unfinished or damaged, .* line 2\."):
+        whole = fl.evaluate(small, small_records(), **options)
     assert edited == ["The Louvre", "Big Ben"]
-    assert "line 2 is unfinished" in capsys.readouterr().err
     # What was added since is not lost behind the unfinished line.
-    again = fl.evaluate(small, small_records(), **options)
+    with pytest.warns(UserWarning, match=r"line 2\."):
+        again = fl.evaluate(small, small_records(), **options)
     assert str(again.outcomes) == str(whole.outcomes)
     assert edited == ["The Louvre", "Big Ben"]
     monkeypatch.undo()
     fresh = fl.evaluate(small, small_records(), **{**options, "store": None})
     assert [o.after for o in whole.outcomes] == [o.after for o in fresh.outcomes]
     # Other settings are another evaluation.
-    monkeypatch.setattr(judging, "edit", lambda *args, **more: edited.append("again") or real(*args, **more))
-    fl.evaluate(small, small_records(), **{**options, "steps": 4})
+    monkeypatch.setattr(judging, "quiet_edit", lambda *args, **more: edited.append("again") or real(*args, **more))
+    with pytest.warns(UserWarning, match=r"line 2\."):
+        fl.evaluate(small, small_records(), **{**options, "steps": 4})
     assert edited.count("again") == 3
+
+
+@pytest.mark.parametrize("way", ["single", "sequential"])
+def test_a_disk_that_fills_up_costs_no_outcome(
+    small: fl.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: judging.Way
+) -> None:
+    store = tmp_path / "outcomes.jsonl"
+    options = {"method": "ft", "layers": 2, "steps": 3, "generate": False, "way": way}
+    fresh = fl.evaluate(small, small_records(), **options)
+    real, written = OutcomeStore._append, []
+
+    def fill_up(kept: OutcomeStore, data: bytes) -> None:
+        written.append(data)
+        if len(written) == 3:  # nothing at the start, then a line, and then a part of one
+            real(kept, data[:40])
+        if len(written) >= 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(kept, data)
+
+    monkeypatch.setattr(OutcomeStore, "_append", fill_up)
+    with pytest.warns(UserWarning, match=r"outcomes\.jsonl: No space left .* goes on.*Make room") as said:
+        whole = fl.evaluate(small, small_records(), store=store, **options)
+    assert len(said) == 1
+    assert [o.after for o in whole.outcomes] == [o.after for o in fresh.outcomes]
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match=r"line 2\."):
+        again = fl.evaluate(small, small_records(), store=store, **options)
+    assert again.outcomes[0] == whole.outcomes[0], "what had been kept is not judged again"
+    assert [o.after for o in again.outcomes] == [o.after for o in fresh.outcomes]
+
+
+@pytest.mark.parametrize("place", ["a folder", "below a file", "the store before", "a pipe"])
+def test_a_store_that_cannot_be_one_is_refused_before_the_first_edit(
+    small: fl.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    if place == "a folder":
+        path.mkdir()
+    elif place == "below a file":
+        path.write_text("")
+        path = path / "below"
+    elif place == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text('{"key": "0", "label": "rome", "record": {}, "before": {}, "after": null}\n')
+    monkeypatch.setattr(judging, "quiet_edit", None)
+    with pytest.raises(fl.FactlensError, match=r"outcomes\.jsonl"):
+        fl.evaluate(small, small_records(), method="ft", layers=2, store=path)
 
 
 def test_a_report_comes_back_from_disk(report: Report, tmp_path: Path) -> None:
@@ -308,7 +438,7 @@ def damaged() -> Iterator[tuple[str, str]]:
     yield "not JSON", "{"
     yield "of another kind", '{"format": "factlens.trace"}'
     yield "of a later version", '{"format": "factlens.report", "schema": 99}'
-    yield "without outcomes", '{"format": "factlens.report", "schema": 1}'
+    yield "without outcomes", '{"format": "factlens.report", "schema": 2}'
     yield "a list", "[]"
 
 
@@ -320,19 +450,24 @@ def test_a_file_that_is_no_report(what: str, text: str, tmp_path: Path) -> None:
         Report.load(path)
 
 
-@pytest.mark.parametrize("change", ["text for a number", "a reading too few", "no reason"])
+@pytest.mark.parametrize("change", ["text for a number", "a reading too few", "no reason", "a text too many"])
 def test_a_report_that_was_tampered_with(change: str, report: Report, tmp_path: Path) -> None:
     content = json.loads(report.save(tmp_path / "report.json").read_text())
+    head = {name: content.pop(name) for name in ("format", "schema", "checksum")}
     first = content["outcomes"][0]
     if change == "text for a number":
         first["after"]["readings"][0]["probabilities"][0] = "<img>"
     elif change == "a reading too few":
         first["after"]["readings"].pop()
+    elif change == "a text too many":
+        first["after"]["texts"].append("more")
     else:
         first["after"] = None
-    (tmp_path / "report.json").write_text(json.dumps(content))
-    with pytest.raises(FileFormatError):
-        Report.load(tmp_path / "report.json")
+    # With its old checksum and with a right one.
+    for total, words in ((head["checksum"], "is damaged"), (checksum(content), "not a complete factlens report")):
+        (tmp_path / "report.json").write_text(json.dumps({**head, "checksum": total, **content}))
+        with pytest.raises(FileFormatError, match=words):
+            Report.load(tmp_path / "report.json")
 
 
 def test_reports_side_by_side(small: fl.Model, report: Report) -> None:
@@ -408,3 +543,21 @@ def test_an_outcome_without_an_edit_has_no_numbers(report: Report) -> None:
     assert nothing.to_dataframe().empty
     assert "Not edited" in repr(nothing)
     assert "Not edited" in nothing._repr_html_()
+
+
+def test_exact_objects_are_judged_as_they_are_and_come_back(small: fl.Model, tmp_path: Path) -> None:
+    fact = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target=fl.Exactly("Rome"))
+    checks = Checks.of(fact, fl.Exactly("river"), neighbours=[("Everyone in", "Paris")])
+    found = fl.evaluate(small, fact, checks=checks, method="ft", layers=1, steps=1, store=tmp_path / "a.jsonl")
+    again = Report.load(found.save(tmp_path / "report.json"))
+    assert again.outcomes[0].record == found.outcomes[0].record
+    assert again.outcomes[0].record.checks.probes[0].new == fl.Exactly("Rome")
+    assert list(again.to_dataframe()["new"]) == ["Rome", "Rome"]
+    ids = small.tokenizer(fact.prompt + "Rome")["input_ids"]
+    prompt = small.tokenizer(fact.prompt)["input_ids"]
+    with torch.no_grad():
+        logs = small.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+    own = [float(logs[i - 1, ids[i]]) for i in range(len(prompt), len(ids))]
+    assert found.outcomes[0].before.readings[0].probabilities[1] == pytest.approx(math.exp(np.mean(own)), rel=1e-4)
+    # From the store, too.
+    assert fl.evaluate(small, fact, checks=checks, method="ft", layers=1, steps=1, store=tmp_path / "a.jsonl")

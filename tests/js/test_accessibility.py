@@ -23,7 +23,14 @@ STATES = {
     "in trouble": [
         ("locate", "state", "fakeLocate({error: {title: 'No subject', text: 'Write it down.'}, edits: 2})"),
         ("heatmap", "frame", "({})"),
-        ("edit", "state", "fakeEdit({error: {title: 'Too long', text: 'Make it short.'}})"),
+        (
+            "edit",
+            "state",
+            "fakeEdit({error: {title: 'Too long', text: 'Make it short.'}, foreign: 'It was changed.', "
+            "warning: {title: 'The edit did not take.', text: 'Try more steps.'}, "
+            "edits: ['here', 'lens', 'python'].map((origin) => ({key: origin, label: 'A → B', layers: [1], origin, "
+            "took: origin === 'here', shares: 'took 1 of 2'}))})",
+        ),
     ],
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -148,11 +149,41 @@ DEEP: Part = (
     "{frame: fakeFrame({layers: 48, window: 10, share: 5 / 7, stopped: true}), "
     "selection: {kind: 'attn', token: 6, layer: 34}}",
 )
-EDITS = """[{key: 'a', label: 'The Space Needle → Paris', method: 'rome', layers: [1]},
-    {key: 'b', label: 'The Eiffel Tower → Rome', method: 'memit', layers: [3, 4]}]"""
+#: Tokens in letters that the fonts of these tests have: Hebrew, Arabic, marks, bytes, and what has no shape.
+WILD = [
+    *("שלום", " עולם!", " سلام", "\u0301", " \u0302x", "⟨E6 9D⟩", "⟨B1⟩ is", "\u200d", "\u200f", "a\u00adb"),
+    *("می\u200cخواهم", "\u3000", "\n\t", " ١٩٤٨ 12"),
+]
+SCRIPTS: Part = (
+    "heatmap",
+    f"{{frame: fakeFrame({{answer: 'ש', answer_part: '⟨D7⟩', {SUGGESTED}, tokens: {json.dumps(WILD)}.map("
+    "(text, i) => ({text, id: 100 + i, subject: i < 3})), sure: true}), "
+    "selection: {kind: 'mlp', token: 1, layer: 4}, token_range: [0, 2], pins: [{kind: 'mlp', token: 0, layer: 1}, "
+    "{kind: 'attn', token: 7, layer: 5}]}",
+)
+EDITS = """[{key: 'a', label: 'The Space Needle → Paris', method: 'rome', layers: [1], origin: 'here'},
+    {key: 'b', label: 'The Eiffel Tower → Rome', method: 'memit', layers: [3, 4], origin: 'lens'}]"""
+FROM_ALL = EDITS[:-1] + ", {key: 'c', label: 'Mount Fuji → Chile', method: 'ft', layers: [2], origin: 'python'}]"
+REDO = "{key: 'e', label: 'E → F'}"
+CHANGED = (
+    "\"'transformer.h.1.mlp.c_proj.weight' was changed outside factlens while an edit lay on it (The Space Needle → "
+    'Paris). Either keep the change: model.keep_changes(). Or give it up: model.revert_changes()."'
+)
 NEURONS = "fakeDetails({kind: 'mlp', token: 2, piece: ' Needle', layer: 4, heads: null, neurons: NEURONS})"
 NO_SUBJECT = """{title: 'The subject is not in the prompt.',
     text: 'The prompt is “The Space Needle is in downtown”. Write the subject exactly as it stands there.'}"""
+
+# A chat; a prompt that may not be what was meant; one that can be read in two ways.
+TALKING = """fakeLocate({chat: true, chats: true, prompt: 'Where is Big Ben?', subject: 'Big Ben', answer: 'London',
+    pieces: [['<|user|>'], ['\\n'], ['Where'], [' is'], [' Big', true], [' Ben', true], ['?'], ['<|end|>'], ['\\n'],
+    ['<|assistant|>'], ['\\n']].map(([text, subject = false]) => ({text, subject, template: /[<\\n]/.test(text)}))})"""
+SAID = """fakeLocate({chats: true, prompt: 'Q: where is it?\\nA: ', subject: 'it', pieces: [], answer: null, notes: [{
+    text: 'The prompt ends in white space, which the tokenizer makes a token of its own. End the prompt before it.',
+    offer: {prompt: 'Q: where is it?\\nA:', subject: 'it'}}]})"""
+READ_TWICE = """fakeLocate({prompt: 'x = {}  # The capital of France is', subject: 'France', pieces: [], answer: null,
+    error: {title: 'This fact cannot be traced', text: 'The prompt has both {} and France: it can be read in two ways.',
+    readings: [{shown: 'x = ⟦France⟧  # The capital of France is', prompt: 'x', slot: '{}'},
+    {shown: 'x = {}  # The capital of ⟦France⟧ is', prompt: 'x', slot: null}]}})"""
 
 LENS = State(
     parts=(one("locate", "fakeLocate({edits: 2})"), COMPLETE),
@@ -187,6 +218,7 @@ STATES = {
     "heatmap-comparison": State(parts=(COMPARISON,), then=click("factlens-compare")),
     "heatmap-table": State(parts=(STREAMING,), then=click("factlens-table-toggle")),
     "heatmap-logits": State(parts=(LOGITS,), then=own_scales_and_the_focus),
+    "heatmap-scripts": State(parts=(SCRIPTS,)),
     "heatmap-deep": State(parts=(DEEP,), then=click("factlens-keys-toggle")),
     "locate": State(
         parts=(
@@ -194,17 +226,23 @@ STATES = {
             one("locate", "fakeLocate({status: 'tracing', progress: 0.57, message: 'token 4 of 7', answer: null})"),
             one("locate", f"fakeLocate({{error: {NO_SUBJECT}, answer: null, pieces: []}})"),
             one(
-                "locate", "fakeLocate({edits: 2, metric: 'logit_difference', contrast: ' Paris', high: 6.2, low: -1.5})"
+                "locate",
+                "fakeLocate({edits: 2, outdated: true, metric: 'logit_difference', contrast: ' Paris', high: 6.2, "
+                "low: -1.5})",
             ),
         ),
         then=keep_waiting,
     ),
+    "locate-chat": State(parts=(one("locate", TALKING), one("locate", SAID), one("locate", READ_TWICE))),
     "edit": State(
         parts=(
-            one("edit", f"fakeEdit({{layer: 4, target: 'Paris', edits: {EDITS}, redo: 'E → F', error: {NO_SUBJECT}}})"),
+            one("edit", f"fakeEdit({{layer: 4, target: 'Paris', edits: {EDITS}, redo: {REDO}, error: {NO_SUBJECT}}})"),
             one("edit", f"fakeEdit({{status: 'editing', target: 'Paris', edits: {EDITS}}})"),
         ),
         then=unfold,
+    ),
+    "edit-foreign": State(
+        parts=(one("edit", f"fakeEdit({{target: 'Paris', edits: {FROM_ALL}, foreign: {CHANGED}}})"),), width=420
     ),
     "judge": State(
         parts=(one("judge", "fakeJudge({outdated: true, error: {title: 'Too long', text: 'Make it short.'}})"),),
@@ -359,8 +397,9 @@ def test_what_goes_missing_is_noticed(page):
     assert compare(whole, picture(page)).why == ""  # it was each change alone that was seen
 
 
-def test_no_letter_comes_from_a_font_of_this_machine(page):
-    show(page, STATES["lens-complete"], "light")
+@pytest.mark.parametrize("name", ["lens-complete", "heatmap-scripts"])
+def test_no_letter_comes_from_a_font_of_this_machine(page, name):
+    show(page, STATES[name], "light")
     session = page.context.new_cdp_session(page)
     for domain in ("DOM", "CSS"):
         session.send(f"{domain}.enable")

@@ -144,8 +144,107 @@ def test_trace_from_button_and_from_enter_in_either_box(page):
     subject.fill("Paris")
     subject.press("Enter")
     page.get_by_role("button", name="Trace", exact=True).click()
-    wanted = {"lens": "lens-1", "name": "trace", "prompt": "Paris is in", "subject": "Paris"}
+    wanted = {"lens": "lens-1", "name": "trace", "prompt": "Paris is in", "subject": "Paris", "chat": False}
     assert page.evaluate("gestures") == [{**wanted, "subject": "The Space Needle"}, wanted, wanted]
+
+
+def test_a_prompt_of_several_lines_is_sent_as_it_was_written(page):
+    record_gestures(page)
+    put(page, "locate", state="js:fakeLocate({prompt: 'Q: where?\\r\\nA: ', subject: 'where'})")
+    prompt = page.get_by_label("Prompt")
+    prompt.press("Enter")
+    assert page.evaluate("gestures[0].prompt") == "Q: where?\r\nA: ", "what was not touched is what it was"
+    assert prompt.evaluate("(box) => box.rows") == 2
+    prompt.press("End")
+    prompt.press("Shift+Enter")
+    prompt.press_sequentially("x")
+    assert page.evaluate("gestures.length") == 1
+    assert prompt.evaluate("(box) => box.rows") == 3
+    prompt.press("Enter")
+    assert page.evaluate("gestures[1].prompt") == "Q: where?\nA: \nx"
+
+
+def test_the_chat_switch_is_there_for_models_that_chat(page):
+    record_gestures(page)
+    put(page, "locate", state="js:fakeLocate()")
+    chat = page.get_by_label("Chat")
+    expect(chat).to_be_hidden()
+    change(page, "a", state="js:fakeLocate({chats: true})")
+    expect(chat).to_be_visible()
+    chat.check()
+    expect(page.get_by_test_id("factlens-tokens")).to_contain_text("Tokens of the last accepted prompt")
+    page.get_by_test_id("factlens-trace").click()
+    assert page.evaluate("gestures[0].chat") is True
+    pieces = "[{text: '<|user|>', template: true}, {text: 'Rome', subject: true}, {text: '?'}]"
+    change(page, "a", state=f"js:fakeLocate({{chats: true, chat: true, pieces: {pieces}}})")
+    expect(chat).to_be_checked()
+    expect(page.locator(".fl-piece.fl-template")).to_have_text(["<|user|>"])
+    change(page, "a", state="js:fakeLocate({chats: true})")
+    expect(chat).not_to_be_checked()
+
+
+def test_what_may_not_be_meant_is_said_with_a_way_out(page):
+    record_gestures(page)
+    offer = "{prompt: 'It is in', subject: 'It', target: ''}"
+    notes = f"[{{text: 'The prompt ends in white space.', offer: {offer}}}, {{text: 'Mind this.', offer: null}}]"
+    put(page, "locate", state=f"js:fakeLocate({{prompt: 'It is in ', subject: 'It', notes: {notes}}})")
+    said = page.get_by_test_id("factlens-notes")
+    expect(said.locator("p")).to_have_count(2)
+    expect(said).to_contain_text("The prompt ends in white space.")
+    expect(said.get_by_role("button")).to_have_count(1)
+    said.get_by_role("button", name="Trace it so").click()
+    assert page.evaluate("gestures") == [
+        {"lens": "lens-1", "name": "trace", "prompt": "It is in", "subject": "It", "chat": False}
+    ]
+    change(page, "a", state="js:fakeLocate()")
+    expect(said).to_be_hidden()
+
+
+def test_each_reading_of_a_prompt_has_a_button(page):
+    record_gestures(page)
+    readings = (
+        "[{shown: '⟦Rome⟧ and Rome', prompt: '{} and Rome', slot: '{}'}, "
+        "{shown: '{} and ⟦Rome⟧', prompt: '{{}} and {}', slot: null}]"
+    )
+    error = f"{{title: 'Two ways', text: 'It can be read in two ways.', readings: {readings}}}"
+    put(page, "locate", state=f"js:fakeLocate({{subject: 'Rome', error: {error}}})")
+    ways = page.get_by_test_id("factlens-readings").get_by_role("button")
+    expect(ways).to_have_text(["Read it as ⟦Rome⟧ and Rome", "Read it as {} and ⟦Rome⟧"])
+    ways.nth(0).click()
+    ways.nth(1).click()
+    sent = page.evaluate("gestures.map(({prompt, subject, slot}) => [prompt, subject, slot])")
+    assert sent == [["{} and Rome", "Rome", "{}"], ["{{}} and {}", "Rome", None]]
+    change(page, "a", state="js:fakeLocate()")
+    expect(page.get_by_test_id("factlens-readings")).to_be_hidden()
+
+
+def test_a_new_object_can_be_meant_exactly(page):
+    record_gestures(page)
+    put(page, "edit", state="js:fakeEdit({target: 'Paris'})")
+    exactly = page.get_by_label("Exactly")
+    exactly.check()
+    page.get_by_test_id("factlens-apply").click()
+    assert page.evaluate("gestures.filter((g) => g.name === 'apply').map((g) => [g.target, g.exactly])") == [
+        ["Paris", True]
+    ]
+    tokens = "{text: 'Paris', exactly: true, pieces: ['Paris'], count: 1, why: ''}"
+    change(page, "a", state=f"js:fakeEdit({{target: 'Paris', exactly: true, target_tokens: {tokens}}})")
+    expect(exactly).to_be_checked()
+    expect(page.get_by_test_id("factlens-target-tokens").locator(".fl-piece")).to_have_text(["Paris"])
+    exactly.uncheck()
+    expect(page.get_by_test_id("factlens-target-tokens").locator(".fl-piece")).to_have_count(0)
+    why = "{text: 'Paris', exactly: false, pieces: [], count: 0, why: 'The tokenizer merges it.'}"
+    change(page, "a", state=f"js:fakeEdit({{target: 'Paris', target_tokens: {why}}})")
+    expect(page.get_by_test_id("factlens-target-tokens")).to_contain_text("The tokenizer merges it.")
+    change(page, "a", state="js:fakeEdit({target: 'Paris', remarks: ['The model would rather say it so.']})")
+    expect(page.get_by_test_id("factlens-remarks")).to_have_text("The model would rather say it so.")
+    change(page, "a", state="js:fakeEdit({target: 'Paris'})")
+    expect(page.get_by_test_id("factlens-remarks")).to_be_hidden()
+    # White space is an object only where it is meant.
+    page.get_by_test_id("factlens-target").fill(" ")
+    expect(page.get_by_test_id("factlens-apply")).to_have_attribute("aria-disabled", "true")
+    exactly.check()
+    expect(page.get_by_test_id("factlens-apply")).to_have_attribute("aria-disabled", "false")
 
 
 @pytest.mark.parametrize("status", ["queued", "tracing", "editing", "stopping"])
@@ -261,7 +360,7 @@ def test_strings_are_never_html(page):
 def test_apply_and_undo(page):
     record_gestures(page)
     put(page, "edit", state="js:fakeEdit()")
-    apply, undo = page.get_by_role("button", name="Apply"), page.get_by_role("button", name="Undo")
+    apply, undo = page.get_by_role("button", name="Apply"), page.get_by_test_id("factlens-undo")
     expect(page.get_by_test_id("factlens-edit-layer")).to_have_text("at layer 1 (the default)")
     expect(apply).to_have_attribute("aria-disabled", "true")
     expect(undo).to_have_attribute("aria-disabled", "true")
@@ -274,7 +373,7 @@ def test_apply_and_undo(page):
     change(page, "a", state="js:fakeEdit({layer: 5, target: 'Paris'})")
     expect(page.get_by_test_id("factlens-edit-layer")).to_have_text("at layer 5")
     page.get_by_label("New object").press("Enter")
-    apply_gesture = {"lens": "lens-1", "name": "apply", "target": "Paris", "settings": {}}
+    apply_gesture = {"lens": "lens-1", "name": "apply", "target": "Paris", "exactly": False, "settings": {}}
     # On a slow machine Python is asked for the tokens before the first click.
     applied = page.evaluate("gestures.filter(({name}) => name !== 'spell')")
     assert applied == [{**apply_gesture, "layer": None}, {**apply_gesture, "layer": 5}]
@@ -293,8 +392,82 @@ def test_apply_and_undo(page):
     expect(listed.locator(".fl-edit-label")).to_have_text(["A → B", "C → D"])
     expect(listed.locator(".fl-edit-method")).to_have_text([" (ROME, layer 1)", " (MEMIT, layers 4 to 5)"])
     expect(page.get_by_role("alert")).to_contain_text("why")
+    expect(undo).to_have_accessible_name("Undo C → D")
     undo.click()
-    assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "undo"}
+    assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "undo", "key": "b"}
+
+
+def test_undo_and_redo_act_on_what_they_name(page):
+    record_gestures(page)
+    entry = "{{key: '{0}', label: '{1}', method: 'rome', layers: [1]}}".format
+    first, second = entry("a", "A → B"), entry("b", f"A very {'very ' * 40}long name")
+    put(page, "edit", state=f"js:fakeEdit({{edits: [{first}, {second}]}})")
+    undo, redo = page.get_by_test_id("factlens-undo"), page.get_by_test_id("factlens-redo")
+    expect(redo).to_have_accessible_name("Redo")
+    expect(redo).to_have_attribute("title", "There is no edit to redo.")
+    expect(undo).to_have_attribute("title", re.compile("^A very very"))
+    assert undo.bounding_box()["width"] < 400, "a long name is cut off"
+    undo.focus()
+    page.keyboard.press("Enter")
+    # Somebody else has undone it before Python has answered: the next press is about what is named now.
+    change(page, "a", state=f"js:fakeEdit({{edits: [{first}], redo: {{key: 'b', label: 'C → D'}}}})")
+    expect(undo).to_be_focused()
+    expect(undo).to_have_accessible_name("Undo A → B")
+    expect(redo).to_have_accessible_name("Redo C → D")
+    page.keyboard.press("Space")
+    redo.click()
+    assert page.evaluate("gestures.map(({name, key}) => [name, key])") == [["undo", "b"], ["undo", "a"], ["redo", "b"]]
+    change(page, "a", state="js:fakeEdit({edits: []})")
+    undo.click(force=True)
+    redo.click(force=True)
+    assert page.evaluate("gestures.length") == 3
+
+
+def test_an_edit_that_did_not_take_is_a_notice_and_no_error(page):
+    entry = "{{key: '{0}', label: 'A → B', method: 'rome', layers: [1], took: {1}, shares: '{2}'}}".format
+    edits = [entry("a", "true", "took 1 of 1: p(B) 0.1 → 0.9"), entry("b", "false", "took 0 of 1: p(B) 0.1 → 0.1")]
+    put(page, "edit", "a", state=f"js:fakeEdit({{edits: [{edits[0]}]}})")
+    notice = page.get_by_test_id("factlens-edit-warning")
+    expect(notice).to_be_hidden()
+    warning = "{title: 'The edit did not take.', text: 'A → B: p(B) 0.1. <b>Try</b> more steps (now 1).'}"
+    change(page, "a", state=f"js:fakeEdit({{edits: [{', '.join(edits)}], warning: {warning}}})")
+    expect(notice).to_be_visible()
+    expect(notice).to_have_role("status")
+    expect(notice).to_contain_text("The edit did not take.A → B: p(B) 0.1. <b>Try</b> more steps (now 1).")
+    expect(page.get_by_test_id("factlens-edit-error")).to_be_hidden()
+    rows = page.get_by_test_id("factlens-edits").locator("li")
+    expect(rows.nth(0).locator(".fl-edit-took")).to_have_text("took 1 of 1: p(B) 0.1 → 0.9")
+    expect(rows.nth(1).locator(".fl-edit-failed")).to_have_text("took 0 of 1: p(B) 0.1 → 0.1")
+    change(page, "a", state=f"js:fakeEdit({{edits: [{edits[0]}]}})")
+    expect(notice).to_be_hidden()
+
+
+def test_the_list_says_where_edits_are_from(page):
+    origins = {"here": "", "lens": " from another lens", "python": " from Python"}
+    entries = ", ".join(f"{{key: '{o}', label: 'A → B', method: 'rome', layers: [1], origin: '{o}'}}" for o in origins)
+    put(page, "edit", state=f"js:fakeEdit({{edits: [{entries}]}})")
+    rows = page.get_by_test_id("factlens-edits").locator("li")
+    for i, words in enumerate(origins.values()):
+        expect(rows.nth(i)).to_have_text(f"A → B (ROME, layer 1){words}Take outSave")
+        name = ", ".join(filter(None, ["Take out: A → B", words.strip()]))
+        expect(rows.nth(i).get_by_role("button", name=name, exact=True)).to_be_visible()
+
+
+def test_a_foreign_change_has_two_ways_on(page):
+    record_gestures(page)
+    put(page, "edit", state="js:fakeEdit()")
+    notice = page.get_by_test_id("factlens-foreign")
+    expect(notice).to_be_hidden()
+    change(page, "a", state="js:fakeEdit({foreign: \"'h.1.weight' was changed: model.keep_changes()\"})")
+    expect(page.get_by_role("alert")).to_contain_text("model.keep_changes()")
+    for name in ("Keep the change", "Go back to the edits"):
+        page.get_by_role("button", name=name).click()
+    assert page.evaluate("gestures.map(({name}) => name)") == ["keep", "revert"]
+    change(page, "a", state="js:fakeEdit({foreign: 'It was changed.', status: 'editing'})")
+    page.get_by_role("button", name="Keep the change").click(force=True)
+    assert page.evaluate("gestures.length") == 2
+    change(page, "a", state="js:fakeEdit()")
+    expect(notice).to_be_hidden()
 
 
 def test_the_tokens_of_a_new_object_are_shown_while_it_is_written(page):
@@ -308,7 +481,7 @@ def test_the_tokens_of_a_new_object_are_shown_while_it_is_written(page):
     box.press_sequentially("x")
     expect(row).to_have_text("")  # Python's tokens are those of something else
     page.wait_for_function("gestures.length === 1")
-    assert page.evaluate("gestures[0]") == {"lens": "lens-1", "name": "spell", "target": "Romex"}
+    assert page.evaluate("gestures[0]") == {"lens": "lens-1", "name": "spell", "target": "Romex", "exactly": False}
     spelt = "{text: 'Romex', pieces: [' Rom', 'ex'], count: 2}"
     change(page, "a", state=f"js:fakeEdit({{target: 'Rome', target_tokens: {spelt}}})")
     expect(row).to_have_text("·Romex2 tokens: the bars show the first, the checks score them all")
@@ -319,7 +492,7 @@ def test_the_tokens_of_a_new_object_are_shown_while_it_is_written(page):
 def test_the_stack_of_edits(page):
     record_gestures(page)
     page.evaluate("window.edits = [{key: 'a', label: 'A → B', layers: [1]}, {key: 'b', label: 'C → D', layers: [2]}]")
-    put(page, "edit", state="js:fakeEdit({edits, redo: 'E → F'})")
+    put(page, "edit", state="js:fakeEdit({edits, redo: {key: 'e', label: 'E → F'}})")
     page.get_by_role("button", name="Take out: A → B").click()
     page.get_by_role("button", name="Save: C → D").click()
     page.get_by_role("button", name="Redo").click()
@@ -330,7 +503,7 @@ def test_the_stack_of_edits(page):
     assert page.evaluate("gestures.map(({name, key}) => [name, key ?? null])") == [
         ["drop", "a"],
         ["save", "b"],
-        ["redo", None],
+        ["redo", "e"],
         ["load", None],
     ]
     assert page.evaluate("[...new Uint8Array(gestures[3].buffers[0])]") == [97, 98, 99]
@@ -444,7 +617,9 @@ def test_what_else_changed(page):
     change(page, "a", state="js:fakeJudge({own: ['another']})")
     change(page, "a", state="js:fakeJudge({outdated: true, judgement: {...fakeJudge().judgement, texts: []}})")
     expect(neighbours.get_by_text("Pike Place is in downtown")).to_be_visible()
-    expect(page.get_by_test_id("factlens-judge-status")).to_have_text("Checked with other edits than are in force now.")
+    expect(page.get_by_test_id("factlens-judge-status")).to_have_text(
+        "Checked with other weights than the model has now."
+    )
 
 
 def test_prompts_of_ones_own(page):
@@ -1294,9 +1469,10 @@ def test_neurons_of_an_mlp(page):
         ("null, {status: 'tracing'}", "The cell is read when the running work is done."),
         (
             "null, {outdated: true}",
-            "The weights were edited after this trace. Trace again, or undo, to read its cells.",
+            "The model has other weights now than when this was traced. Trace again, or bring them back, to read its "
+            "cells.",
         ),
-        ("fakeDetails(), {outdated: true}", "Read before the weights were edited."),
+        ("fakeDetails(), {outdated: true}", "Read with other weights than the model has now."),
     ],
 )
 def test_why_there_is_nothing_to_see_or_how_old_it_is(page, state, words):

@@ -12,10 +12,10 @@ PROMPTS = [
     fl.Fact("{} is in downtown", "The Space Needle"),
     fl.Fact("In Paris, the {} is near", "Eiffel Tower"),
     fl.Fact("Everyone knows {}", "Zürich"),
-    fl.Fact("{} and Rome", "Rome"),
-    fl.Fact("Rome and {}", "Rome"),
+    fl.Fact("{} and Rome", "Rome", slot="{}"),
+    fl.Fact("Rome and {}", "Rome", slot="{}"),
     fl.Fact("The capital {} is", "東京"),
-    fl.Fact("It says 🗼🗼 on {}", "🗼"),
+    fl.Fact("It says 🗼🗼 on {}", "🗼", slot="{}"),
     fl.Fact("So {}: is", "São Paulo"),
     fl.Fact("A{}B", "x"),
 ]
@@ -48,11 +48,10 @@ def test_pieces_join_to_the_prompt() -> None:
     assert encode(tokenizer(bos=True), fact).pieces[0] == "<|endoftext|>"
 
 
-def test_a_character_of_several_tokens_is_shown_with_each() -> None:
+def test_a_character_of_several_tokens_is_shown_as_its_bytes() -> None:
     encoding = encode(tokenizer(), fl.Fact("on {}", "🗼"))
     start, stop = encoding.subject_range
-    assert stop - start > 1
-    assert all("🗼" in piece for piece in encoding.pieces[start:stop])
+    assert encoding.pieces[start:stop] == ("⟨F0 9F⟩", "⟨97⟩", "⟨BC⟩")
 
 
 @pytest.mark.parametrize("bos", [False, True])

@@ -19,6 +19,7 @@ from factlens.errors import Interrupted, WrongModel
 from factlens.files import read_record, write_record
 from factlens.moments import Key, SecondMoment, cached, collect, default_moments, default_tokens, own_corpus
 from factlens.moments import own as own_module
+from factlens.moments.collect import gather
 from tests.support import TEXT, small_model
 
 ROOT = Path(__file__).parents[2]
@@ -32,11 +33,11 @@ def collecting(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
     passes: list[list[int]] = []
 
-    def noted(model, layers, texts, **settings):
+    def noted(model, layers, source, **settings):
         passes.append(list(layers))
-        return collect(model, layers, texts, **settings)
+        return gather(model, layers, source, **settings)
 
-    monkeypatch.setattr(cache, "collect", noted)
+    monkeypatch.setattr(cache, "gather", noted)
     return passes
 
 
@@ -71,7 +72,7 @@ def test_model_and_number_format_are_part_of_the_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fingerprint": "f" * 16}, "its fingerprint is ffffffffffffffff, not "),
+        ({"fingerprint": "f" * 16}, "belongs to the model .fingerprint ffffffffffffffff., not to "),
         ({"layer": 2}, "its layer is 2, not 1"),
         ({"corpus": "another"}, "its corpus is another, not x"),
         ({"asked": 400}, "its tokens is 400, not 500"),

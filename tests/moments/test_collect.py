@@ -154,8 +154,8 @@ def test_running_out_of_memory_halves_the_batch_and_changes_nothing(monkeypatch:
     [
         ({"layers": [9]}, LayerError, "no layer 9"),
         ({"layers": []}, FactlensError, "layers is empty"),
-        ({"tokens": 0}, FactlensError, "positive number, not 0"),
-        ({"sequence": 0}, FactlensError, "positive number, not 0"),
+        ({"tokens": 0}, FactlensError, "tokens must be at least 1, not 0"),
+        ({"sequence": 0}, FactlensError, "sequence must be at least 1, not 0"),
         ({"sequence": 65}, FactlensError, "reads at most 64 tokens together, not 65"),
         ({"texts": ["short"]}, FactlensError, "too short: it has fewer than 64 tokens"),
         ({"texts": ["a" * 999, 7]}, FactlensError, "text 1 of it is a int"),

@@ -120,8 +120,8 @@ def test_a_generator_needs_a_name() -> None:
     [
         ("a.txt", "", "There is no text in a.txt"),
         ("a.txt", " \n\n \n", "There is no text in a.txt"),
-        ("a.txt", "Zürich".encode("latin1"), r"a\.txt is not UTF-8 .*0xfc.* Convert it"),
-        ("a.txt.gz", "Zürich".encode("latin1"), "is not UTF-8"),
+        ("a.txt", "Zürich".encode("latin1"), r"a\.txt is no text in UTF-8.*0xfc.* Pass encoding='cp1252'"),
+        ("a.txt.gz", "Zürich".encode("latin1"), "is no text in UTF-8"),
         ("a.pdf", "x", r"ends in none of \.txt"),
         ("a.jsonl", '{"text": "a"', r"a\.jsonl, line 1, is not JSON"),
         ("a.jsonl", '{"body": "a", "id": 3}', "line 1, has no text in a column 'text': it has body, id"),

@@ -61,7 +61,7 @@ def test_merging_says_how_sure_the_sum_is() -> None:
 )
 def test_different_keys_are_not_merged(other: dict) -> None:
     moment = of(normal(100, 3))
-    with pytest.raises(ValueError, match="different keys"):
+    with pytest.raises(ValueError, match=r"different keys|belongs to the model .* not to that of"):
         moment + replace(of(normal(100, 3, seed=1)), **other)
 
 
@@ -195,5 +195,5 @@ def test_a_statistic_comes_back_with_everything(tmp_path: Path) -> None:
     record, arrays = read_record(tmp_path / "m.safetensors", "factlens.moment", 2)
     for changed in (arrays | {"spread": arrays["spread"][:2]}, arrays | {"spread": arrays["spread"][:, :2]}):
         write_record(tmp_path / "m.safetensors", "factlens.moment", 2, record, changed)
-        with pytest.raises(FileFormatError, match="scatter has shape"):
+        with pytest.raises(FileFormatError, match="array 'spread' of shape"):
             SecondMoment.load(tmp_path / "m.safetensors")

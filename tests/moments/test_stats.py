@@ -46,6 +46,20 @@ def test_stats_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str], atl
     assert capsys.readouterr().err == "", "what is in the folder is read, and nothing collected"
 
 
+def test_stats_of_a_text_in_another_encoding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the same text, so that nothing is collected again."""
+    (tmp_path / "text.txt").write_bytes(("Zürich is in Switzerland. " * 99).encode("cp1252"))
+    command = ["stats", "--text", str(tmp_path / "text.txt"), "--layers", "2", "--tokens", "300"]
+    command += ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(command) == 1
+    assert "--encoding cp1252" in capsys.readouterr().err
+    assert main([*command, "--encoding", "cp1252"]) == 0
+    assert "100 %" in capsys.readouterr().err
+    (tmp_path / "text.txt").write_bytes(("Zürich is in Switzerland. " * 99).encode("utf-16"))
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_stats_without_text_are_those_that_an_edit_uses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], atlas: fl.Model
 ) -> None:
@@ -97,7 +111,7 @@ def test_ctrl_c_can_be_gone_on_from(
         (["--text", "/no/such/file.txt"], "no file or folder"),
         (["--layers", "three"], "numbers with commas"),
         (["--layers", "99"], "no layer 99"),
-        (["--tokens", "0"], "positive number"),
+        (["--tokens", "0"], "tokens must be at least 1"),
         (["--sequence", "100000"], "reads at most"),
     ],
 )

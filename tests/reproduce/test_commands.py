@@ -72,6 +72,22 @@ def test_reproduce_writes_tables_figures_and_provenance(tmp_path: Path, capsys: 
     assert "healthy until" in capsys.readouterr().out
 
 
+def test_files_in_another_encoding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts, texts, out = tmp_path / "own.csv", tmp_path / "texts.txt", tmp_path / "report.json"
+    facts.write_bytes("prompt,subject,target,object\n{} is in,Zürich,Spain,Switzerland\n".encode("cp1252"))
+    texts.write_bytes("Zürich is in Switzerland.".encode("cp1252"))
+    command = ["evaluate", str(facts), "--method", "ft", "--no-text", "--texts", str(texts), "--out", str(out)]
+    assert main(command) == 1
+    assert "--encoding cp1252" in capsys.readouterr().err
+    assert main([*command, "--encoding", "cp1252"]) == 0
+    assert Report.load(out).outcomes[0].record.fact.subject == "Zürich"
+    again = ["reproduce", "sequential", "--facts", str(facts), "--methods", "ft", "--limit", "1"]
+    assert main([*again, "--encoding", "cp1252", "--out", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text())["encoding"] == "cp1252"
+    assert main([*again, "--out", str(tmp_path / "other")]) == 1
+    assert "own.csv is no text in UTF-8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

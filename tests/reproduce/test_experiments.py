@@ -175,8 +175,8 @@ def test_edits_on_top_of_each_other(
     assert model.edits == ()
     # Killed and started again, no edit is made twice, and the numbers are the same.
     made: list[str] = []
-    real = sequential.edit
-    monkeypatch.setattr(sequential, "edit", lambda m, f, **o: made.append(f.subject) or real(m, f, **o))
+    real = sequential.quiet_edit
+    monkeypatch.setattr(sequential, "quiet_edit", lambda m, f, **o: made.append(f.subject) or real(m, f, **o))
     judged: list[int] = []
     judge = sequential._judged
     monkeypatch.setattr(sequential, "_judged", lambda m, n, r, *more: judged.append(len(r)) or judge(m, n, r, *more))
@@ -200,7 +200,7 @@ def test_facts_are_held_out_without_being_asked_for(
     model: fl.Model, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(experiments, "load_records", lambda source: records)
+    monkeypatch.setattr(experiments, "load_records", lambda source, **_: records)
     monkeypatch.setattr(
         experiments, "sequential", lambda m, chosen, folder, held_out, **o: asked.append((len(chosen), len(held_out)))
     )
@@ -227,8 +227,8 @@ def test_health_ends_where_a_twentieth_is_lost(folder: Folder) -> None:
 def test_by_name_with_provenance(
     model: fl.Model, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experiments, "load_records", lambda source: records)
-    monkeypatch.setattr(experiments, "load_facts", lambda source: [record.fact for record in records])
+    monkeypatch.setattr(experiments, "load_records", lambda source, **_: records)
+    monkeypatch.setattr(experiments, "load_facts", lambda source, **_: [record.fact for record in records])
     options = {
         "fig2": {"samples": 1},
         "table4": {"methods": ["ft"]},

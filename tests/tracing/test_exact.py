@@ -62,12 +62,13 @@ def test_every_family_with_a_first_token_and_left_context(kind: str) -> None:
     compare(small_model(kind, bos=True), LEFT, window=3, samples=2)
 
 
-SLIDING = [kind for kind, shape in SHAPES.items() if {"sliding_window", "window_size"} & set(shape)]
+WINDOWS = {"sliding_window", "window_size", "attention_chunk_size"}
+SLIDING = [kind for kind, shape in SHAPES.items() if WINDOWS & set(shape)]
 
 
 @pytest.mark.parametrize("kind", sorted(SLIDING))
 def test_sliding_windows_longer_than_the_prompt(kind: str) -> None:
-    name = "sliding_window" if "sliding_window" in SHAPES[kind] else "window_size"
+    (name,) = WINDOWS & set(SHAPES[kind])
     short, long = small_model(kind), small_model(kind, **{name: 60})
     ids = torch.tensor([short.encode(LEFT).ids])
     with torch.no_grad():

@@ -13,7 +13,7 @@ import factlens as fl
 from factlens.models.atlas.knowledge import load_knowledge
 from factlens.models.families import FAMILIES
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
-from tests.support import SHAPES, small_model
+from tests.support import SEEING, SHAPES, small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower")
 KINDS = ("state", "mlp", "attn", "head.1")
@@ -23,7 +23,7 @@ KINDS = ("state", "mlp", "attn", "head.1")
 def test_for_little_noise_it_is_the_exact_effect(kind: str) -> None:
     """Where the model is as good as linear the estimate must be right: in every family, for every kind of cell."""
     # Experts are computed by a kernel that takes no float64.
-    experts = FAMILIES[kind].down is None
+    experts = FAMILIES[SEEING.get(kind, kind)].down is None
     model = small_model(kind, dtype=torch.float32 if experts else torch.float64)
     trace = fl.trace(
         model,

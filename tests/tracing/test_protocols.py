@@ -182,7 +182,7 @@ def test_a_replacement_must_leave_the_rest_of_the_prompt_alone() -> None:
     model = small_model("gpt2")
     with pytest.raises(FactError, match="by itself"):
         fl.trace(model, FACT, corruption=fl.Replacement("Eiffel Tower"))
-    with pytest.raises(FactError, match="empty"):
+    with pytest.raises(FactError, match="with something in it"):
         fl.Replacement(" ")
 
 
@@ -302,7 +302,7 @@ def test_logit_difference_where_two_answers_part() -> None:
         ({"metric": "logit_difference"}, "needs the answer to compare with"),
         ({"contrast": "Paris"}, "used by metric='logit_difference' only"),
         ({"metric": "logit_difference", "answer": "Paris", "contrast": "Paris"}, "do not differ"),
-        ({"answer": " "}, "empty"),
+        ({"answer": " "}, "answer must be a text"),
         ({"kinds": ["head.9"]}, "no head 9"),
         ({"window_convention": "mine"}, "window_convention must be"),
         ({"corruption": 3.0}, "must be a Noise or a Replacement"),

@@ -125,18 +125,18 @@ def test_the_stream_tells_the_telling_rows_first(model: fl.Model) -> None:
         (lambda: {"window": 0}, "window must be at least 1"),
         (lambda: {"window_convention": "published"}, "window_convention must be one of code, paper"),
         (lambda: {"corruption": "noise"}, "must be a Noise or a Replacement, not 'noise'"),
-        (lambda: {"corruption": fl.Noise(multiple=0)}, "must be positive"),
-        (lambda: {"corruption": fl.Noise(level=-1.0)}, "must be positive"),
-        (lambda: {"corruption": fl.Noise(level=float("nan"))}, "must be positive"),
-        (lambda: {"corruption": fl.Noise(shape="square")}, "shape of the noise"),
+        (lambda: {"corruption": fl.Noise(multiple=0)}, "multiple must be positive, not"),
+        (lambda: {"corruption": fl.Noise(level=-1.0)}, "level must be positive, not"),
+        (lambda: {"corruption": fl.Noise(level=float("nan"))}, "level must be a finite positive number, not nan"),
+        (lambda: {"corruption": fl.Noise(shape="square")}, "shape must be one of gaussian"),
         (lambda: {"corruption": fl.Noise(subjects=())}, "list of subjects"),
-        (lambda: {"corruption": fl.Replacement(" ")}, "is empty"),
+        (lambda: {"corruption": fl.Replacement(" ")}, "subject must be a text with something in it"),
         (lambda: {"corruption": fl.Replacement("Eiffel Tower")}, "replaced by itself"),
         (lambda: {"metric": "accuracy"}, "metric must be one of"),
         (lambda: {"metric": "logit_difference"}, "needs the answer to compare with"),
         (lambda: {"contrast": "Rome"}, "used by metric='logit_difference' only"),
         (lambda: {"metric": "logit_difference", "answer": "Rome", "contrast": "Rome"}, "do not differ"),
-        (lambda: {"answer": " "}, "is empty"),
+        (lambda: {"answer": " "}, "answer must be a text with something in it"),
     ],
 )
 def test_options_that_make_no_sense(model: fl.Model, options: Callable[[], dict[str, Any]], message: str) -> None:
@@ -258,10 +258,13 @@ def test_an_incomplete_trace_comes_back_to_the_bit(model: fl.Model, tmp_path: Pa
 
 
 def test_a_trace_of_edited_weights_says_so_in_its_file(tmp_path: Path) -> None:
-    trace = made_trace(edits=("The Space Needle → Paris (rome, layer 2)",), high=float(np.nextafter(0.1, 1)))
+    trace = made_trace(
+        edits=("The Space Needle → Paris (rome, layer 2)",), edit_ids=("0f" * 8,), high=float(np.nextafter(0.1, 1))
+    )
     path = trace.save(tmp_path / "trace.safetensors")
     assert_same(Trace.load(path), trace)
     assert b"The Space Needle \\\\u2192 Paris" in path.read_bytes()
+    assert b"0f0f0f0f0f0f0f0f" in path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -272,6 +275,7 @@ def test_a_trace_of_edited_weights_says_so_in_its_file(tmp_path: Path) -> None:
         ({"kinds": None}, {}),
         ({"metric": "hope"}, {}),
         ({"tokens": ["The"]}, {}),
+        ({"edits": ["one", "two"], "edit_ids": ["0" * 16]}, {}),
         ({"token_ids": [1]}, {}),
         ({"subject_range": [1]}, {}),
         ({"subject_range": [3, 1]}, {}),
@@ -295,21 +299,21 @@ def test_a_trace_of_edited_weights_says_so_in_its_file(tmp_path: Path) -> None:
 )
 def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path, change: dict, arrays: dict) -> None:
     path = made_trace(estimated=True).save(tmp_path / "trace.safetensors")
-    record, kept = read_record(path, "factlens.trace", 2)
-    write_record(path, "factlens.trace", 2, record | change, kept | arrays)
+    record, kept = read_record(path, "factlens.trace", 4)
+    write_record(path, "factlens.trace", 4, record | change, kept | arrays)
     with pytest.raises(FileFormatError, match="not a complete factlens trace"):
         Trace.load(path)
 
 
 def test_a_trace_needs_every_field_of_its_record(tmp_path: Path) -> None:
     path = made_trace().save(tmp_path / "trace.safetensors")
-    record, arrays = read_record(path, "factlens.trace", 2)
+    record, arrays = read_record(path, "factlens.trace", 4)
     for name in set(record) - {"format", "schema"}:
-        write_record(path, "factlens.trace", 2, {key: value for key, value in record.items() if key != name}, arrays)
+        write_record(path, "factlens.trace", 4, {key: value for key, value in record.items() if key != name}, arrays)
         with pytest.raises(FileFormatError, match="not a complete factlens trace"):
             Trace.load(path)
     for name in arrays:
-        write_record(path, "factlens.trace", 2, record, {key: a for key, a in arrays.items() if key != name})
+        write_record(path, "factlens.trace", 4, record, {key: a for key, a in arrays.items() if key != name})
         with pytest.raises(FileFormatError, match="not a complete factlens trace"):
             Trace.load(path)
 
@@ -319,11 +323,11 @@ def test_files_that_are_no_trace(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x04 this is no trace")
     with pytest.raises(FileFormatError, match="not a file that factlens wrote"):
         Trace.load(path)
-    write_record(path, "factlens.edit", 2, {}, {})
+    write_record(path, "factlens.edit", 3, {}, {})
     with pytest.raises(FileFormatError, match="holds no trace"):
         Trace.load(path)
     write_record(path, "factlens.trace", 99, {}, {})
-    with pytest.raises(FileFormatError, match="schema 99; this version of factlens reads 2"):
+    with pytest.raises(FileFormatError, match="schema 99; this version of factlens reads 4"):
         Trace.load(path)
     with pytest.raises(FileNotFoundError):
         Trace.load(tmp_path / "nowhere.safetensors")

@@ -6,7 +6,9 @@ import contextlib
 import json
 import random
 import threading
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ import torch
 from traitlets import TraitError, dlink, link
 
 import factlens as fl
+from factlens.editing.taking import summary_of
+from factlens.errors import FactlensWarning
 from factlens.evaluation import Checks, Record
 from factlens.session.editing import KNOBS as SETTINGS
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
@@ -41,6 +45,11 @@ def gesture(lens: fl.Lens, name: str, **payload: object) -> list[dict]:
     lens.gestures.send = lambda content, buffers=None: sent.append(content)
     lens.gestures._handle_custom_msg({"type": "gesture", "id": 7, "name": name, **payload}, [])
     return sent
+
+
+def undo(lens: fl.Lens) -> list[dict]:
+    """Press the button, which names the newest edit that is listed."""
+    return gesture(lens, "undo", key=lens.editor.state["edits"][-1]["key"])
 
 
 def grid_of(frame: dict, name: str = "grid") -> np.ndarray:
@@ -275,17 +284,60 @@ def test_apply_and_undo(lens: fl.Lens) -> None:
     assert [edit.label for edit in lens.edits] == ["Eiffel Tower → Rome"]
     assert lens.locate.state["edits"] == 1
     (shown,) = lens.editor.state["edits"]
-    assert shown == {"key": shown["key"], "label": "Eiffel Tower → Rome", "method": "rome", "layers": [2]}
+    assert shown == {
+        "key": lens.edits[0].id,
+        "label": "Eiffel Tower → Rome",
+        "method": "rome",
+        "layers": [2],
+        "took": False,
+        "shares": summary_of(lens.edits[0].facts, lens.edits[0].taken),
+        "origin": "here",
+    }
     assert "Rome" in repr(lens)
     before, after = np.array(list(lens.bars.values.values())).T
     assert not np.allclose(before, after)
     assert lens.editor.state["answer"] == lens.session.model.answers(FACT.prompt)[0].text  # now, not when traced
-    gesture(lens, "undo")
+    undo(lens)
     assert lens.session.wait(30)
     assert lens.edits == ()
     assert "unedited" in repr(lens)
+    assert lens.editor.state["warning"] is None
     before, after = np.array(list(lens.bars.values.values())).T
     np.testing.assert_array_equal(before, after)
+
+
+def test_an_edit_that_did_not_take_is_said_and_is_listed_all_the_same(lens: fl.Lens) -> None:
+    """As a notice with advice: no error, and no Python warning on a thread that nobody hears."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FactlensWarning)
+        gesture(lens, "method", method="ft_l")
+        gesture(lens, "apply", target="Rome", layer=2, settings={"limit": 1e-9, "steps": 2})
+        assert lens.session.wait(60)
+    (edit,) = lens.edits
+    assert lens.error is None
+    warning = lens.editor.state["warning"]
+    assert warning["title"] == "The edit did not take."
+    assert warning["text"].startswith("Eiffel Tower → Rome: p(Rome) ")
+    assert "The target gained nothing. Weights reached the limit. Try a larger limit (now 1e-09)" in warning["text"]
+    assert warning["text"].endswith("\nIt is in force all the same; Undo takes it back.")
+    (shown,) = lens.editor.state["edits"]
+    assert (shown["took"], shown["shares"]) == (False, summary_of(edit.facts, edit.taken))
+    json.dumps(lens.editor.state)
+    undo(lens)
+    assert lens.session.wait(30)
+    assert lens.editor.state["warning"] is None
+
+
+@pytest.mark.parametrize("took", [True, None])
+def test_of_an_edit_that_took_or_may_have_the_page_is_not_warned(lens: fl.Lens, took: bool | None) -> None:
+    edit = quick_edit(lens.session.model, "Rome")
+    taken = (replace(edit.taken[0], leads=True, advice=""),) if took else ()
+    lens.session.model.apply(replace(edit, taken=taken))
+    assert lens.session.wait(30)
+    (shown,) = lens.editor.state["edits"]
+    assert shown["took"] is took
+    assert shown["shares"].startswith("took 1 of 1: p(Rome) ") if took else shown["shares"] == ""
+    assert lens.editor.state["warning"] is None
 
 
 def test_a_new_object_is_spelt_while_it_is_written(lens: fl.Lens) -> None:
@@ -297,7 +349,7 @@ def test_a_new_object_is_spelt_while_it_is_written(lens: fl.Lens) -> None:
     assert found["pieces"] == [lens.session.model.token(i) for i in ids[:MOST_PIECES]]
     assert lens.target == "Seattle"  # writing is not applying
     gesture(lens, "spell", target="  ")
-    assert lens.editor.state["target_tokens"] == {"text": "  ", "pieces": [], "count": 0}
+    assert lens.editor.state["target_tokens"] == {"text": "  ", "pieces": [], "count": 0, "exactly": False, "why": ""}
     lens.target = "Rome"
     assert lens.editor.state["target_tokens"]["text"] == "Rome"
     assert lens.error is None
@@ -314,7 +366,7 @@ def test_what_else_changed(lens: fl.Lens) -> None:
     lens.method = "ft"
     prompts = ["Rome is", "<img src=x onerror=alert(1)>"]
     for prompt in prompts:
-        gesture(lens, "add_prompt", prompt=f" {prompt} ")
+        gesture(lens, "add_prompt", prompt=prompt)
     assert lens.judge.state["own"] == prompts
     gesture(lens, "add_prompt", prompt="Rome is")
     assert "already" in lens.judge.state["error"]["text"]
@@ -337,7 +389,7 @@ def test_what_else_changed(lens: fl.Lens) -> None:
     assert texts[0]["after"].startswith(" Oslo")
     assert json.loads(json.dumps(lens.judge.state))["judgement"] == lens.judgement
     assert not lens.judge.state["outdated"]
-    gesture(lens, "undo")
+    undo(lens)
     assert lens.session.wait(30)
     assert lens.judge.state["outdated"]
     gesture(lens, "remove_prompt", prompt="Rome is")
@@ -369,7 +421,7 @@ def test_checks_of_a_record(lens: fl.Lens) -> None:
             assert second.session.wait(60)
             assert second.error is None
             rows.append([(row["role"], row["prompt"], row["old"], row["new"]) for row in second.judgement["rows"]])
-            gesture(second, "undo")
+            undo(second)
             assert second.session.wait(60)
         assert rows[0] == [(probe.role, probe.prompt, probe.old, probe.new) for probe in checks.probes]
         expected = [(probe.role, probe.prompt, probe.old, "Rome") for probe in checks.probes[:3]]
@@ -380,7 +432,7 @@ def test_checks_of_a_record(lens: fl.Lens) -> None:
         gesture(second, "judge")
         assert second.session.wait(60)
         assert [row["role"] for row in second.judgement["rows"]] == ["rewrite"]
-        gesture(second, "undo")
+        undo(second)
         assert second.session.wait(60)
     finally:
         second.close()
@@ -423,20 +475,24 @@ def test_the_stack_from_the_page(lens: fl.Lens, tmp_path: Path) -> None:
     gesture(lens, "drop", key=first["key"])
     assert lens.session.wait(30)
     assert [edit["key"] for edit in lens.editor.state["edits"]] == [second["key"]]
-    gesture(lens, "undo")
+    undo(lens)
     assert lens.session.wait(30)
-    assert lens.editor.state["redo"] == "Eiffel Tower → Oslo"
+    assert lens.editor.state["redo"] == {"key": second["key"], "label": "Eiffel Tower → Oslo"}
     assert all(torch.equal(value, weights[name]) for name, value in lens.session.model.model.state_dict().items())
-    gesture(lens, "redo")
+    gesture(lens, "redo", key=lens.editor.state["redo"]["key"])
     assert lens.session.wait(30)
     assert [edit.label for edit in lens.edits] == ["Eiffel Tower → Oslo"]
     lens.gestures._handle_custom_msg({"type": "gesture", "id": 2, "name": "load"}, [memoryview(data)])
     assert lens.session.wait(30)
     assert lens.error is None
     assert [edit.label for edit in lens.edits] == ["Eiffel Tower → Oslo", "Eiffel Tower → Rome"]
+    # What came from the file is the edit that was dropped, so its name is that of the first.
+    assert [edit["key"] for edit in lens.editor.state["edits"]] == [second["key"], first["key"]]
     gesture(lens, "drop", key=first["key"])
-    assert "not in force any more" in lens.error["text"]
-    assert len(lens.edits) == 2
+    assert lens.session.wait(30)
+    gesture(lens, "drop", key=first["key"])
+    assert "this lens has undone it" in lens.error["text"]
+    assert [edit.label for edit in lens.edits] == ["Eiffel Tower → Oslo"]
 
 
 def test_a_method_that_spreads_over_layers_ends_at_the_chosen_one(lens: fl.Lens) -> None:
@@ -530,11 +586,11 @@ def test_a_file_that_is_no_trace_of_this_model(
         "an edit": lambda: (edit.save(tmp_path / "e").read_bytes(), "The file"),
         "another model's": lambda: (
             fl.trace(small_model("llama"), FACT, samples=1).save(tmp_path / "t").read_bytes(),
-            "not of the model in this lens",
+            "not to 'small gpt2'",
         ),
         "other tokens": lambda: (
             tampered(other, tmp_path, token_ids=(9, *other.token_ids[1:])),
-            "with another tokenizer",
+            "splits the prompt otherwise",
         ),
         "cut off": lambda: (other.save(tmp_path / "t").read_bytes()[:-100], "The file"),
         "huge": lambda: (other.save(tmp_path / "t").read_bytes(), "at most"),
@@ -567,7 +623,12 @@ def test_a_file_that_is_no_trace_of_this_model(
         ("spell", {}),
         ("spell", {"target": "z" * 1_000_000}),
         ("undo", {"extra": "words"}),
+        ("undo", {"key": "0"}),
+        ("undo", {"key": ["0"]}),
         ("redo", {}),
+        ("redo", {"key": "\ud800"}),
+        ("keep", {}),
+        ("revert", {"key": "0"}),
         ("drop", {"key": "0"}),
         ("drop", {}),
         ("save", {"key": "../../etc"}),
@@ -617,7 +678,7 @@ def test_a_flood_of_gestures_leaves_the_lens_as_it_was(lens: fl.Lens) -> None:
         ("resume", {}),
         ("add_prompt", {"prompt": "Is it?"}),
         ("remove_prompt", {"prompt": "Is it?"}),
-        ("undo", {}),
+        ("undo", {"key": "0"}),
         ("load", {}),
         ("trace", {"prompt": "", "subject": ""}),
     ]
@@ -628,7 +689,7 @@ def test_a_flood_of_gestures_leaves_the_lens_as_it_was(lens: fl.Lens) -> None:
     assert lens.trace is trace
     assert lens.status == "idle"
     assert lens.session.model.edits == ()
-    assert lens.session._jobs.qsize() < 10
+    assert len(lens.session._jobs) < 10
     lens._gesture("select", {"kind": "attn", "token": 2, "layer": 0})
     assert lens.selection == {"kind": "attn", "token": 2, "layer": 0}
 
@@ -706,7 +767,7 @@ def test_bars_of_answers_that_read_the_same_stay_apart() -> None:
     assert bars.values == {
         "Paris (1)": (0.5, 0.1),
         "Paris (2)": (0.2, 0.3),
-        "\\n": (0.1, 0.0),
+        "⏎": (0.1, 0.0),
         "␣": (0.0, 0.1),
     }
     bars.show([(" " + "a" * 99, 0.5, 0.1), (" " + "a" * 98, 0.4, 0.2)])
@@ -756,7 +817,7 @@ def test_what_is_refused_in_code_raises_and_is_shown(lens: fl.Lens) -> None:
     with pytest.raises(TraitError, match="no kind 'mpl'"):
         lens.selection = {**cell, "kind": "mpl"}
     assert lens.locate.state["error"]["title"] == "This cell cannot be selected"
-    with pytest.raises(TraitError, match="not of the model in this lens"):
+    with pytest.raises(TraitError, match="not to 'small gpt2'"):
         lens.trace = fl.trace(other, FACT, samples=1)
     with pytest.raises(TraitError, match="replaced, not taken away"):
         lens.trace = None
@@ -771,7 +832,7 @@ def test_what_is_refused_in_code_raises_and_is_shown(lens: fl.Lens) -> None:
     # An edit of another model fits only when it is tried, so it is the widget that says so.
     lens.edits = (fl.edit(other, FACT, method="ft", layers=1, steps=1, apply=False),)
     assert lens.session.wait(30)
-    assert "not for" in lens.error["text"]
+    assert "not to" in lens.error["text"]
     assert lens.edits == model.edits == ()
 
 
@@ -851,7 +912,7 @@ def test_an_observer_that_fails_ends_nothing(lens: fl.Lens, name: str) -> None:
     gesture(lens, "apply", target="Rome", layer=2, settings=QUICK)
     assert lens.session.wait(60)
     assert len(lens.session.model.edits) == 1
-    gesture(lens, "undo")
+    undo(lens)
     assert lens.session.wait(60)
     assert (lens.session.model.edits, lens.status) == ((), "idle")
     assert "somebody else's fault" in str(lens.session.last_error)
@@ -869,3 +930,128 @@ def test_an_observer_of_the_session_that_fails_leaves_a_session_that_works(lens:
     assert lens.session.wait(30)
     assert lens.trace.complete
     assert (lens.status, lens.error) == ("idle", None)
+
+
+# What others do to the model ----------------------------------------------------------------------------------------
+
+
+def quick_edit(model: fl.Model, target: str, layer: int = 1) -> fl.Edit:
+    options = {"method": "ft", "layers": layer, "steps": 2, "learning_rate": 0.01, "apply": False}
+    return fl.edit(model, FACT.with_target(target), **options)
+
+
+def test_the_page_says_where_edits_are_from_and_what_is_of_other_weights(lens: fl.Lens) -> None:
+    model = lens.session.model
+    second = fl.Lens(fl.wrap(model.model, model.tokenizer), FACT)
+    lens.start()
+    assert lens.session.wait(30)
+    assert "weights now" in lens.bars.pieces[0].value
+    lens.method = second.method = "ft"
+    gesture(lens, "apply", target="Rome", layer=1, settings=QUICK)
+    assert lens.session.wait(60)
+    gesture(second, "apply", target="Oslo", layer=1, settings=QUICK)
+    assert second.session.wait(60)
+    assert lens.session.wait(60)
+    with model.exclusive():
+        model.apply(quick_edit(model, "Cairo"))
+        # At once, and before anything is computed.
+        assert [entry["origin"] for entry in lens.editor.state["edits"]] == ["here", "lens", "python"]
+        assert [entry["origin"] for entry in second.editor.state["edits"]] == ["lens", "here", "python"]
+        assert lens.edits == second.edits == model.edits
+        assert lens.locate.state["edits"] == 3
+        assert lens.locate.state["outdated"]
+        assert not second.locate.state["outdated"], "nothing was traced there"
+        assert lens.editor.state["answer"] is None
+        assert "before the last change" in lens.bars.pieces[0].value
+    for one in (lens, second):
+        assert one.session.wait(60)
+        assert one.editor.state["answer"] == model.answers(FACT.prompt)[0].text
+        assert "weights now" in one.bars.pieces[0].value
+        assert one.error is None
+    assert lens.bars.values == second.bars.values
+    model.clear()
+    assert not lens.locate.state["outdated"]
+    second.close()
+
+
+@pytest.mark.parametrize("way", ["keep", "revert"])
+def test_a_foreign_change_is_on_the_page_with_two_ways_on(lens: fl.Lens, way: str) -> None:
+    model = lens.session.model
+    edit = quick_edit(model, "Rome")
+    model.apply(edit)
+    assert lens.session.wait(60)
+    gesture(lens, way)
+    assert "That is settled" in lens.editor.state["error"]["text"]
+    weight = model.down_projection(1).weight
+    ours = weight.detach().clone()
+    weight.data.mul_(2)
+    lens.start()
+    assert lens.session.wait(60)
+    assert lens.error["place"] == "locate"
+    assert lens.editor.state["foreign"] == lens.locate.state["error"]["text"]
+    undo(lens)
+    assert lens.session.wait(60)
+    assert lens.error["place"] == "edit"
+    assert lens.editor.state["error"] is None, "it is said once, with the two buttons"
+    assert "model.revert_changes()" in lens.editor.state["foreign"]
+    gesture(lens, way)
+    assert lens.session.wait(60)
+    assert (lens.error, lens.editor.state["foreign"]) == (None, None)
+    assert torch.equal(weight, ours) == (way == "revert")
+    assert lens.edits == (() if way == "keep" else (edit,))
+    lens.start()
+    assert lens.session.wait(60)
+    assert lens.trace.complete
+
+
+def test_linked_edits_follow_a_cell_and_take_nothing_back(lens: fl.Lens) -> None:
+    model = lens.session.model
+    second = fl.Lens(model, FACT)
+    link((lens, "edits"), (second, "edits"))
+    made = [quick_edit(model, target) for target in ("Rome", "Oslo", "Cairo")]
+    with model.exclusive():
+        for edit in made:
+            model.apply(edit)
+            assert lens.edits == second.edits == model.edits
+        assert (lens.status, second.status) == ("idle", "idle"), "neither asks the model for what it has"
+    for one in (lens, second):
+        assert one.session.wait(60)
+        assert one.error is None
+    assert model.edits == tuple(made)
+    second.edits = made[:1]
+    for one in (second, lens):
+        assert one.session.wait(60)
+    assert lens.edits == second.edits == model.edits == (made[0],)
+    second.close()
+
+
+def test_edits_by_hand_are_listed_by_what_they_are(lens: fl.Lens) -> None:
+    class ByHand:
+        def __init__(self, edit: fl.Edit) -> None:
+            self.updates = edit.updates
+
+    lens.session.model.apply(ByHand(quick_edit(lens.session.model, "Rome")))
+    (shown,) = lens.editor.state["edits"]
+    assert (shown["label"], shown["method"], shown["layers"]) == ("an edit (ByHand)", "", [])
+    json.dumps(lens.editor.state)
+    undo(lens)
+    assert lens.session.wait(30)
+    assert lens.error is None
+    assert lens.edits == ()
+
+
+def test_a_lens_computes_with_the_original_weights_where_no_cell_meets_them(lens: fl.Lens) -> None:
+    """Whoever calls the model in a cell, while a lens reads the answers again, gets those of the weights in force."""
+    model = lens.session.model
+    lens.start()
+    assert lens.session.wait(30)
+    model.apply(quick_edit(model, "Rome"))
+    assert lens.session.wait(30)
+    weight = model.down_projection(1).weight
+    version = weight._version
+    lens.session._weights_changed()
+    assert lens.session.wait(30)
+    gesture(lens, "judge")
+    assert lens.session.wait(60)
+    assert lens.judgement
+    assert weight._version == version, "nothing was written"

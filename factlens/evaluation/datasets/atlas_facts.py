@@ -6,6 +6,7 @@ from collections import defaultdict
 from functools import cache
 from random import Random
 
+from factlens.arguments import a_seed, whole
 from factlens.evaluation.checks import Checks
 from factlens.evaluation.records import Record
 from factlens.facts import Fact
@@ -36,6 +37,7 @@ def atlas_facts(count: int = COUNT, seed: int = 0) -> list[Record]:
     seed
         Of every choice.
     """
+    count, seed = whole("count", count, least=1, example="100"), a_seed("seed", seed)
     knowledge, random = load_knowledge(), Random(seed)
     by_relation: defaultdict[str, list[Statement]] = defaultdict(list)
     for statement in knowledge.statements:

@@ -7,17 +7,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from factlens.decoding import UTF8
 from factlens.errors import FactError
 from factlens.evaluation.checks import Checks
 from factlens.evaluation.datasets.entries import Entry, read_entries
 from factlens.evaluation.records import Record
 from factlens.facts import Fact
+from factlens.slots import SLOT, escaped
+from factlens.spelling import Wording
 
 SNIPPETS = "attribute_snippets.json"
 FIELDS = ("requested_rewrite", "paraphrase_prompts", "neighborhood_prompts")
 
 
-def counterfact(source: Any, *, snippets: Any = None) -> list[Record]:
+def counterfact(source: Any, *, snippets: Any = None, encoding: str = UTF8) -> list[Record]:
     """Read CounterFact.
 
     Paraphrase prompts, neighbourhood prompts and generation prompts become the checks of a record. The attribute
@@ -31,18 +34,25 @@ def counterfact(source: Any, *, snippets: Any = None) -> list[Record]:
     snippets
         The published file of texts about subjects that have an object, for consistency. Default: the file
         ``attribute_snippets.json`` beside `source`, where there is one.
+    encoding
+        What a file is in, as Python names it. A byte order mark, also that of UTF-16, says so itself.
 
     Raises
     ------
+    ArgumentError
+        If there is no such encoding of text.
     FactError
         If a record is not as it should be; the message names it.
+    FileFormatError
+        If the file is no JSON, JSONL, CSV or TSV, is not in this encoding (the message says in which it may be), is
+        damaged, or is too large.
     OSError
         If there is no such file.
     """
     if snippets is None and isinstance(source, (str, Path)) and (beside := Path(source).with_name(SNIPPETS)).exists():
         snippets = beside
-    texts = {} if snippets is None else _snippets(snippets)
-    return [_record(entry, texts) for entry in read_entries(source)]
+    texts = {} if snippets is None else _snippets(snippets, encoding)
+    return [_record(entry, texts) for entry in read_entries(source, encoding=encoding)]
 
 
 def _record(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
@@ -50,28 +60,29 @@ def _record(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
     entry.where += f" (case_id {case})"
     rewrite = entry.inner("requested_rewrite")
     prompt, subject = rewrite.text("prompt"), rewrite.text("subject")
-    if "{}" not in prompt:
+    if SLOT not in prompt:
         rewrite.refuse(f"has no '{{}}' for the subject in its prompt {prompt!r}")
     new, true = rewrite.inner("target_new"), rewrite.inner("target_true")
-    target, old = new.text("str").strip(), true.text("str").strip()
+    target, old = new.text("str"), true.text("str")
     if target == old:
         rewrite.refuse(f"wants the fact to become what it is, {target!r}")
-    fact = made_fact(rewrite, prompt, subject, target, old)
+    fact = made_fact(rewrite, prompt, subject, target, old, slot=SLOT)
     known = (rewrite.optional_text("relation_id") or "", new.optional_text("id") or "")
     checks = Checks.of(
         fact,
         old,
-        paraphrases=entry.texts("paraphrase_prompts"),
+        # The texts of the file are whole: nothing in them is a slot.
+        paraphrases=map(escaped, entry.texts("paraphrase_prompts")),
         neighbours=[(text, old) for text in entry.texts("neighborhood_prompts")],
-        generation_prompts=entry.texts("generation_prompts", optional=True),
+        generation_prompts=map(escaped, entry.texts("generation_prompts", optional=True)),
         references=texts.get(known, ()),
     )
     return Record(fact, checks, f"counterfact {case}")
 
 
-def _snippets(source: Any) -> dict[tuple[str, str], list[str]]:
+def _snippets(source: Any, encoding: str) -> dict[tuple[str, str], list[str]]:
     found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for entry in read_entries(source):
+    for entry in read_entries(source, "snippets", encoding=encoding):
         samples = entry.get("samples")
         if not isinstance(samples, Iterable) or isinstance(samples, (str, dict)):
             entry.refuse("has no list in 'samples'")
@@ -80,9 +91,9 @@ def _snippets(source: Any) -> dict[tuple[str, str], list[str]]:
     return dict(found)
 
 
-def made_fact(entry: Entry, prompt: str, subject: str, target: str | None, old: str) -> Fact:
-    """Return the fact; what is wrong with it is said with the record's name."""
+def made_fact(entry: Entry, prompt: str, subject: str, target: Wording | None, old: Wording, **place: Any) -> Fact:
+    """Return the fact, its subject in a `place` (slot, span); what is wrong with it is said with the record's name."""
     try:
-        return Fact(prompt, subject=subject, target=target, object=old)
+        return Fact(prompt, subject=subject, target=target, object=old, **place)
     except FactError as error:
         raise FactError(f"{entry.where}: {error}") from error

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from factlens.errors import FactError
+from factlens.arguments import a_path, items
+from factlens.bounded import parse_json
+from factlens.decoding import UTF8, an_encoding, read_text
+from factlens.errors import FactError, FileFormatError
+from factlens.spelling import Exactly, Wording, read_wording
 
 if TYPE_CHECKING:
     from factlens.evaluation.records import Record
@@ -54,6 +58,29 @@ class Entry:
         value = self.content.get(name)
         return None if value is None or value == "" else self._text(name, value)
 
+    def wording(self, name: str) -> Wording:
+        """Return a field that must be an object: a text, or ``{"exactly": "Paris"}``, also as the text of a cell."""
+        return self.as_wording(name, self.get(name))
+
+    def as_wording(self, name: str, value: object) -> Wording:
+        """Return an object that stands somewhere in this record."""
+        if isinstance(value, str) and value.lstrip().startswith('{"exactly"'):
+            value = parsed(value, f"{self.where}, in {name!r},")
+        if isinstance(value, Mapping):
+            try:
+                return read_wording(dict(value))
+            except ValueError as error:
+                self.refuse(f'has no object in {name!r}: {error}. Write a text, or {{"exactly": "Paris"}}')
+        if isinstance(value, Exactly):
+            return value
+        text = self._text(name, value)
+        if text != text.rstrip():
+            self.refuse(
+                f"has white space behind the object in {name!r}, which would be a part of it: {text!r}. Write "
+                f"{text.rstrip()!r}, or {json.dumps({'exactly': text}, ensure_ascii=False)} if it is meant"
+            )
+        return text
+
     def texts(self, name: str, *, optional: bool = False) -> list[str]:
         """Return a list of texts."""
         if optional and self.content.get(name) is None:
@@ -75,62 +102,102 @@ class Entry:
             self.refuse(f"has {_kind(value)} in {name!r}, not a text")
         if not value.strip():
             self.refuse(f"has an empty text in {name!r}")
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            self.refuse(f"has half of a character in {name!r}, which no tokenizer reads")
         return value
 
 
-def read_entries(source: Any) -> list[Entry]:
-    """Read records from a ``.json``, ``.jsonl`` or ``.csv`` file (or ``.gz``), a DataFrame, or mappings.
+def read_entries(source: Any, called: str = "source", *, encoding: str = UTF8) -> list[Entry]:
+    """Read records from a ``.json``, ``.jsonl``, ``.csv`` or ``.tsv`` file (or ``.gz``), a DataFrame, or mappings.
+
+    `called` is the name of the argument that it came in.
 
     Raises
     ------
+    ArgumentError
+        If `encoding` is none of text.
+    FileFormatError
+        If the file cannot be read, or is not in this encoding.
     FactError
-        If it cannot be read, or holds no record.
+        If it holds no record.
     OSError
         If there is no such file.
     """
+    encoding = an_encoding("encoding", encoding)
     if isinstance(source, (str, Path)):
-        path = Path(source)
-        rows, name = _rows(path), path.name
+        path = a_path(called, source)
+        rows, name = _rows(path, encoding), path.name
     elif hasattr(source, "to_dict") and hasattr(source, "columns"):
         # What pandas puts where a cell is empty is no text.
         rows = [{k: v for k, v in row.items() if not _missing(v)} for row in source.to_dict("records")]
         name = "the table"
     else:
-        rows, name = list(source), "the list"
+        wanted = "the path of a file, a table, or records as mappings in a list"
+        rows, name = list(items(called, source, wanted)), "the list"
     entries = [Entry(row, f"{name}, record {number}") for number, row in enumerate(rows)]
     if not entries:
         raise FactError(f"{name} holds no record.")
     return entries
 
 
-def _rows(path: Path) -> Sequence[object]:
-    data = path.read_bytes()
-    try:
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise FactError(f"{path.name} is no text in UTF-8: {error}.") from error
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if suffix == ".csv":
-        return list(csv.DictReader(io.StringIO(text, newline="")))
+def _rows(path: Path, encoding: str) -> Sequence[object]:
+    suffix = (Path(path.stem).suffix if path.suffix == ".gz" else path.suffix).lower()
+    if suffix not in (".json", ".jsonl", *_SEPARATED):
+        spreadsheet = " A spreadsheet's Unicode text has tabs between its cells: call it .tsv." * (suffix == ".txt")
+        raise FileFormatError(
+            f"{path.name} is none of .json, .jsonl, .csv and .tsv (each also with .gz behind it).{spreadsheet}"
+        )
+    text = read_text(path, encoding)
+    if suffix in _SEPARATED:
+        return _csv_rows(text, path.name, _SEPARATED[suffix])
     if suffix == ".jsonl":
+        # Not `splitlines`: what ends a line elsewhere may stand in a JSON text.
         return [
-            _parsed(line, f"{path.name}, line {number}")
-            for number, line in enumerate(text.splitlines(), 1)
+            parsed(line, f"{path.name}, line {number}")
+            for number, line in enumerate(_LINE_END.split(text), 1)
             if line.strip()
         ]
-    if suffix != ".json":
-        raise FactError(f"{path.name} is none of .json, .jsonl and .csv (each also with .gz behind it).")
-    content = _parsed(text, path.name)
+    content = parsed(text, path.name)
     if not isinstance(content, list):
-        raise FactError(f"{path.name} holds {_kind(content)}, not a list of records.")
+        raise FileFormatError(f"{path.name} holds {_kind(content)}, not a list of records.")
     return content
 
 
-def _parsed(text: str, where: str) -> Any:
+_SEPARATED = {".csv": ",", ".tsv": "\t"}
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def _csv_rows(text: str, name: str, separator: str) -> Sequence[object]:
+    if "\0" in text:
+        raise FileFormatError(f"{name} holds null characters, which no text has. Save it as CSV in UTF-8.")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise FactError(f"{where} is no JSON: {error}.") from error
+        names = list(reader.fieldnames or ())
+        if twice := [column for column in names if names.count(column) > 1]:
+            raise FileFormatError(f"{name} names two columns {twice[0]!r}: rename one of them.")
+        rows = list(reader)
+    except csv.Error as error:
+        raise FileFormatError(
+            f"{name}, behind line {reader.line_num}, is no CSV: {error}. Save it as CSV again."
+        ) from error
+    for number, row in enumerate(rows):
+        if None in row:
+            raise FileFormatError(f"{name}, record {number}, has more cells than there are columns: quote its commas.")
+    return rows
+
+
+def parsed(text: str, where: str) -> Any:
+    """Return what a JSON text says.
+
+    Raises
+    ------
+    FileFormatError
+        If it is none; the message says where.
+    """
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise FileFormatError(f"{where} is no JSON: {error}.") from error
 
 
 def _kind(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from factlens.decoding import UTF8
 from factlens.evaluation.datasets.counterfact import made_fact
 from factlens.evaluation.datasets.entries import Entry, read_entries
 from factlens.facts import Fact
@@ -11,22 +12,29 @@ from factlens.facts import Fact
 FIELDS = ("known_id", "attribute", "prompt")
 
 
-def known_facts(source: Any) -> list[Fact]:
+def known_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
     """Read known_1000: prompts with a subject and the attribute that is true of it.
 
     Parameters
     ----------
     source
         The file, or its records as mappings.
+    encoding
+        What a file is in, as Python names it. A byte order mark, also that of UTF-16, says so itself.
 
     Raises
     ------
+    ArgumentError
+        If there is no such encoding of text.
     FactError
         If a record is not as it should be; the message names it.
+    FileFormatError
+        If the file is no JSON, JSONL, CSV or TSV, is not in this encoding (the message says in which it may be), is
+        damaged, or is too large.
     OSError
         If there is no such file.
     """
-    return [_fact(entry) for entry in read_entries(source)]
+    return [_fact(entry) for entry in read_entries(source, encoding=encoding)]
 
 
 def _fact(entry: Entry) -> Fact:

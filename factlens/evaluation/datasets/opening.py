@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from factlens.arguments import a_path, items
+from factlens.decoding import UTF8, an_encoding
 from factlens.errors import FactError, FactlensError
 from factlens.evaluation.datasets.atlas_facts import NAME, atlas_facts
 from factlens.evaluation.datasets.counterfact import FIELDS as COUNTERFACT
@@ -22,10 +24,14 @@ from factlens.evaluation.records import Record
 from factlens.facts import Fact
 
 HUB = "hf:"
-_FORMATS = ((COUNTERFACT, counterfact), (ZSRE, zsre), (OWN, own_records))
+_FORMATS: tuple[tuple[tuple[str, ...], Callable[..., list[Record]]], ...] = (
+    (COUNTERFACT, counterfact),
+    (ZSRE, zsre),
+    (OWN, own_records),
+)
 
 
-def load_records(source: Any) -> list[Record]:
+def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     """Read a data set of edits.
 
     Parameters
@@ -34,6 +40,8 @@ def load_records(source: Any) -> list[Record]:
         ``"atlas-facts"``; a file of CounterFact, of zsRE or of one's own, told apart by the fields of its first
         record; ``"hf:name:config:split"``, a data set of the Hugging Face Hub with such fields, of which all but the
         name may be left out; a DataFrame, mappings, or records, which are returned as they are.
+    encoding
+        What a file is in, as Python names it: ``"cp1252"``. A byte order mark, also that of UTF-16, says so itself.
 
     Returns
     -------
@@ -42,13 +50,19 @@ def load_records(source: Any) -> list[Record]:
 
     Raises
     ------
+    ArgumentError
+        If `source` is nothing of this kind, or there is no such encoding of text.
     FactError
         If a record is not as it should be; the message names it.
+    FileFormatError
+        If the file is no JSON, JSONL, CSV or TSV, is not in this encoding (the message says in which it may be), is
+        damaged, or is too large.
     OSError
         If there is no such file.
     FactlensError
         If a data set of the Hub cannot be reached.
     """
+    encoding = an_encoding("encoding", encoding)
     if isinstance(source, str) and source == NAME:
         return atlas_facts()
     if isinstance(source, Record):
@@ -56,10 +70,10 @@ def load_records(source: Any) -> list[Record]:
     content = _fetched(source)
     if isinstance(content, list) and content and all(isinstance(one, Record) for one in content):
         return content
-    fields = read_entries(content)[0].content
+    fields = read_entries(content, encoding=encoding)[0].content
     for wanted, read in _FORMATS:
         if all(name in fields for name in wanted):
-            return read(content)
+            return read(content, encoding=encoding)
     if all(name in fields for name in KNOWN):
         raise FactError(f"{_named(source)} holds facts for tracing (known_1000), which have no new object to edit in.")
     raise FactError(
@@ -68,11 +82,12 @@ def load_records(source: Any) -> list[Record]:
     )
 
 
-def load_facts(source: Any) -> list[Fact]:
+def load_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
     """Read facts for tracing: those of a data set of edits, or known_1000.
 
     Parameters, errors: as `load_records`; besides facts, which are returned as they are.
     """
+    encoding = an_encoding("encoding", encoding)
     if isinstance(source, Fact):
         return [source]
     if isinstance(source, str) and source == NAME:
@@ -81,10 +96,10 @@ def load_facts(source: Any) -> list[Fact]:
     if isinstance(content, list) and content and all(isinstance(one, Fact) for one in content):
         return content
     if not (isinstance(content, list) and content and isinstance(content[0], Record)):
-        fields = read_entries(content)[0].content
+        fields = read_entries(content, encoding=encoding)[0].content
         if all(name in fields for name in KNOWN):
-            return known_facts(content)
-    return [record.fact for record in load_records(content)]
+            return known_facts(content, encoding=encoding)
+    return [record.fact for record in load_records(content, encoding=encoding)]
 
 
 def _fetched(source: Any) -> Any:
@@ -92,16 +107,15 @@ def _fetched(source: Any) -> Any:
     if isinstance(source, str) and source.startswith(HUB):
         return _from_hub(source.removeprefix(HUB))
     if isinstance(source, (str, Path)):
-        if not Path(source).exists():
+        if not a_path("source", source).exists():
             raise FileNotFoundError(
                 f"There is no data set {str(source)!r}: give {NAME!r}, the path of a file, or {HUB}name for the Hub's."
             )
         return source
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
         return source
-    if not isinstance(source, Iterable):
-        raise FactError(f"A data set is a name, a file, a table or a list of records, not {type(source).__name__}.")
-    return list(source)
+    wanted = "the name of a data set, the path of a file, a table, or records in a list"
+    return list(items("source", source, wanted, example="'atlas-facts'"))
 
 
 def _from_hub(spec: str) -> list[dict[str, Any]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from factlens.decoding import UTF8
 from factlens.evaluation.checks import Checks
 from factlens.evaluation.datasets.counterfact import made_fact
 from factlens.evaluation.datasets.entries import Entry, read_entries
 from factlens.evaluation.records import Record
+from factlens.slots import escaped
 
 FIELDS = ("src", "alt", "answers", "rephrase", "loc")
 _MARK = "nq question: "
 
 
-def zsre(source: Any) -> list[Record]:
+def zsre(source: Any, *, encoding: str = UTF8) -> list[Record]:
     """Read zsRE (``zsre_mend_eval.json``).
 
     The question is the prompt, its rephrasing the paraphrase, and the unrelated question of Natural Questions the
@@ -25,15 +27,22 @@ def zsre(source: Any) -> list[Record]:
     ----------
     source
         The file, or its records as mappings.
+    encoding
+        What a file is in, as Python names it. A byte order mark, also that of UTF-16, says so itself.
 
     Raises
     ------
+    ArgumentError
+        If there is no such encoding of text.
     FactError
         If a record is not as it should be; the message names it.
+    FileFormatError
+        If the file is no JSON, JSONL, CSV or TSV, is not in this encoding (the message says in which it may be), is
+        damaged, or is too large.
     OSError
         If there is no such file.
     """
-    return [_record(entry, number) for number, entry in enumerate(read_entries(source))]
+    return [_record(entry, number) for number, entry in enumerate(read_entries(source, encoding=encoding))]
 
 
 def _record(entry: Entry, number: int) -> Record:
@@ -43,12 +52,14 @@ def _record(entry: Entry, number: int) -> Record:
     answers = entry.texts("answers")
     if not answers:
         entry.refuse("has no answer in 'answers'")
-    fact = made_fact(entry, question.replace(subject, "{}", 1), subject, entry.text("alt"), answers[0])
+    start = question.index(subject)
+    span = (start, start + len(subject))
+    fact = made_fact(entry, question, subject, entry.text("alt"), answers[0], span=span)
     unrelated = entry.text("loc").removeprefix(_MARK)
     checks = Checks.of(
         fact,
         answers[0],
-        paraphrases=[entry.text("rephrase")],
+        paraphrases=[escaped(entry.text("rephrase"))],
         neighbours=[(unrelated if unrelated.endswith("?") else unrelated + "?", entry.text("loc_ans"))],
     )
     return Record(fact, checks, f"zsre {number}")

@@ -2,7 +2,7 @@
 //
 // Each of the three becomes a panel with a name of its own ("a:mlp"), so that everything that works on panels works
 // on these. Rows and layers are the same in both: Python has put them side by side.
-import { tokenName } from "../shared/a11y";
+import { answerName } from "../shared/a11y";
 import { list, record, text } from "../shared/model";
 import { decodeFrame, type Frame, type Scale, sourceOf } from "./grid";
 
@@ -35,9 +35,9 @@ export function compared({ a, b, names }: Comparison, kind: string): Frame {
   const none = new Float32Array(size).fill(Number.NaN);
   const [left, right, change] = [`a:${kind}`, `b:${kind}`, `difference:${kind}`];
   // Before and after an edit the model answers differently, and each trace follows its own answer.
-  const own = a.answer !== b.answer;
+  const own = a.answer !== b.answer || a.answerPart !== b.answerPart;
   const [first, second] = own
-    ? [`${names[0]}: “${tokenName(a.answer)}”`, `${names[1]}: “${tokenName(b.answer)}”`]
+    ? [`${names[0]}: ${answerName(a.answer, a.answerPart)}`, `${names[1]}: ${answerName(b.answer, b.answerPart)}`]
     : names;
   const scores = join(of(a.scores), of(b.scores), difference);
   return {
@@ -45,6 +45,7 @@ export function compared({ a, b, names }: Comparison, kind: string): Frame {
     kinds: [left, right, change],
     sources: { [left]: kind, [right]: kind, [change]: kind },
     answer: own ? "" : b.answer,
+    answerPart: own ? "" : b.answerPart,
     titles: { [left]: first, [right]: second, [change]: `${names[1]} − ${names[0]}` },
     scales: { [left]: both, [right]: both, [change]: { low: -reach, high: reach, diverging: true } },
     ends: { [left]: [a.low, a.high], [right]: [b.low, b.high] },

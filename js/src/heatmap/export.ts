@@ -3,6 +3,7 @@ import { tokenParts } from "../shared/a11y";
 import { brief, measureName } from "../shared/measure";
 import { css, type PaletteName } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
+import { clipped, isolate, joined, line } from "../shared/visible";
 import { type Frame, outward, scaleOf, shown, sourceOf } from "./grid";
 import { panelRamp } from "./legend";
 import { placeOn, ticks } from "./scales";
@@ -12,16 +13,14 @@ const PAPER: Theme = { dark: false, background: [255, 255, 255], foreground: [33
 const CELL = 22;
 const ROW = 20;
 const GAP = 26;
+const LONGEST_LABEL = 24;
 const FONT = "font-family='system-ui, sans-serif'";
 
 /** The picture as SVG: one rectangle for each cell, so that it can be taken apart in a drawing program. */
 export function svgOf(frame: Frame, palette: PaletteName): string {
-  const labels = frame.tokens.map(({ text, subject }) => {
-    const shownText = tokenParts(text)
-      .map((part) => part.text)
-      .join("");
-    return `${shownText.length > 24 ? `${shownText.slice(0, 23)}…` : shownText}${subject ? "*" : ""}`;
-  });
+  const labels = frame.tokens.map(
+    ({ text, subject }) => `${isolate(clipped(joined(tokenParts(text)), LONGEST_LABEL))}${subject ? "*" : ""}`,
+  );
   const labelWidth = 20 + 7.5 * Math.max(...labels.map((label) => [...label].length));
   const plotWidth = CELL * frame.layers;
   const plotHeight = ROW * frame.tokens.length;
@@ -30,7 +29,7 @@ export function svgOf(frame: Frame, palette: PaletteName): string {
   const caption = wrapped(frame.caption, Math.floor(width / 6.2));
   const height = top + plotHeight + 76 + 15 * caption.length;
   const parts = [
-    `<svg xmlns='http://www.w3.org/2000/svg' width='${width}' height='${height}' viewBox='0 0 ${width} ${height}'>`,
+    `<svg xmlns='http://www.w3.org/2000/svg' width='${width}' height='${height}' viewBox='0 0 ${width} ${height}' direction='ltr'>`,
     `<rect width='100%' height='100%' fill='#fff'/>`,
     `<g ${FONT} font-size='12' fill='#212121'>`,
     `<text x='8' y='20' font-size='14' font-weight='600'>${escaped(heading(frame))}</text>`,
@@ -120,16 +119,24 @@ export async function pngOf(svg: string, signal: AbortSignal): Promise<Blob> {
   });
 }
 
-/** Spreadsheets take a cell that begins like a formula for one. */
-function quoted(value: string): string {
-  const safe = /^[=+@\t\r]/.test(value) || /^-[^\d.]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
+const BEFORE_A_FORMULA = /^[\p{C}\p{Z}"'`´‘’‚‛“”„‟]+/u;
+
+/**
+ * Spreadsheets take a cell for a formula that begins like one, also behind white space or quotes, and also with a wide
+ * or small form of its first sign. Whatever is not a number as a whole gets an apostrophe then, as in
+ * `factlens/escaping.py`.
+ */
+export function quoted(value: string): string {
+  const [first = ""] = value.replace(BEFORE_A_FORMULA, "");
+  const formula = /^[\t\r]/.test(value) || /[=+\-@]/.test(first.normalize("NFKC"));
+  const safe = formula && !NUMBER.test(value) ? `'${value}` : value;
+  return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-/** XML carries neither control characters nor halves of characters. */
+/** XML carries neither control characters nor halves of characters; others would turn what stands behind them around. */
 function escaped(words: string): string {
-  const plain = words.replace(/[\p{Cc}\p{Cs}\ufffe\uffff]/gu, "\ufffd");
-  return plain.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("'", "&apos;");
+  return line(words).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("'", "&apos;");
 }
 
 function wrapped(words: string, most: number): string[] {
@@ -139,5 +146,11 @@ function wrapped(words: string, most: number): string[] {
     if (last !== undefined && last.length + word.length < most) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);
   }
-  return lines;
+  // An isolate ends with its line, and begins anew on the next.
+  let open = "";
+  return lines.map((line) => {
+    const whole = open + line;
+    open = whole.lastIndexOf("\u2068") > whole.lastIndexOf("\u2069") ? "\u2068" : "";
+    return open ? `${whole}\u2069` : whole;
+  });
 }

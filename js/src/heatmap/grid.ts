@@ -6,6 +6,8 @@ export interface Token {
   text: string;
   id: number | null;
   subject: boolean;
+  /** Put there by a chat's template, and not said by anybody. */
+  template?: boolean;
 }
 
 export interface Cell {
@@ -31,6 +33,9 @@ export interface Frame {
   low: number;
   high: number;
   answer: string;
+  /** The token that was measured, where the answer is shown up to the end of the character in which it ends. */
+  answerPart: string;
+  prompt: string;
   window: number;
   /** "code" or "paper": on which side a window of an even number of layers reaches further. */
   convention: string;
@@ -96,8 +101,9 @@ export function decodeFrame(value: unknown): Frame | null {
   const fields = record(value);
   const kinds = list(fields.kinds).map(text).filter(Boolean);
   const tokens = list(fields.tokens).map((token) => {
-    const { text: piece, id, subject } = record(token);
-    return { text: text(piece), id: number(id), subject: subject === true };
+    const { text: piece, id, subject, template } = record(token);
+    const found: Token = { text: text(piece), id: number(id), subject: subject === true };
+    return template === true ? { ...found, template: true } : found;
   });
   const layers = Math.max(0, Math.floor(number(fields.layers) ?? 0));
   if (kinds.length === 0 || tokens.length === 0 || layers === 0) return null;
@@ -122,6 +128,8 @@ export function decodeFrame(value: unknown): Frame | null {
     low: number(fields.low) ?? Number.NaN,
     high: number(fields.high) ?? Number.NaN,
     answer: text(fields.answer),
+    answerPart: text(fields.answer_part),
+    prompt: text(fields.prompt),
     window: Math.max(1, Math.floor(number(fields.window) ?? 1)),
     convention: text(fields.window_convention),
     samples: number(fields.samples),

@@ -1,5 +1,5 @@
 // One panel: the title, the token labels, the canvas with its outlines above, and the layer axis below.
-import { clipped, tokenParts } from "../shared/a11y";
+import { tokenParts, tokenTitle } from "../shared/a11y";
 import { element, setAttributes, setText, show } from "../shared/dom";
 import { isWindowed } from "../shared/kinds";
 import type { Ramp } from "../shared/palettes";
@@ -12,8 +12,6 @@ import { mark } from "./pins";
 import { ticks, windowOf } from "./scales";
 import { kindNote, panelTitle, type Span } from "./sentences";
 import { paint } from "./view";
-
-/** No label is wider than a few words; its title has more of it, but nobody reads ten thousand letters. */
 
 export interface PanelEvents {
   move(event: PointerEvent): void;
@@ -234,15 +232,16 @@ function tokenLabels(frame: Frame): HTMLElement {
   const last = frame.tokens.length - 1;
   const column = element("div", { class: "fl-labels", "data-testid": "factlens-labels" });
   frame.tokens.forEach((token, index) => {
-    const name = element("span", { class: "fl-token" });
-    const short = clipped(token.text);
-    for (const part of tokenParts(short)) {
+    const name = element("span", { class: "fl-token", dir: "auto" });
+    for (const part of tokenParts(token.text)) {
       name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
     }
-    const row = element("div", { class: token.subject ? "fl-label fl-subject" : "fl-label" });
+    const kind = token.subject ? " fl-subject" : token.template ? " fl-template" : "";
+    const row = element("div", { class: `fl-label${kind}` });
     if (index === last) row.append(element("span", { class: "fl-last" }, "(last)"));
     row.append(name, element("span", { class: "fl-star" }, token.subject ? "*" : ""));
-    setAttributes(row, { title: token.id === null ? short : `${short} (token id ${token.id})` });
+    const words = `${tokenTitle(token.text)}${token.template ? ", of the chat's template" : ""}`;
+    setAttributes(row, { title: token.id === null ? words : `${words} (token id ${token.id})` });
     column.append(row);
   });
   return column;

@@ -1,5 +1,5 @@
 // Everything the heatmap says in words, for eyes and for screen readers.
-import { percent, restored, signedDecimal, tokenName } from "../shared/a11y";
+import { answerName, percent, restored, signedDecimal, tokenName, tokenTitle } from "../shared/a11y";
 import { isWindowed, kindName, kindTitle } from "../shared/kinds";
 import { isProbability, measureName, precise } from "../shared/measure";
 import { number as integer, list, record, text } from "../shared/model";
@@ -30,7 +30,7 @@ export function kindNote(frame: Frame, kind: string): string {
 
 export function heading(frame: Frame): string {
   const each = Object.keys(frame.titles).length > 0 ? "each trace’s own answer" : "the answer";
-  const answer = frame.answer ? `“${tokenName(frame.answer)}”` : each;
+  const answer = frame.answer ? answerName(frame.answer, frame.answerPart) : each;
   const compared = frame.kinds[0] === undefined ? "" : sourceOf(frame, frame.kinds[0]);
   const rest =
     compared === frame.kinds[0]
@@ -112,6 +112,7 @@ export function cellLabel(frame: Frame, cell: Cell): string {
   const token = frame.tokens[cell.token];
   const parts = [`token ${tokenName(token?.text ?? "")}`];
   if (token?.subject) parts.push("subject");
+  if (token?.template) parts.push("of the chat's template");
   if (cell.token === frame.tokens.length - 1) parts.push("last");
   parts.push(`layer ${cell.layer}`, kindName(sourceOf(frame, cell.kind)));
   if (frame.titles[cell.kind]) parts.push(panelTitle(frame, cell.kind));
@@ -168,7 +169,7 @@ export function tooltipLines(frame: Frame, cell: Cell): string[] {
   const name = `Layer ${cell.layer} · ${kindName(sourceOf(frame, cell.kind))}`;
   const lines = [
     frame.titles[cell.kind] ? `${panelTitle(frame, cell.kind)}: ${name}` : name,
-    `token “${token?.text ?? ""}”${id}`,
+    `token “${tokenTitle(token?.text ?? "")}”${id}`,
   ];
   if (found) {
     lines.push(measured(frame, cell.kind, found));

@@ -1,4 +1,5 @@
 // The same grid as a real table, for screen readers, for copying, and for whoever likes numbers.
+import { tokenTitle } from "../shared/a11y";
 import { element } from "../shared/dom";
 import { brief, measureName, precise } from "../shared/measure";
 import { isDifference } from "./comparison";
@@ -29,7 +30,7 @@ export function tables(frame: Frame): HTMLElement[] {
     head.append(...layers.map((layer) => element("th", { scope: "col" }, `layer ${layer}`)));
     const body = element("tbody");
     frame.tokens.forEach((token, index) => {
-      const name = element("th", { scope: "row" }, token.subject ? `${token.text} *` : token.text);
+      const name = element("th", { scope: "row" }, `${tokenTitle(token.text)}${token.subject ? " *" : ""}`);
       const row = element("tr", token.subject ? { class: "fl-subject" } : {}, name);
       for (const layer of layers) {
         const found = valueAt(frame, { kind, token: index, layer });
@@ -63,7 +64,7 @@ function strongest(frame: Frame, kind: string): HTMLElement {
       element(
         "tr",
         piece?.subject ? { class: "fl-subject" } : {},
-        element("th", { scope: "row" }, `${token}: ${piece?.text ?? ""}`),
+        element("th", { scope: "row" }, `${token}: ${tokenTitle(piece?.text ?? "")}`),
         element("td", {}, String(i % frame.layers)),
         element("td", {}, estimated ? `${precise(frame, value)} (estimate)` : precise(frame, value)),
       ),

@@ -4,13 +4,35 @@
 // neighbours. `tokenAt` remembers which token that is, so that choosing a cell chooses it.
 import { type Frame, shown, type Token } from "./grid";
 
-/** The first token of each word: where white space begins it, or the subject begins or ends. */
+/** The first token of each word: where white space begins it, or the subject or a chat's template begins or ends. */
 export function wordStarts(tokens: Token[]): number[] {
   return tokens.flatMap((token, index) => {
     const before = tokens[index - 1];
-    const own = !before || /^\s/.test(token.text) || /\s$/.test(before.text) || before.subject !== token.subject;
+    const own =
+      !before ||
+      /^\s/.test(token.text) ||
+      /\s$/.test(before.text) ||
+      before.subject !== token.subject ||
+      before.template !== token.template;
     // A token without a letter of its own, such as a beginning-of-sequence mark, takes no word behind it along.
     return own || /^<.*>$/.test(before?.text ?? "") ? [index] : [];
+  });
+}
+
+/** Bytes in a row, as the tokens of a part of a character stand for them. */
+const BYTES = /(?:⟨[0-9A-F]{2}(?: [0-9A-F]{2})*⟩)+/gu;
+
+/** The text of several tokens: bytes that make up whole characters are these again, unless the prompt has the signs. */
+function joinedText(pieces: string[], prompt: string): string {
+  const plain = pieces.join("");
+  if (prompt.includes(plain)) return plain;
+  return plain.replace(BYTES, (marks) => {
+    const bytes = Uint8Array.from(marks.match(/[0-9A-F]{2}/g) ?? [], (digits) => Number.parseInt(digits, 16));
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      return marks;
+    }
   });
 }
 
@@ -20,12 +42,13 @@ export function groupWords(frame: Frame): Frame {
   if (rows === frame.tokens.length) return frame;
   const end = (row: number) => starts[row + 1] ?? frame.tokens.length;
   const tokens = starts.map((start, row) => ({
-    text: frame.tokens
-      .slice(start, end(row))
-      .map((token) => token.text)
-      .join(""),
+    text: joinedText(
+      frame.tokens.slice(start, end(row)).map((token) => token.text),
+      frame.prompt,
+    ),
     id: end(row) === start + 1 ? (frame.tokens[start]?.id ?? null) : null,
     subject: frame.tokens[start]?.subject === true,
+    ...(frame.tokens[start]?.template ? { template: true } : {}),
   }));
   const rowOf = starts.flatMap((start, row) => Array<number>(end(row) - start).fill(row));
   const size = frame.kinds.length * rows * frame.layers;

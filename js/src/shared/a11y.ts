@@ -1,40 +1,38 @@
 // What screen readers hear: how tokens and numbers are said in words.
 
+import { clipped, isolate, joined, type Part, visible, visibleParts } from "./visible";
+
 const LONGEST_TOKEN = 120;
 
-/** Shows the whitespace of a token: the dim parts are markers, not letters of the token. */
-export function tokenParts(token: string): { text: string; dim: boolean }[] {
-  const parts: { text: string; dim: boolean }[] = [];
-  const markers: Record<string, string> = { " ": "·", "\n": "↵", "\r": "↵", "\t": "⇥", "\u00a0": "·" };
-  for (const letter of clipped(token)) {
-    // Control characters have pictures of their own, from U+2400 on.
-    const marker = markers[letter] ?? (letter < " " ? String.fromCharCode(0x2400 + letter.charCodeAt(0)) : undefined);
-    const previous = parts[parts.length - 1];
-    const dim = marker !== undefined;
-    if (previous && previous.dim === dim) previous.text += marker ?? letter;
-    else parts.push({ text: marker ?? letter, dim });
-  }
+/** A token for a label: its white space shown too, and only its beginning where some tokenizer holds pages of it. */
+export function tokenParts(token: string): Part[] {
+  const parts = visibleParts(beginning(token)).map((part) =>
+    part.dim ? { ...part, text: part.text.replaceAll(" ", "·") } : part,
+  );
   return parts.length > 0 ? parts : [{ text: "∅", dim: true }];
 }
 
-/** The beginning of a token that is too long to be shown: some tokenizers hold pages of white space. */
-export function clipped(token: string): string {
-  let short = "";
-  for (const letter of token) {
-    if (short.length + letter.length > LONGEST_TOKEN) return `${short}…`;
-    short += letter;
-  }
-  return short;
+/** A token inside a sentence: without the white space around it, unless it is nothing else. */
+export function tokenName(token: string): string {
+  // `trim` would take a byte order mark for white space, and nothing would be left of it.
+  const bare = token.replace(/^[^\S\ufeff]+|[^\S\ufeff]+$/g, "");
+  return isolate(visible(beginning(bare)) || joined(tokenParts(token)));
 }
 
-/** A token inside a sentence: without the whitespace around it, unless it is nothing else. */
-export function tokenName(token: string): string {
-  return (
-    clipped(token.trim()) ||
-    tokenParts(token)
-      .map((part) => part.text)
-      .join("")
-  );
+/** An answer inside a sentence; one that is shown up to the end of a character, with the token that was measured. */
+export function answerName(answer: string, part = ""): string {
+  const name = `“${tokenName(answer)}”`;
+  return part ? `${tokenName(part)} of ${name}` : name;
+}
+
+/** A token as a title that comes up under the pointer. */
+export function tokenTitle(token: string): string {
+  return isolate(visible(beginning(token)));
+}
+
+/** No label is wider than a few words, and nobody reads ten thousand letters. */
+function beginning(token: string): string {
+  return clipped(token, LONGEST_TOKEN);
 }
 
 /** A probability as people read it: "93 %", "4 %", "0.3 %", "< 0.1 %". */

@@ -1,5 +1,5 @@
-// The error banner of a panel: what was wrong, and what to do. Errors become state, because nobody sees a traceback
-// that was raised in an observer.
+// The banner of a panel: what was wrong, and what to do. Errors become state, because nobody sees a traceback that was
+// raised in an observer. A notice is about something that was done all the same, and waits until it is read.
 import { element, setText, show } from "./dom";
 import type { Problem } from "./model";
 
@@ -8,8 +8,9 @@ export class Banner {
   private readonly text = element("span");
   readonly root: HTMLElement;
 
-  constructor(testid: string) {
-    this.root = element("div", { class: "fl-error", role: "alert", hidden: true, "data-testid": testid });
+  constructor(testid: string, kind: "error" | "notice" = "error") {
+    const role = kind === "error" ? "alert" : "status";
+    this.root = element("div", { class: `fl-${kind}`, role, hidden: true, "data-testid": testid });
     this.root.append(this.title, this.text);
   }
 

@@ -1,5 +1,5 @@
 // What a cell knows, as Python sends it (docs/wire.md): read with care, and said in words.
-import { percent, signedDecimal, tokenName } from "./a11y";
+import { answerName, percent, signedDecimal, tokenName } from "./a11y";
 import { isWindowed, kindName } from "./kinds";
 import { type Measure, measureName, precise } from "./measure";
 import { list, number, record, text } from "./model";
@@ -26,7 +26,9 @@ export interface CellDetails {
   kind: string;
   piece: string;
   layer: number;
-  answer: string;
+  /** The text of the answer's first token, and where that ends inside a character, up to that character's end. */
+  shown: string;
+  part: string;
   answerId: number | null;
   score: number | null;
   effect: number | null;
@@ -54,7 +56,8 @@ export function decodeDetails(value: unknown): CellDetails | null {
     kind: text(fields.kind),
     piece: text(fields.piece),
     layer: number(fields.layer) ?? 0,
-    answer: text(fields.answer),
+    shown: text(fields.whole_answer) || text(fields.answer),
+    part: text(fields.whole_answer) ? text(fields.answer) : "",
     answerId: number(fields.answer_id),
     score: number(fields.score),
     effect: number(fields.effect),
@@ -147,8 +150,8 @@ export function orDash(value: number | null): string {
 }
 
 /** The answer is read from the last token; anywhere else a share is what would be read there. */
-function toTheLogit({ answer }: CellDetails, { last }: ChosenCell): string {
-  return `directly to the logit of “${tokenName(answer)}”${last ? "" : ", were it read at this token"}`;
+function toTheLogit({ shown, part }: CellDetails, { last }: ChosenCell): string {
+  return `directly to the logit of ${answerName(shown, part)}${last ? "" : ", were it read at this token"}`;
 }
 
 export function headsCaption(details: CellDetails, cell: ChosenCell): string {

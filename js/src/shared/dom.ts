@@ -8,13 +8,15 @@ type Attributes = Record<string, string | number | boolean | null | undefined>;
  */
 export const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
 
+const FOCUSABLE: readonly string[] = ["button", "input", "select", "summary", "textarea"];
+
 export function element<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[K] {
   const node = document.createElement(tag);
-  if (tag === "button" || tag === "input" || tag === "select" || tag === "summary") setAttributes(node, OWN_KEYS);
+  if (FOCUSABLE.includes(tag)) setAttributes(node, OWN_KEYS);
   setAttributes(node, attributes);
   node.append(...children);
   return node;
@@ -38,12 +40,15 @@ export function show(node: HTMLElement, visible: boolean): void {
 }
 
 /** Calls back when Enter is pressed in a text box, and keeps the key from the notebook. */
-export function onEnter(box: HTMLInputElement, callback: () => void, signal: AbortSignal): void {
-  box.addEventListener(
+/** Call back on Enter; in a box of several lines, Shift and Enter together begin a new one. */
+export function onEnter(box: HTMLInputElement | HTMLTextAreaElement, callback: () => void, signal: AbortSignal): void {
+  // Of two kinds of boxes, TypeScript would know of an event no more than that it is one.
+  const target: HTMLElement = box;
+  target.addEventListener(
     "keydown",
     (event) => {
       // An Enter that ends a composition (Japanese, Chinese …) belongs to the input method.
-      if (event.key !== "Enter" || event.isComposing) return;
+      if (event.key !== "Enter" || event.isComposing || (event.shiftKey && box instanceof HTMLTextAreaElement)) return;
       event.preventDefault();
       event.stopPropagation();
       callback();

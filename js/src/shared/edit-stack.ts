@@ -1,7 +1,19 @@
 // The edits in force as a list: each can be taken out or saved, whatever came after it.
 import { element, isAvailable, setAttributes, setAvailable, setText, show } from "./dom";
 import { list, number, record, text } from "./model";
-import { layersWords, RUNNING } from "./panel-sentences";
+import { layersWords, originWords, RUNNING } from "./panel-sentences";
+import { line } from "./visible";
+
+/** An edit as the page knows it: Python finds it by its key. */
+export interface Named {
+  key: string;
+  label: string;
+}
+
+export function named(value: unknown): Named | null {
+  const { key, label } = record(value);
+  return text(key) ? { key: text(key), label: text(label) } : null;
+}
 
 export interface StackActions {
   drop: (key: string) => void;
@@ -18,8 +30,8 @@ export class EditStack {
     this.root.append(this.name, this.items);
   }
 
-  /** Draws the list anew only when it has changed, so that a focused button stays. */
-  update(edits: unknown, idle: boolean, titles: Map<string, string>): number {
+  /** Draws the list anew only when it has changed, so that a focused button stays. Returns the newest edit. */
+  update(edits: unknown, idle: boolean, titles: Map<string, string>): Named | null {
     const entries = list(edits).map((entry) => record(entry));
     setText(this.name, entries.length === 0 ? "No edit in force." : "Edits in force, oldest first");
     const now = JSON.stringify([entries, [...titles]]);
@@ -29,22 +41,29 @@ export class EditStack {
     }
     for (const button of this.items.querySelectorAll("button")) setAvailable(button, idle, RUNNING);
     show(this.items, entries.length > 0);
-    return entries.length;
+    return named(entries[entries.length - 1]);
   }
 
   private item(entry: Record<string, unknown>, titles: Map<string, string>): HTMLLIElement {
     const key = text(entry.key);
-    const label = text(entry.label);
+    const label = line(text(entry.label));
     const layers = list(entry.layers).flatMap((layer) => number(layer) ?? []);
     const name = text(entry.method);
     const method = [titles.get(name) || name, layersWords(layers)].filter(Boolean).join(", ");
+    const origin = originWords(text(entry.origin));
+    const shares = text(entry.shares);
+    const failed = entry.took === false;
+    // Two entries may have one label: who hears the button's name has to know which of them it is about.
+    const full = [label, origin].filter(Boolean).join(", ");
     return element(
       "li",
       {},
       element("span", { class: "fl-edit-label" }, label),
       method ? element("span", { class: "fl-edit-method" }, ` (${method})`) : "",
-      this.button("Take out", label, () => this.actions.drop(key)),
-      this.button("Save", label, () => this.actions.save(key)),
+      ...(origin ? [" ", element("span", { class: "fl-edit-origin" }, origin)] : []),
+      ...(shares ? [" ", element("span", { class: failed ? "fl-edit-failed" : "fl-edit-took" }, shares)] : []),
+      this.button("Take out", full, () => this.actions.drop(key)),
+      this.button("Save", full, () => this.actions.save(key)),
     );
   }
 

@@ -1,12 +1,18 @@
 // What the two panels say in words.
-import { tokenName } from "./a11y";
+import { answerName } from "./a11y";
 import { brief, isProbability, type Measure, measureName } from "./measure";
 
 /** "Clean run: “Seattle” 93 % · corrupted run: 4 %"; with what is known so far. */
-export function answerLine(answer: string, high: number | null, low: number | null, measure: Measure): string {
+export function answerLine(
+  answer: string,
+  part: string,
+  high: number | null,
+  low: number | null,
+  measure: Measure,
+): string {
   if (!answer) return "";
   const name = isProbability(measure) ? "" : ` ${measureName(measure)}`;
-  const clean = `Clean run: “${tokenName(answer)}”${high === null ? "" : `${name} ${brief(measure, high)}`}`;
+  const clean = `Clean run: ${answerName(answer, part)}${high === null ? "" : `${name} ${brief(measure, high)}`}`;
   return low === null ? clean : `${clean} · corrupted run: ${brief(measure, low)}`;
 }
 
@@ -15,6 +21,12 @@ export const RUNNING = "Possible when the running work is finished or stopped.";
 
 export function editsBadge(edits: number): string {
   return `the model’s weights carry ${edits} ${edits === 1 ? "edit" : "edits"}`;
+}
+
+/** Where an edit came from: nothing for one that was made right here. */
+export function originWords(origin: string): string {
+  if (origin === "lens") return "from another lens";
+  return origin === "python" ? "from Python" : "";
 }
 
 /** What counts as the new object where: of several tokens, the bars show the first, the checks all of them. */

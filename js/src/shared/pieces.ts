@@ -3,7 +3,7 @@ import { tokenParts } from "./a11y";
 import { element } from "./dom";
 
 export function pieceOf(text: string): HTMLElement {
-  const name = element("span", { class: "fl-piece" });
+  const name = element("span", { class: "fl-piece", dir: "auto" });
   for (const part of tokenParts(text)) {
     name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
   }

@@ -3,6 +3,11 @@
 // The box follows Python only when the accepted value became another one, so progress news never overwrite typing.
 // And when the news is merely the answer to what this box submitted, what was typed since then stays.
 
+/** A text as a box of several lines holds it: with every end of a line as one character. */
+function asBoxesHave(text: string): string {
+  return text.replace(/\r\n?/g, "\n");
+}
+
 export class SyncedText {
   private accepted: string | null = null;
   private submitted = false;
@@ -27,13 +32,18 @@ export class SyncedText {
     this.accepted = value;
     const typedSince = this.submitted && this.edited;
     this.submitted = false;
-    if (typedSince || this.read() === value) return;
+    if (typedSince || this.read() === asBoxesHave(value)) return;
     this.edited = false;
     this.write(value);
   }
 
   /** Does the box hold something else than what Python works with? */
   get differs(): boolean {
-    return this.accepted !== null && this.read() !== this.accepted;
+    return this.accepted !== null && this.read() !== asBoxesHave(this.accepted);
+  }
+
+  /** The text that the box stands for: what Python works with, unless something else was typed. */
+  get value(): string {
+    return this.accepted === null || this.differs ? this.read() : this.accepted;
   }
 }

@@ -1,0 +1,173 @@
+"""`ModelRecord`: what factlens keeps per Hugging Face model, however often and by whomever it is wrapped."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from factlens.errors import WeightsChanged
+from factlens.models.identity import Inventory
+from factlens.models.settling import open_stays
+from factlens.models.turn import Turn
+from factlens.models.weights import EditStack, Stacked, WeightEdit
+
+_SHARE = 0.005  # of the time may be spent with looking at the weights again in the middle of a computation
+
+
+@dataclass(frozen=True)
+class ModelEvent:
+    """Something that has happened to a model.
+
+    Attributes
+    ----------
+    what
+        ``"applied"``, ``"undone"``, ``"redone"``, ``"reordered"``, ``"replaced"`` (by `Model.set_edits`),
+        ``"cleared"``, ``"brought back"`` (after an error);
+        ``"changed outside"``, ``"kept"``, ``"reverted"`` (a foreign change of the weights, and what became of it);
+        ``"looked at again"`` (other modules than before).
+    edits
+        The edits that it is about.
+    parameters
+        The parameters that it is about.
+    origin
+        Who did it: the id of a lens, or None for Python code.
+    """
+
+    what: str
+    edits: tuple[WeightEdit, ...] = ()
+    parameters: tuple[str, ...] = ()
+    origin: str | None = None
+
+
+Listener = Callable[[ModelEvent], None]
+
+
+class ModelRecord:
+    """One model's stack of edits, whose turn it is with it, what its weights are, and who wants to know.
+
+    Attributes
+    ----------
+    turn
+        The lock.
+    weights
+        The parameters, and whether they are what they were.
+    stack
+        The edits in force.
+    lasting
+        The same but for what is in force for a block only, as with `Model.unedited`. What views show: it can be read
+        on any thread, and whenever it changes, everybody who listens is told.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.turn = Turn()
+        self.weights = Inventory(module)
+        self.stack = EditStack(self.weights)
+        self.lasting = self._told = self.stack.now
+        # Written to and copied in single steps of Python's, so that it needs no lock: one that a strike at an unlucky
+        # moment has left taken would stop everybody.
+        self._listeners: dict[int, Callable[[], Listener | None]] = {}
+        self._numbers = itertools.count()
+        self._cost, self._next = 0.0, 0.0
+
+    @property
+    def present(self) -> Stacked:
+        """What is in force for the present thread: what is for a block only, if the block is its own."""
+        return self.stack.now if self.turn.mine else self.lasting
+
+    # Who wants to know -------------------------------------------------------------------------------------------
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every `ModelEvent`. Methods are held weakly: their object is free to go."""
+        known = weakref.WeakMethod(listener) if inspect.ismethod(listener) else lambda: listener
+        self._listeners[next(self._numbers)] = known
+
+    def forget(self, listener: Listener) -> None:
+        """Do not call `listener` any more."""
+        for number, known in list(self._listeners.items()):
+            if known() in (listener, None):
+                self._listeners.pop(number, None)
+
+    def announce(self, event: ModelEvent) -> None:
+        """Tell everybody who listens; what they do with the news is not allowed to undo it."""
+        blocks = [stay.found for stay in open_stays() if stay.record is self and stay.passing and stay.found]
+        self._tell(event, blocks[0] if blocks else self.stack.now)
+
+    def catch_up(self) -> None:
+        """Tell everybody if the stack is another than they were told: a call that failed may have brought it back."""
+        if self._told is not self.stack.now:
+            self._tell(ModelEvent("brought back", self.stack.edits), self.stack.now)
+
+    def _tell(self, event: ModelEvent, lasting: Stacked) -> None:
+        self.lasting = lasting
+        for number, known in list(self._listeners.items()):
+            listener = known()
+            if listener is None:
+                self._listeners.pop(number, None)
+                continue
+            try:
+                listener(event)
+            except Exception as error:
+                warnings.warn(f"Somebody who was told of edits ({event.what}) failed: {error!r}.", stacklevel=3)
+        # Last: whoever was not told because of an interrupt is told at the end of the call.
+        self._told = lasting
+
+    # Foreign hands -----------------------------------------------------------------------------------------------
+
+    def look(self, *, full: bool) -> None:
+        """Look what others have done to the weights since the last time.
+
+        What is harmless is taken for what the model is now. The holder of the turn calls this; who has just taken it
+        knows which modules there are (`Inventory.find`).
+
+        Parameters
+        ----------
+        full
+            Look at every value. Otherwise only at those that were moved, or written to openly.
+
+        Raises
+        ------
+        WeightsChanged
+            If a parameter was changed on which edits lie.
+        """
+        began = time.monotonic()
+        changed = self.weights.changed(full=full)
+        if full:
+            now = time.monotonic()
+            self._cost = now - began
+            self._next = now + self._cost / _SHARE
+        if not changed:
+            return
+        touched = self.stack.touched
+        foreign = [name for name in changed if name in touched and not self.stack.convert(name)]
+        self.weights.accept([name for name in changed if name not in touched])
+        taken = tuple(name for name in changed if name not in foreign)
+        if taken:
+            self.announce(ModelEvent("changed outside", parameters=taken))
+        if foreign:
+            raise WeightsChanged.of(foreign, self.stack.edits)
+
+    @property
+    def due(self) -> bool:
+        """Whether the weights have not been looked at for so long that doing it again costs next to nothing."""
+        return time.monotonic() >= self._next
+
+    def foreign(self, module: nn.Module) -> list[str]:
+        """Return the parameters that somebody else has changed under edits."""
+        self.weights.find(module)
+        return self.weights.changed(self.stack.touched, full=True)
+
+
+_records: weakref.WeakKeyDictionary[nn.Module, ModelRecord] = weakref.WeakKeyDictionary()
+
+
+def record_of(module: nn.Module) -> ModelRecord:
+    """Return the record of a model. There is one as long as there is the model, and it does not keep it alive."""
+    # Of two threads that make one, `setdefault` keeps the first, in a single step.
+    return _records.get(module) or _records.setdefault(module, ModelRecord(module))

@@ -1,0 +1,42 @@
+"""Warnings that point at the caller's own line, or are kept for somebody who shows them otherwise."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from factlens.errors import FactlensWarning
+
+_HERE = str(Path(__file__).parent)
+_kept: ContextVar[list[FactlensWarning] | None] = ContextVar("kept", default=None)
+
+
+def warn(warning: FactlensWarning) -> None:
+    """Warn of something, at the line outside this package that led to it."""
+    if (kept := _kept.get()) is not None:
+        kept.append(warning)
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(warning, stacklevel=level)
+
+
+@contextmanager
+def warnings_kept() -> Iterator[list[FactlensWarning]]:
+    """Keep what is warned of in the block in a list, in the order it came, instead of warning."""
+    found: list[FactlensWarning] = []
+    token = _kept.set(found)
+    try:
+        yield found
+    finally:
+        _kept.reset(token)
+
+
+def _is_ours(path: str) -> bool:
+    # Context managers of `contextlib` stand between our own frames.
+    return path.startswith(_HERE) or path.endswith("contextlib.py")

@@ -1,0 +1,36 @@
+// The box for a prompt: as high as its text, since a prompt may have several lines.
+import { element, uniqueId } from "./dom";
+
+const MOST_LINES = 8;
+
+export class PromptBox {
+  readonly box: HTMLTextAreaElement;
+  readonly field: HTMLElement;
+
+  constructor(label: string, testid: string, placeholder: string, signal: AbortSignal) {
+    const id = uniqueId("prompt");
+    this.box = element("textarea", {
+      id,
+      rows: 1,
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder,
+      "data-testid": testid,
+    });
+    this.field = element("div", { class: "fl-field" }, element("label", { for: id }, label), this.box);
+    this.box.addEventListener("input", () => this.fit(), { signal });
+  }
+
+  get value(): string {
+    return this.box.value;
+  }
+
+  set value(text: string) {
+    this.box.value = text;
+    this.fit();
+  }
+
+  private fit(): void {
+    this.box.rows = Math.min(MOST_LINES, this.box.value.split("\n").length);
+  }
+}
