@@ -32,6 +32,7 @@ STOREYS = (
             "files",
             "likely",
             "lookalikes",
+            "registry",
             "slots",
             "spelling",
             "tensors",

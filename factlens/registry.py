@@ -1,0 +1,80 @@
+"""One small registry: entries of one sort by name, in the order of their table, each loaded when it is first asked for.
+
+A table names its entries as ``"module:object"``, so that a new one is a file of its own and a line in the table, and
+nobody waits for a module that nobody asks for. A user's own entry is registered while the program runs.
+
+>>> METHODS = Registry("editing method", {"rome": "factlens.editing.methods.rome:ROME"})
+>>> METHODS.named("method", "roem")
+Traceback (most recent call last):
+factlens.errors.ArgumentError: There is no editing method 'roem': method must be one of rome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from factlens.arguments import a_text, shown
+from factlens.errors import ArgumentError
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Entries by name.
+
+    Parameters
+    ----------
+    what
+        What an entry is called in an error: ``"editing method"``.
+    table
+        From names to entries, or to where they stand: ``"module:object"``.
+    """
+
+    def __init__(self, what: str, table: Mapping[str, T | str]) -> None:
+        self.what = what
+        self._table: dict[str, Any] = dict(table)
+
+    def __getitem__(self, name: str) -> T:
+        entry = self._table[name]
+        if isinstance(entry, str):
+            module, _, attribute = entry.partition(":")
+            entry = self._table[name] = getattr(import_module(module), attribute)
+        found: T = entry
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._table
+
+    def named(self, argument: str, value: Any) -> T:
+        """Return the entry whose name was given as `argument`.
+
+        Raises
+        ------
+        ArgumentError
+            If there is none; the message lists the names.
+        """
+        if value not in self:
+            raise ArgumentError(f"There is no {self.what} {shown(value)}: {argument} must be one of {', '.join(self)}.")
+        return self[value]
+
+    def register(self, name: str, entry: T) -> T:
+        """Add an entry of one's own, and return it.
+
+        Raises
+        ------
+        ArgumentError
+            If the name is blank, or has an entry already: what was saved under it would mean something else.
+        """
+        name = a_text("name", name)
+        if name in self:
+            raise ArgumentError(f"There is a {self.what} {name!r} already; choose another name.")
+        self._table[name] = entry
+        return entry

@@ -1,0 +1,42 @@
+"""Names and what stands for them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from factlens.errors import ArgumentError
+from factlens.registry import Registry
+
+
+def test_entries_are_loaded_when_they_are_asked_for() -> None:
+    sys.modules.pop("colorsys", None)
+    table: Registry[object] = Registry("colour", {"hue": "colorsys:rgb_to_hsv", "red": 3})
+    assert (list(table), len(table), "hue" in table, "blue" in table, 3 in table) == (
+        ["hue", "red"],
+        2,
+        True,
+        False,
+        False,
+    )
+    assert "colorsys" not in sys.modules
+    import colorsys
+
+    assert table["hue"] is colorsys.rgb_to_hsv
+    assert table.named("colour", "red") == 3
+
+
+@pytest.mark.parametrize("value", ["blue", None, 3, ["red"]])
+def test_an_unknown_name_is_refused_with_those_there_are(value: object) -> None:
+    with pytest.raises(ArgumentError, match=r"There is no colour .*: ink must be one of red, green\."):
+        Registry("colour", {"red": 1, "green": 2}).named("ink", value)
+
+
+def test_own_entries_come_last_and_replace_none() -> None:
+    table: Registry[int] = Registry("colour", {"red": 1})
+    assert table.register("blue", 2) == 2
+    assert dict(table) == {"red": 1, "blue": 2}
+    for name, words in (("red", "There is a colour 'red' already"), (" ", "name must be")):
+        with pytest.raises(ArgumentError, match=words):
+            table.register(name, 3)
