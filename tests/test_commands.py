@@ -160,11 +160,21 @@ def test_the_readmes_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert names["model"].edits == ()
 
 
-def test_the_readme_shows_files_that_exist() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "@@" not in readme
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", readme) + re.findall(r"`([\w./]+\.(?:md|py|cff))`", readme):
-        assert (ROOT / target).exists(), target
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_names_files_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "@@" not in text
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (page.parent / target).exists(), target
+    for target in re.findall(r"`([\w./]+/[\w./]+\.(?:md|py|cff|csv|ts))`", text):
+        assert any((root / target).exists() for root in (ROOT, page.parent, ROOT / "factlens")), target
+
+
+def test_the_readme_fits_two_screens() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
 
 
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
