@@ -5,7 +5,6 @@
 import { setAttributes, setText, show } from "../shared/dom";
 import { dispatchGesture } from "../shared/gestures-event";
 import { lensOf, onTrait, type RenderProps } from "../shared/model";
-import type { PaletteName } from "../shared/palettes";
 import { followTheme, readTheme, type Theme } from "../shared/theme";
 import { ownGestures, type SendGesture } from "./alone";
 import { type Comparison, decodeComparison } from "./comparison";
@@ -16,6 +15,7 @@ import { type Layout, LONG_PROMPT, layoutFor } from "./layout";
 import { takeAway } from "./leaving";
 import { Legend, panelRamp } from "./legend";
 import { buildPage } from "./page";
+import type { PaletteName } from "./palettes";
 import { Panel } from "./panel";
 import { decodePins, MOST_PINS, PinList, toggled } from "./pins";
 import { prepare, readable } from "./prepare";

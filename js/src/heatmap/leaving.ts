@@ -1,8 +1,8 @@
 // Files and code that leave the page. All made here: the kernel may be busy, or gone.
 import { offer } from "../shared/offer";
-import type { PaletteName } from "../shared/palettes";
 import { csvOf, pngOf, svgOf } from "./export";
 import type { Frame } from "./grid";
+import type { PaletteName } from "./palettes";
 import type { Leaving } from "./toolbar";
 
 /** What was done, in words. */

@@ -2,9 +2,9 @@
 import { element, setAttributes, setText, show } from "../shared/dom";
 import { family } from "../shared/kinds";
 import { brief, isProbability, measureName } from "../shared/measure";
-import { css, divergingRamp, gradient, type PaletteName, type Ramp, rampFor } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
 import { type Frame, scaleOf, sourceOf } from "./grid";
+import { css, divergingRamp, gradient, type PaletteName, type Ramp, rampFor } from "./palettes";
 
 /** The colours of one panel. */
 export function panelRamp(frame: Frame, kind: string, palette: PaletteName, theme: Theme): Ramp {

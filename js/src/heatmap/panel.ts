@@ -2,12 +2,12 @@
 import { tokenParts, tokenTitle } from "../shared/a11y";
 import { element, setAttributes, setText, show } from "../shared/dom";
 import { isWindowed } from "../shared/kinds";
-import type { Ramp } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
 import { Brush } from "./brush";
 import { type Cell, type Frame, inward, sourceOf, subjectSpans } from "./grid";
 import { cellAt } from "./hit";
 import type { Layout } from "./layout";
+import type { Ramp } from "./palettes";
 import { mark } from "./pins";
 import { ticks, windowOf } from "./scales";
 import { kindNote, panelTitle, type Span } from "./sentences";

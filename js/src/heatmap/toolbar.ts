@@ -2,7 +2,7 @@
 import { element, isAvailable, OWN_KEYS, setAttributes, setAvailable, show } from "../shared/dom";
 import { kindTitle } from "../shared/kinds";
 import type { Reading } from "../shared/measure";
-import type { PaletteName } from "../shared/palettes";
+import type { PaletteName } from "./palettes";
 import type { Options } from "./prepare";
 import { READINGS } from "./readings";
 

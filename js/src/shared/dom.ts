@@ -17,9 +17,22 @@ export function element<K extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[K] {
   const node = document.createElement(tag);
   if (FOCUSABLE.includes(tag)) setAttributes(node, OWN_KEYS);
+  if (tag === "button") setAttributes(node, { type: tag }); // it must not submit a form of the page around
   setAttributes(node, attributes);
   node.append(...children);
   return node;
+}
+
+/** A part of a lens: its root, marked for the style sheet, for screen readers and for tests. */
+export function region(name: string, label: string, attributes: Attributes = {}): HTMLElement {
+  return element("div", {
+    class: `factlens fl-${name}`,
+    role: "region",
+    "aria-label": label,
+    "data-testid": `factlens-${name}`,
+    ...OWN_KEYS,
+    ...attributes,
+  });
 }
 
 /** `false`, `null` and `undefined` remove an attribute, `true` sets it empty. */
@@ -39,8 +52,26 @@ export function show(node: HTMLElement, visible: boolean): void {
   node.hidden = !visible;
 }
 
-/** Calls back when Enter is pressed in a text box, and keeps the key from the notebook. */
-/** Call back on Enter; in a box of several lines, Shift and Enter together begin a new one. */
+/** A line that is there only when it has something to say. */
+export function say(node: HTMLElement, words: string): void {
+  setText(node, words);
+  show(node, words !== "");
+}
+
+const drawn = new WeakMap<Element, string>();
+
+/**
+ * Draws an element's children anew only when what they show has changed: a focused button, an open list and a marked
+ * text survive news of other things.
+ */
+export function redraw(node: Element, shown: unknown, children: () => (Node | string)[]): void {
+  const key = JSON.stringify(shown);
+  if (drawn.get(node) === key) return;
+  drawn.set(node, key);
+  node.replaceChildren(...children());
+}
+
+/** Calls back on Enter, and keeps the key from the notebook; in a box of several lines, Shift and Enter begin one. */
 export function onEnter(box: HTMLInputElement | HTMLTextAreaElement, callback: () => void, signal: AbortSignal): void {
   // Of two kinds of boxes, TypeScript would know of an event no more than that it is one.
   const target: HTMLElement = box;
@@ -57,20 +88,9 @@ export function onEnter(box: HTMLInputElement | HTMLTextAreaElement, callback: (
   );
 }
 
-/** What a view's `render` returns: every listener ends with `end`, and the nodes go. */
-export function tearDown(end: AbortController, root: HTMLElement): () => void {
-  return () => {
-    end.abort();
-    root.remove();
-  };
-}
-
-let counter = 0;
-
-/** An id that no other widget on the page has. */
-export function uniqueId(stem: string): string {
-  counter += 1;
-  return `factlens-${stem}-${counter}-${Math.random().toString(36).slice(2, 8)}`;
+/** Calls back when an available button is pressed. */
+export function onClick(button: HTMLButtonElement, callback: () => void, signal?: AbortSignal): void {
+  button.addEventListener("click", () => isAvailable(button) && callback(), signal ? { signal } : {});
 }
 
 /**

@@ -13,10 +13,7 @@ export class SyncedText {
   private submitted = false;
   private edited = false;
 
-  constructor(
-    private readonly read: () => string,
-    private readonly write: (value: string) => void,
-  ) {}
+  constructor(private readonly box: { value: string }) {}
 
   input(): void {
     this.edited = true;
@@ -32,18 +29,18 @@ export class SyncedText {
     this.accepted = value;
     const typedSince = this.submitted && this.edited;
     this.submitted = false;
-    if (typedSince || this.read() === asBoxesHave(value)) return;
+    if (typedSince || this.box.value === asBoxesHave(value)) return;
     this.edited = false;
-    this.write(value);
+    this.box.value = value;
   }
 
   /** Does the box hold something else than what Python works with? */
   get differs(): boolean {
-    return this.accepted !== null && this.read() !== asBoxesHave(this.accepted);
+    return this.accepted !== null && this.box.value !== asBoxesHave(this.accepted);
   }
 
   /** The text that the box stands for: what Python works with, unless something else was typed. */
   get value(): string {
-    return this.accepted === null || this.differs ? this.read() : this.accepted;
+    return this.accepted === null || this.differs ? this.box.value : this.accepted;
   }
 }

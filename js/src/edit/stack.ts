@@ -1,8 +1,10 @@
 // The edits in force as a list: each can be taken out or saved, whatever came after it.
-import { element, isAvailable, setAttributes, setAvailable, setText, show } from "./dom";
-import { list, number, record, text } from "./model";
-import { layersWords, originWords, RUNNING } from "./panel-sentences";
-import { line } from "./visible";
+import { element, onClick, redraw, setAvailable, setText, show } from "../shared/dom";
+import { layersWords } from "../shared/layers";
+import { list, number, record, text } from "../shared/model";
+import { type Panel, RUNNING } from "../shared/panel";
+import { line } from "../shared/visible";
+import { originWords } from "./sentences";
 
 /** An edit as the page knows it: Python finds it by its key. */
 export interface Named {
@@ -15,30 +17,20 @@ export function named(value: unknown): Named | null {
   return text(key) ? { key: text(key), label: text(label) } : null;
 }
 
-export interface StackActions {
-  drop: (key: string) => void;
-  save: (key: string) => void;
-}
-
 export class EditStack {
   readonly root = element("div", { class: "fl-stack" });
   private readonly name = element("p", { class: "fl-edits-name" });
   private readonly items = element("ol", { class: "fl-edits", "data-testid": "factlens-edits" });
-  private shown = "";
 
-  constructor(private readonly actions: StackActions) {
+  constructor(private readonly gesture: Panel["gesture"]) {
     this.root.append(this.name, this.items);
   }
 
-  /** Draws the list anew only when it has changed, so that a focused button stays. Returns the newest edit. */
+  /** Returns the newest edit. */
   update(edits: unknown, idle: boolean, titles: Map<string, string>): Named | null {
-    const entries = list(edits).map((entry) => record(entry));
+    const entries = list(edits).map(record);
     setText(this.name, entries.length === 0 ? "No edit in force." : "Edits in force, oldest first");
-    const now = JSON.stringify([entries, [...titles]]);
-    if (now !== this.shown) {
-      this.shown = now;
-      this.items.replaceChildren(...entries.map((entry) => this.item(entry, titles)));
-    }
+    redraw(this.items, [entries, [...titles]], () => entries.map((entry) => this.item(entry, titles)));
     for (const button of this.items.querySelectorAll("button")) setAvailable(button, idle, RUNNING);
     show(this.items, entries.length > 0);
     return named(entries[entries.length - 1]);
@@ -62,17 +54,14 @@ export class EditStack {
       method ? element("span", { class: "fl-edit-method" }, ` (${method})`) : "",
       ...(origin ? [" ", element("span", { class: "fl-edit-origin" }, origin)] : []),
       ...(shares ? [" ", element("span", { class: failed ? "fl-edit-failed" : "fl-edit-took" }, shares)] : []),
-      this.button("Take out", full, () => this.actions.drop(key)),
-      this.button("Save", full, () => this.actions.save(key)),
+      this.button("Take out", full, "drop", key),
+      this.button("Save", full, "save", key),
     );
   }
 
-  private button(title: string, label: string, act: () => void): HTMLButtonElement {
-    const button = element("button", { type: "button", class: "fl-small" }, title);
-    setAttributes(button, { "aria-label": `${title}: ${label}` });
-    button.addEventListener("click", () => {
-      if (isAvailable(button)) act();
-    });
+  private button(title: string, label: string, name: "drop" | "save", key: string): HTMLButtonElement {
+    const button = element("button", { class: "fl-small", "aria-label": `${title}: ${label}` }, title);
+    onClick(button, () => this.gesture(name, { key }));
     return button;
   }
 }

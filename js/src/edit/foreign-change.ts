@@ -1,15 +1,11 @@
 // Weights under edits that somebody else has changed, and the two ways on.
-import { element, setAvailable, setText, show } from "./dom";
-import { RUNNING } from "./panel-sentences";
+import { element, onClick, setAvailable, setText, show } from "../shared/dom";
+import { type Panel, RUNNING } from "../shared/panel";
 
 export class ForeignChange {
   private readonly text = element("span");
-  private readonly keep = element("button", { type: "button", "data-testid": "factlens-keep" }, "Keep the change");
-  private readonly revert = element(
-    "button",
-    { type: "button", "data-testid": "factlens-revert" },
-    "Go back to the edits",
-  );
+  private readonly keep = element("button", { "data-testid": "factlens-keep" }, "Keep the change");
+  private readonly revert = element("button", { "data-testid": "factlens-revert" }, "Go back to the edits");
   readonly root = element(
     "div",
     { class: "fl-error fl-foreign", role: "alert", hidden: true, "data-testid": "factlens-foreign" },
@@ -18,9 +14,9 @@ export class ForeignChange {
     element("div", { class: "fl-buttons" }, this.keep, this.revert),
   );
 
-  constructor(onClick: (button: HTMLButtonElement, name: "keep" | "revert") => void) {
-    onClick(this.keep, "keep");
-    onClick(this.revert, "revert");
+  constructor(gesture: Panel["gesture"], signal: AbortSignal) {
+    onClick(this.keep, () => gesture("keep"), signal);
+    onClick(this.revert, () => gesture("revert"), signal);
   }
 
   update(text: string, idle: boolean): void {
