@@ -11,10 +11,10 @@ const OUTDATED =
   "The model has other weights now than when this was traced. Trace again, or bring them back, to read its cells.";
 
 export default panel("details", "What the selected cell knows", ({ root, banner }) => {
-  const title = element("span", { class: "fl-cell-title", "data-testid": "factlens-details-cell" });
-  const status = statusLine("factlens-details-status");
-  const score = element("p", { class: "fl-score", "data-testid": "factlens-details-score" });
-  const read = element("p", { class: "fl-note", "data-testid": "factlens-details-read" });
+  const title = element("span", { class: "fl-cell-title", testid: "details-cell" });
+  const status = statusLine("details-status");
+  const score = element("p", { class: "fl-score", testid: "details-score" });
+  const read = element("p", { class: "fl-note", testid: "details-read" });
   const tables = element("div", { class: "fl-cell-tables" });
   const known = element("div", { class: "fl-cell-found" }, score, read, tables);
   const body = element("div", { class: "fl-cell-body" }, status, banner.root, known);
@@ -25,11 +25,11 @@ export default panel("details", "What the selected cell knows", ({ root, banner 
     body,
   );
 
-  function update(state: Record<string, unknown>): void {
+  function update(state: Record<string, unknown>): boolean {
     const cell = decodeChosen(state.cell);
     const details = cell && decodeDetails(state.details);
     const reading = state.reading === true;
-    setAttributes(root, { "aria-busy": reading ? "true" : "false", "data-ready": details ? "true" : "false" });
+    setAttributes(root, { "data-ready": String(details !== null) });
     // Between two cells the panel keeps its height: what stands below must not jump.
     if (reading && !known.hidden && fold.open) body.style.minHeight = `${body.offsetHeight}px`;
     if (!reading) body.style.minHeight = "";
@@ -43,12 +43,13 @@ export default panel("details", "What the selected cell knows", ({ root, banner 
     else if (state.outdated === true) say(status, OUTDATED);
     else say(status, "The cell is read when the running work is done.");
     show(known, details !== null);
-    if (!cell || !details) return;
-
-    const measure = { metric: text(state.metric), contrast: text(state.contrast) };
-    setText(score, scoreLine(details, measure));
-    setText(read, whatIsRead(cell));
-    redraw(tables, state.details, () => [answersTable(details), ...sharesTables(details, cell)]);
+    if (cell && details) {
+      const measure = { metric: text(state.metric), contrast: text(state.contrast) };
+      setText(score, scoreLine(details, measure));
+      setText(read, whatIsRead(cell));
+      redraw(tables, state.details, () => [answersTable(details), ...sharesTables(details, cell)]);
+    }
+    return reading;
   }
 
   return { children: [fold], update };

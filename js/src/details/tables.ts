@@ -2,6 +2,7 @@
 import { answerName, percent, tokenTitle } from "../shared/a11y";
 import { element } from "../shared/dom";
 import { pieceOf } from "../shared/pieces";
+import { row, table } from "../shared/table";
 import {
   type Answer,
   type CellDetails,
@@ -21,7 +22,7 @@ export function answersTable(details: CellDetails): HTMLElement {
   const body = element("tbody");
   for (let i = 0; i < rows; i += 1) {
     const cells = RUNS.map((run) => answerCell(details.lens[run][i], details));
-    body.append(element("tr", {}, element("th", { scope: "row" }, String(i + 1)), ...cells));
+    body.append(row(String(i + 1), cells));
   }
   const foot = element(
     "tbody",
@@ -35,9 +36,8 @@ export function answersTable(details: CellDetails): HTMLElement {
       RUNS.map((run) => orDash(details.cosine[run])),
     ),
   );
-  const answers = table("factlens-details-answers", "Next tokens read from there, by run", ["", ...RUNS], [body, foot]);
-  answers.classList.add("fl-lens-table");
-  return answers;
+  const attributes = { class: "fl-lens-table", testid: "details-answers" };
+  return table(attributes, "Next tokens read from there, by run", ["", ...RUNS], body, foot);
 }
 
 function answerCell(answer: Answer | undefined, { answerId }: CellDetails): HTMLElement {
@@ -66,7 +66,8 @@ export function sharesTables(details: CellDetails, cell: ChosenCell): HTMLElemen
       ...heads.map((share) => row(`head ${share.index}`, share.values.map(orDash), own(share) ? "fl-own" : "")),
     );
     const sums = whole ? [element("tbody", { class: "fl-sums" }, row("all of attention", whole))] : [];
-    return [table("factlens-details-heads", headsCaption(details, cell), ["", "clean", "corrupted"], [body, ...sums])];
+    const attributes = { testid: "details-heads" };
+    return [table(attributes, headsCaption(details, cell), ["", "clean", "corrupted"], body, ...sums)];
   }
   if (neurons) {
     const body = element(
@@ -75,7 +76,8 @@ export function sharesTables(details: CellDetails, cell: ChosenCell): HTMLElemen
       ...neurons.map((share) => row(`neuron ${share.index}`, share.values.map(orDash))),
     );
     const columns = ["", "clean activation", "corrupted activation", "brings when clean"];
-    const tables: HTMLElement[] = [table("factlens-details-neurons", neuronsCaption(details, cell), columns, [body])];
+    const attributes = { testid: "details-neurons" };
+    const tables: HTMLElement[] = [table(attributes, neuronsCaption(details, cell), columns, body)];
     if (total) {
       const words = `All of this MLP brings ${orDash(total.clean)} in the clean run, ${orDash(total.corrupted)} corrupted.`;
       tables.push(element("p", { class: "fl-note" }, words));
@@ -83,27 +85,4 @@ export function sharesTables(details: CellDetails, cell: ChosenCell): HTMLElemen
     return tables;
   }
   return [];
-}
-
-function table(testid: string, caption: string, columns: string[], bodies: HTMLElement[]): HTMLElement {
-  const head = element("tr");
-  for (const column of columns) {
-    head.append(column ? element("th", { scope: "col" }, column) : element("td"));
-  }
-  return element(
-    "table",
-    { "data-testid": testid },
-    element("caption", {}, caption),
-    element("thead", {}, head),
-    ...bodies,
-  );
-}
-
-function row(name: string, cells: string[], className = ""): HTMLElement {
-  return element(
-    "tr",
-    className ? { class: className } : {},
-    element("th", { scope: "row" }, name),
-    ...cells.map((cell) => element("td", {}, cell)),
-  );
 }

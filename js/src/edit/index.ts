@@ -1,7 +1,7 @@
 // The panel in which the chosen layer's MLP is edited, and edits are undone.
 import { tokenName } from "../shared/a11y";
 import { Banner } from "../shared/banner";
-import { element, isAvailable, onClick, redraw, say, setAttributes, setAvailable, setText, show } from "../shared/dom";
+import { element, isAvailable, onClick, redraw, say, setAvailable, setText, show } from "../shared/dom";
 import { fileButton } from "../shared/file-button";
 import { list, number, record, text } from "../shared/model";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
@@ -20,32 +20,31 @@ const STATUS: Record<string, string> = {
   stopping: "stopping …",
 };
 
-export default panel("edit", "Edit a fact", ({ root, banner, signal, gesture }) => {
-  const subject = element("strong", {});
-  const answer = element("span", {});
-  const sentence = element("p", { class: "fl-sentence", "data-testid": "factlens-edit-sentence" });
+export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
+  const subject = element("strong");
+  const answer = element("span");
+  const sentence = element("p", { class: "fl-sentence", testid: "edit-sentence" });
   const target = new Target(
     { changed: updateButtons, spell: (wording) => gesture("spell", { ...wording }), submit },
     signal,
   );
-  const layer = element("span", { class: "fl-at-layer", "data-testid": "factlens-edit-layer" });
-  const remarks = element("div", { class: "fl-remarks", role: "status", "data-testid": "factlens-remarks" });
-  const apply = element("button", { class: "fl-primary", "data-testid": "factlens-apply" }, "Apply");
-  const undo = new NamingButton("Undo", "factlens-undo", (key) => gesture("undo", { key }), signal);
-  const redo = new NamingButton("Redo", "factlens-redo", (key) => gesture("redo", { key }), signal);
-  const load = fileButton("Load …", "factlens-load", (bytes) => gesture("load", { buffers: [bytes] }), signal);
+  const layer = element("span", { class: "fl-at-layer", testid: "edit-layer" });
+  const remarks = element("div", { class: "fl-remarks", role: "status", testid: "remarks" });
+  const apply = element("button", { class: "fl-primary", testid: "apply" }, "Apply");
+  const undo = new NamingButton("Undo", "undo", (key) => gesture("undo", { key }), signal);
+  const redo = new NamingButton("Redo", "redo", (key) => gesture("redo", { key }), signal);
+  const load = fileButton("Load …", "load", (bytes) => gesture("load", { buffers: [bytes] }), signal);
   const fold = new MethodFold((method) => gesture("method", { method }), signal);
-  const status = statusLine("factlens-edit-status");
+  const status = statusLine("edit-status");
   const foreign = new ForeignChange(gesture, signal);
-  const warning = new Banner("factlens-edit-warning", "notice");
+  const warning = new Banner("edit-warning", "notice");
   const stack = new EditStack(gesture);
   let chosenLayer: number | null = null;
   let idle = true;
 
-  function update(state: Record<string, unknown>, now: string): void {
+  function update(state: Record<string, unknown>, now: string): boolean {
     idle = now === "idle";
     chosenLayer = number(state.layer);
-    setAttributes(root, { "aria-busy": now === "editing" ? "true" : "false" });
 
     setText(subject, isolated(text(state.subject)));
     const says = text(state.answer);
@@ -70,6 +69,7 @@ export default panel("edit", "Edit a fact", ({ root, banner, signal, gesture }) 
     foreign.update(text(state.foreign), idle);
     warning.update(state.warning);
     updateButtons();
+    return now === "editing";
   }
 
   function updateButtons(): void {

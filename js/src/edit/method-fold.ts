@@ -4,33 +4,33 @@ import { field } from "../shared/field";
 import { list, number, record, text } from "../shared/model";
 
 export class MethodFold {
-  readonly root = element("details", { class: "fl-method", "data-testid": "factlens-method" });
-  private readonly summary = element("summary");
-  private readonly select = element("select");
-  private readonly knobs = element("div", { class: "fl-knobs" });
+  readonly root = element("details", { class: "fl-method", testid: "method" });
+  readonly #summary = element("summary");
+  readonly #select = element("select");
+  readonly #knobs = element("div", { class: "fl-knobs" });
 
   constructor(choose: (method: string) => void, signal: AbortSignal) {
-    this.root.append(this.summary, element("div", { class: "fl-form" }, field("Method", this.select)), this.knobs);
-    this.select.addEventListener("change", () => choose(this.select.value), { signal });
+    this.root.append(this.#summary, element("div", { class: "fl-form" }, field("Method", this.#select)), this.#knobs);
+    this.#select.addEventListener("change", () => choose(this.#select.value), { signal });
   }
 
   update(state: Record<string, unknown>): void {
     const methods = list(state.methods).map(record);
-    redraw(this.select, methods, () =>
+    redraw(this.#select, methods, () =>
       methods.map((entry) => element("option", { value: text(entry.name) }, text(entry.title))),
     );
     const method = text(state.method);
-    if (this.select.value !== method) this.select.value = method;
+    if (this.#select.value !== method) this.#select.value = method;
     const title = methods.find((entry) => entry.name === method)?.title;
-    setText(this.summary, `Method: ${text(title) || method}`);
+    setText(this.#summary, `Method: ${text(title) || method}`);
     const knobs = list(state.knobs).map(record);
-    redraw(this.knobs, [method, knobs], () => knobs.map(knobField));
+    redraw(this.#knobs, [method, knobs], () => knobs.map(knobField));
   }
 
   /** The settings that differ from the defaults; what is no number goes as text, and is refused with a reason. */
   settings(): Record<string, number | string> {
     const found: Record<string, number | string> = {};
-    for (const box of this.knobs.querySelectorAll("input")) {
+    for (const box of this.#knobs.querySelectorAll("input")) {
       if (box.value.trim() === "" && !box.validity.badInput) continue;
       if (box.value === box.dataset.default) continue;
       found[box.dataset.name ?? ""] = box.validity.badInput ? "not a number" : Number(box.value);

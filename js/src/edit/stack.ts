@@ -19,24 +19,24 @@ export function named(value: unknown): Named | null {
 
 export class EditStack {
   readonly root = element("div", { class: "fl-stack" });
-  private readonly name = element("p", { class: "fl-edits-name" });
-  private readonly items = element("ol", { class: "fl-edits", "data-testid": "factlens-edits" });
+  readonly #name = element("p", { class: "fl-edits-name" });
+  readonly #items = element("ol", { class: "fl-edits", testid: "edits" });
 
   constructor(private readonly gesture: Panel["gesture"]) {
-    this.root.append(this.name, this.items);
+    this.root.append(this.#name, this.#items);
   }
 
   /** Returns the newest edit. */
   update(edits: unknown, idle: boolean, titles: Map<string, string>): Named | null {
     const entries = list(edits).map(record);
-    setText(this.name, entries.length === 0 ? "No edit in force." : "Edits in force, oldest first");
-    redraw(this.items, [entries, [...titles]], () => entries.map((entry) => this.item(entry, titles)));
-    for (const button of this.items.querySelectorAll("button")) setAvailable(button, idle, RUNNING);
-    show(this.items, entries.length > 0);
+    setText(this.#name, entries.length === 0 ? "No edit in force." : "Edits in force, oldest first");
+    redraw(this.#items, [entries, [...titles]], () => entries.map((entry) => this.#item(entry, titles)));
+    for (const button of this.#items.querySelectorAll("button")) setAvailable(button, idle, RUNNING);
+    show(this.#items, entries.length > 0);
     return named(entries[entries.length - 1]);
   }
 
-  private item(entry: Record<string, unknown>, titles: Map<string, string>): HTMLLIElement {
+  #item(entry: Record<string, unknown>, titles: Map<string, string>): HTMLLIElement {
     const key = text(entry.key);
     const label = line(text(entry.label));
     const layers = list(entry.layers).flatMap((layer) => number(layer) ?? []);
@@ -54,12 +54,12 @@ export class EditStack {
       method ? element("span", { class: "fl-edit-method" }, ` (${method})`) : "",
       ...(origin ? [" ", element("span", { class: "fl-edit-origin" }, origin)] : []),
       ...(shares ? [" ", element("span", { class: failed ? "fl-edit-failed" : "fl-edit-took" }, shares)] : []),
-      this.button("Take out", full, "drop", key),
-      this.button("Save", full, "save", key),
+      this.#button("Take out", full, "drop", key),
+      this.#button("Save", full, "save", key),
     );
   }
 
-  private button(title: string, label: string, name: "drop" | "save", key: string): HTMLButtonElement {
+  #button(title: string, label: string, name: "drop" | "save", key: string): HTMLButtonElement {
     const button = element("button", { class: "fl-small", "aria-label": `${title}: ${label}` }, title);
     onClick(button, () => this.gesture(name, { key }));
     return button;

@@ -25,56 +25,56 @@ export interface TargetEvents {
 }
 
 export class Target {
-  private readonly box = textBox("factlens-target", "e.g. Paris");
-  private readonly exactly = switchBox(
+  readonly #box = textBox("target", "e.g. Paris");
+  readonly #exactly = switchBox(
     "Exactly",
     "Take the new object just as it is written, with no space put in front of it",
-    "factlens-exactly",
+    "exactly",
   );
-  private readonly pieces = element("span", { class: "fl-tokens" });
-  private readonly note = element("span", { class: "fl-tokens-name" });
-  readonly fields = [field("New object", this.box), this.exactly.label];
+  readonly #pieces = element("span", { class: "fl-tokens" });
+  readonly #note = element("span", { class: "fl-tokens-name" });
+  readonly fields = [field("New object", this.#box), this.#exactly.label];
   readonly tokens = element(
     "div",
-    { class: "fl-tokens-row fl-spelt", "data-testid": "factlens-target-tokens" },
-    this.pieces,
-    this.note,
+    { class: "fl-tokens-row fl-spelt", testid: "target-tokens" },
+    this.#pieces,
+    this.#note,
   );
-  private readonly sync = new SyncedText(this.box);
-  private acceptedExactly = false;
-  private spelt: Record<string, unknown> = {};
-  private asking: ReturnType<typeof setTimeout> | undefined;
+  readonly #sync = new SyncedText(this.#box);
+  #acceptedExactly = false;
+  #spelt: Record<string, unknown> = {};
+  #asking: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly events: TargetEvents,
     signal: AbortSignal,
   ) {
     this.fields[0]?.classList.add("fl-target");
-    this.box.addEventListener(
+    this.#box.addEventListener(
       "input",
       () => {
-        this.sync.input();
-        this.changed();
+        this.#sync.input();
+        this.#changed();
       },
       { signal },
     );
-    this.exactly.box.addEventListener("change", () => this.changed(), { signal });
-    onEnter(this.box, () => events.submit(), signal);
-    signal.addEventListener("abort", () => clearTimeout(this.asking), { once: true });
+    this.#exactly.box.addEventListener("change", () => this.#changed(), { signal });
+    onEnter(this.#box, () => events.submit(), signal);
+    signal.addEventListener("abort", () => clearTimeout(this.#asking), { once: true });
   }
 
   update(state: Record<string, unknown>): void {
-    this.sync.accept(text(state.target));
-    if ((state.exactly === true) !== this.acceptedExactly) {
-      this.acceptedExactly = state.exactly === true;
-      this.exactly.box.checked = this.acceptedExactly;
+    this.#sync.accept(text(state.target));
+    if ((state.exactly === true) !== this.#acceptedExactly) {
+      this.#acceptedExactly = state.exactly === true;
+      this.#exactly.box.checked = this.#acceptedExactly;
     }
-    this.spelt = record(state.target_tokens);
-    this.drawTokens();
+    this.#spelt = record(state.target_tokens);
+    this.#drawTokens();
   }
 
   get wording(): Wording {
-    return { target: this.box.value, exactly: this.exactly.box.checked };
+    return { target: this.#box.value, exactly: this.#exactly.box.checked };
   }
 
   /** Is there a new object? White space is one only where it is meant exactly. */
@@ -85,25 +85,25 @@ export class Target {
 
   /** What is written now goes to Python, which spells what it accepts. */
   submit(): Wording {
-    this.sync.submit();
-    clearTimeout(this.asking);
+    this.#sync.submit();
+    clearTimeout(this.#asking);
     return this.wording;
   }
 
-  private changed(): void {
+  #changed(): void {
     this.events.changed();
-    this.drawTokens();
-    clearTimeout(this.asking);
-    this.asking = setTimeout(() => this.isWritten && this.events.spell(this.wording), SPELL_MS);
+    this.#drawTokens();
+    clearTimeout(this.#asking);
+    this.#asking = setTimeout(() => this.isWritten && this.events.spell(this.wording), SPELL_MS);
   }
 
-  private drawTokens(): void {
-    const { spelt } = this;
+  #drawTokens(): void {
+    const spelt = this.#spelt;
     const { target, exactly } = this.wording;
     const current = this.isWritten && text(spelt.text) === target && (spelt.exactly === true) === exactly;
     const pieces = current ? list(spelt.pieces).map(text) : [];
-    redraw(this.pieces, pieces, () => pieces.map((piece) => pieceOf(piece)));
+    redraw(this.#pieces, pieces, () => pieces.map((piece) => pieceOf(piece)));
     const words = () => text(spelt.why) || spelling(pieces.length, number(spelt.count) ?? pieces.length);
-    setText(this.note, current ? words() : "");
+    setText(this.#note, current ? words() : "");
   }
 }

@@ -3,6 +3,12 @@ import { list, number } from "../shared/model";
 import { type Frame, shown } from "./grid";
 import type { Span } from "./sentences";
 
+/** What is marked on either axis of the panels. */
+export interface Spans {
+  layers: Span | null;
+  rows: Span | null;
+}
+
 export interface Means {
   kind: string;
   /** Null where no cell has been computed. */

@@ -1,5 +1,5 @@
 // What else an edit has changed: probes by role, prompts of the user's own, and continuations, before and after.
-import { element, isAvailable, onClick, onEnter, redraw, say, setAttributes, setAvailable, show } from "../shared/dom";
+import { element, isAvailable, onClick, onEnter, redraw, say, setAvailable, show } from "../shared/dom";
 import { field, textBox } from "../shared/field";
 import { list, number, record, text } from "../shared/model";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
@@ -7,19 +7,18 @@ import { isolated } from "../shared/visible";
 import { decodeJudgement, rowsByRole } from "./judgement";
 import { continuations, group } from "./tables";
 
-export default panel("judge", "What else changed", ({ root, banner, signal, gesture }) => {
-  const check = element("button", { "data-testid": "factlens-check" }, "Check what else changed");
-  const status = statusLine("factlens-judge-status");
-  const tables = element("div", { class: "fl-judged", "data-testid": "factlens-judged" });
-  const prompt = textBox("factlens-own-prompt", "a prompt of your own");
-  const add = element("button", { "data-testid": "factlens-add-prompt" }, "Add");
-  const own = element("ul", { class: "fl-own", "data-testid": "factlens-own" });
+export default panel("judge", "What else changed", ({ banner, signal, gesture }) => {
+  const check = element("button", { testid: "check" }, "Check what else changed");
+  const status = statusLine("judge-status");
+  const tables = element("div", { class: "fl-judged", testid: "judged" });
+  const prompt = textBox("own-prompt", "a prompt of your own");
+  const add = element("button", { testid: "add-prompt" }, "Add");
+  const own = element("ul", { class: "fl-own", testid: "own" });
 
-  function update(state: Record<string, unknown>, now: string): void {
+  function update(state: Record<string, unknown>, now: string): boolean {
     const idle = now === "idle";
     const edits = number(state.edits) ?? 0;
     const judgement = decodeJudgement(state.judgement);
-    setAttributes(root, { "aria-busy": now === "judging" ? "true" : "false" });
     setAvailable(check, idle && edits > 0, idle ? "Edit a fact first." : RUNNING);
     if (now === "judging") say(status, "asking, before and after …");
     else if (judgement && state.outdated === true) say(status, "Checked with other weights than the model has now.");
@@ -40,6 +39,7 @@ export default panel("judge", "What else changed", ({ root, banner, signal, gest
     redraw(own, prompts, () => prompts.map(ownItem));
     show(own, prompts.length > 0);
     updateAdd();
+    return now === "judging";
   }
 
   function updateAdd(): void {

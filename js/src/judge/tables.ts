@@ -1,18 +1,17 @@
 // The checks as tables, each behind a fold: prompts by role, and how the model goes on.
 import { percent, tokenName } from "../shared/a11y";
 import { element } from "../shared/dom";
+import { row, table } from "../shared/table";
 import { isolated } from "../shared/visible";
 import { heldWords, type JudgedRow, type Written } from "./judgement";
 
 export function group(role: string, title: string, rows: JudgedRow[], open: boolean): HTMLElement {
-  const body = rows.map((row) =>
-    element("tr", {}, element("th", { scope: "row" }, isolated(row.prompt)), said(row, "before"), said(row, "after")),
-  );
+  const body = rows.map((one) => row(isolated(one.prompt), [said(one, "before"), said(one, "after")]));
   return fold(
     role,
     open || rows.length === 1,
     [element("span", { class: "fl-role" }, title), element("span", {}, heldWords(role, rows))],
-    table("prompt", body),
+    compared("prompt", body),
   );
 }
 
@@ -36,13 +35,10 @@ function share(object: string, probability: number): string {
 
 export function continuations(texts: Written[], open: boolean): HTMLElement {
   const body = texts.map((one) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, `${isolated(one.prompt)}\u00a0…`),
+    row(`${isolated(one.prompt)}\u00a0…`, [
       element("td", { dir: "auto" }, one.before),
       element("td", { dir: "auto", class: one.before === one.after ? "" : "fl-changed" }, one.after),
-    ),
+    ]),
   );
   const same = texts.filter((one) => one.before === one.after).length;
   return fold(
@@ -52,13 +48,12 @@ export function continuations(texts: Written[], open: boolean): HTMLElement {
       element("span", { class: "fl-role" }, "continuations"),
       element("span", {}, `${same} of ${texts.length} as before`),
     ],
-    table("the model goes on", body),
+    compared("the model goes on", body),
   );
 }
 
-function table(first: string, rows: HTMLElement[]): HTMLElement {
-  const head = [first, "before", "now"].map((name) => element("th", { scope: "col" }, name));
-  return element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+function compared(what: string, rows: HTMLElement[]): HTMLElement {
+  return table({}, "", [what, "before", "now"], element("tbody", {}, ...rows));
 }
 
 function fold(role: string, open: boolean, summary: HTMLElement[], body: HTMLElement): HTMLElement {

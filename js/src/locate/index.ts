@@ -1,5 +1,5 @@
 // The panel in which a fact is written down and traced.
-import { element, isAvailable, onClick, onEnter, say, setAttributes, setAvailable, setText, show } from "../shared/dom";
+import { element, isAvailable, onClick, onEnter, say, setAvailable, setText, show } from "../shared/dom";
 import { field, switchBox, textBox } from "../shared/field";
 import { fileButton } from "../shared/file-button";
 import { onWaiting } from "../shared/gestures-event";
@@ -19,32 +19,27 @@ const OUTDATED = "Traced with other weights than the model has now.";
 /** What Stop can stop. */
 const STOPPABLE = ["tracing", "queued", "editing", "judging"];
 
-export default panel("locate", "Locate a fact", ({ root, banner, lens, signal, gesture }) => {
-  const modelLine = element("span", { class: "fl-model", "data-testid": "factlens-model" });
-  const badge = element("span", { class: "fl-badge", hidden: true, "data-testid": "factlens-edited-badge" });
-  const prompt = new PromptBox("Prompt", "factlens-prompt", "The Space Needle is in downtown", signal);
-  const subject = textBox("factlens-subject", "The Space Needle");
-  const chat = switchBox("Chat", "Ask in a chat, in the words of the model's own template", "factlens-chat");
-  const trace = element("button", { class: "fl-primary", "data-testid": "factlens-trace" }, "Trace");
-  const stop = element("button", { "data-testid": "factlens-stop" }, "Stop");
-  const save = element("button", { "data-testid": "factlens-save-trace" }, "Save trace");
-  const open = fileButton(
-    "Open trace …",
-    "factlens-open-trace",
-    (bytes) => gesture("open", { buffers: [bytes] }),
-    signal,
-  );
+export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture }) => {
+  const modelLine = element("span", { class: "fl-model", testid: "model" });
+  const badge = element("span", { class: "fl-badge", hidden: true, testid: "edited-badge" });
+  const prompt = new PromptBox("Prompt", "prompt", "The Space Needle is in downtown", signal);
+  const subject = textBox("subject", "The Space Needle");
+  const chat = switchBox("Chat", "Ask in a chat, in the words of the model's own template", "chat");
+  const trace = element("button", { class: "fl-primary", testid: "trace" }, "Trace");
+  const stop = element("button", { testid: "stop" }, "Stop");
+  const save = element("button", { testid: "save-trace" }, "Save trace");
+  const open = fileButton("Open trace …", "open-trace", (bytes) => gesture("open", { buffers: [bytes] }), signal);
   const tokens = new Tokens();
   const progress = new Progress();
-  const answer = element("p", { class: "fl-answer", "data-testid": "factlens-answer" });
-  const outdated = statusLine("factlens-outdated");
-  const waiting = element("p", { class: "fl-waiting", role: "status", "data-testid": "factlens-waiting" });
+  const answer = element("p", { class: "fl-answer", testid: "answer" });
+  const outdated = statusLine("outdated");
+  const waiting = element("p", { class: "fl-waiting", role: "status", testid: "waiting" });
   const offers = new Offers(written, ask);
 
   const sync = { prompt: new SyncedText(prompt), subject: new SyncedText(subject) };
   let acceptedChat = false;
 
-  function update(state: Record<string, unknown>, status: string): void {
+  function update(state: Record<string, unknown>, status: string): boolean {
     const idle = status === "idle";
     setText(modelLine, text(state.model));
     const edits = number(state.edits) ?? 0;
@@ -67,12 +62,12 @@ export default panel("locate", "Locate a fact", ({ root, banner, lens, signal, g
     setAvailable(open.button, idle, RUNNING);
     setAvailable(save, idle && state.traced === true, idle ? "There is no trace to save." : RUNNING);
     setText(stop, status === "stopping" ? "Stopping …" : "Stop");
-    setAttributes(root, { "aria-busy": idle ? "false" : "true" });
     progress.update(state, status);
     const measure = { metric: text(state.metric), contrast: text(state.contrast) };
     const [high, low] = [number(state.high), number(state.low)];
     say(answer, answerLine(text(state.answer), text(state.answer_part), high, low, measure));
     say(outdated, state.outdated === true && idle ? OUTDATED : "");
+    return !idle;
   }
 
   function nameTokens(): void {

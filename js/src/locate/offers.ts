@@ -15,9 +15,9 @@ export class Offers {
     class: "fl-remarks",
     role: "status",
     hidden: true,
-    "data-testid": "factlens-notes",
+    testid: "notes",
   });
-  readonly readings = element("div", { class: "fl-offers", hidden: true, "data-testid": "factlens-readings" });
+  readonly readings = element("div", { class: "fl-offers", hidden: true, testid: "readings" });
 
   /** `current` tells what stands in the boxes. */
   constructor(
@@ -27,32 +27,32 @@ export class Offers {
 
   update(state: Record<string, unknown>): void {
     const notes = list(state.notes).map(record);
-    redraw(this.notes, notes, () => notes.map((note) => this.note(note)));
+    redraw(this.notes, notes, () => notes.map((note) => this.#note(note)));
     show(this.notes, notes.length > 0);
     const readings = list(record(state.error).readings).map(record);
-    redraw(this.readings, readings, () => readings.map((reading) => this.reading(reading)));
+    redraw(this.readings, readings, () => readings.map((reading) => this.#reading(reading)));
     show(this.readings, readings.length > 0);
   }
 
   /** What the user should know of how the prompt is read, with a button for what was probably meant. */
-  private note(note: Record<string, unknown>): HTMLElement {
+  #note(note: Record<string, unknown>): HTMLElement {
     const line = element("p", { class: "fl-remark" }, text(note.text));
     const offer = record(note.offer);
     const other = { prompt: text(offer.prompt), subject: text(offer.subject), chat: false };
     const { prompt, subject } = this.current();
     if (other.prompt && (other.prompt !== prompt || other.subject !== subject)) {
-      line.append(this.button("Trace it so", () => other));
+      line.append(this.#button("Trace it so", () => other));
     }
     return line;
   }
 
   /** A button for one of several ways to read a prompt. */
-  private reading({ shown, prompt, slot }: Record<string, unknown>): HTMLElement {
+  #reading({ shown, prompt, slot }: Record<string, unknown>): HTMLElement {
     const other = { prompt: text(prompt), slot: typeof slot === "string" ? slot : null };
-    return this.button(`Read it as ${text(shown)}`, () => ({ ...this.current(), ...other }));
+    return this.#button(`Read it as ${text(shown)}`, () => ({ ...this.current(), ...other }));
   }
 
-  private button(label: string, question: () => Question): HTMLElement {
+  #button(label: string, question: () => Question): HTMLElement {
     const button = element("button", { class: "fl-small fl-offer" }, label);
     button.addEventListener("click", () => this.ask(question()));
     return button;

@@ -11,8 +11,8 @@ const STATUS: Record<string, string> = {
 };
 
 export class Progress {
-  private readonly filled = element("span", { class: "fl-progress-bar" });
-  private readonly bar = element(
+  readonly #filled = element("span", { class: "fl-progress-bar" });
+  readonly #bar = element(
     "div",
     {
       class: "fl-progress",
@@ -20,19 +20,19 @@ export class Progress {
       "aria-label": "Progress",
       "aria-valuemin": 0,
       "aria-valuemax": 100,
-      "data-testid": "factlens-progress",
+      testid: "progress",
     },
-    this.filled,
+    this.#filled,
   );
-  private readonly message = element("span", { class: "fl-message", "data-testid": "factlens-message" });
-  readonly root = element("div", { class: "fl-progress-row", hidden: true }, this.bar, this.message);
+  readonly #message = element("span", { class: "fl-message", testid: "message" });
+  readonly root = element("div", { class: "fl-progress-row", hidden: true }, this.#bar, this.#message);
 
   update(state: Record<string, unknown>, status: string): void {
     const percent = 100 * Math.min(1, Math.max(0, number(state.progress) ?? 0));
     const words = text(state.message) || STATUS[status] || "";
-    this.filled.style.width = `${percent}%`;
-    setAttributes(this.bar, { "aria-valuenow": Math.round(percent), "aria-valuetext": words || null });
-    setText(this.message, words);
+    this.#filled.style.width = `${percent}%`;
+    setAttributes(this.#bar, { "aria-valuenow": Math.round(percent), "aria-valuetext": words || null });
+    setText(this.#message, words);
     show(this.root, status !== "idle");
   }
 }

@@ -14,10 +14,10 @@ export class PromptBox {
       autocomplete: "off",
       spellcheck: "false",
       placeholder,
-      "data-testid": testid,
+      testid,
     });
     this.field = field(label, this.box);
-    this.box.addEventListener("input", () => this.fit(), { signal });
+    this.box.addEventListener("input", () => this.#fit(), { signal });
   }
 
   get value(): string {
@@ -26,10 +26,10 @@ export class PromptBox {
 
   set value(text: string) {
     this.box.value = text;
-    this.fit();
+    this.#fit();
   }
 
-  private fit(): void {
+  #fit(): void {
     this.box.rows = Math.min(MOST_LINES, this.box.value.split("\n").length);
   }
 }

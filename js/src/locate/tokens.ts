@@ -4,16 +4,16 @@ import { list, record, text } from "../shared/model";
 import { pieceOf } from "../shared/pieces";
 
 export class Tokens {
-  private readonly name = element("span", { class: "fl-tokens-name" });
-  private readonly tokens = element("span", { class: "fl-tokens" });
-  readonly root = element("div", { class: "fl-tokens-row", "data-testid": "factlens-tokens" }, this.name, this.tokens);
+  readonly #name = element("span", { class: "fl-tokens-name" });
+  readonly #tokens = element("span", { class: "fl-tokens" });
+  readonly root = element("div", { class: "fl-tokens-row", testid: "tokens" }, this.#name, this.#tokens);
 
   update(state: unknown): void {
     const pieces = list(state).map((piece) => {
       const fields = record(piece);
       return { text: text(fields.text), subject: fields.subject === true, template: fields.template === true };
     });
-    redraw(this.tokens, pieces, () =>
+    redraw(this.#tokens, pieces, () =>
       pieces.map((piece, index) => {
         const name = pieceOf(piece.text);
         if (piece.subject) name.classList.add("fl-subject");
@@ -29,6 +29,6 @@ export class Tokens {
 
   /** `current`: are they those of what stands in the boxes? */
   call(current: boolean): void {
-    setText(this.name, current ? "Tokens" : "Tokens of the last accepted prompt");
+    setText(this.#name, current ? "Tokens" : "Tokens of the last accepted prompt");
   }
 }

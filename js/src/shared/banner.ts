@@ -4,14 +4,14 @@ import { element, setText, show } from "./dom";
 import { record, text } from "./model";
 
 export class Banner {
-  private readonly title = element("strong");
-  private readonly text = element("span");
+  readonly #title = element("strong");
+  readonly #text = element("span");
   readonly root: HTMLElement;
 
   constructor(testid: string, kind: "error" | "notice" = "error") {
     const role = kind === "error" ? "alert" : "status";
-    this.root = element("div", { class: `fl-${kind}`, role, hidden: true, "data-testid": testid });
-    this.root.append(this.title, this.text);
+    this.root = element("div", { class: `fl-${kind}`, role, hidden: true, testid });
+    this.root.append(this.#title, this.#text);
   }
 
   /** Shows `{title, text}` of the wire; null and undefined are no problem. */
@@ -19,8 +19,8 @@ export class Banner {
     const wrong = problem !== null && problem !== undefined;
     if (wrong) {
       const fields = record(problem);
-      setText(this.title, text(fields.title) || "Something went wrong");
-      setText(this.text, text(fields.text));
+      setText(this.#title, text(fields.title) || "Something went wrong");
+      setText(this.#text, text(fields.text));
     }
     show(this.root, wrong);
   }

@@ -1,6 +1,6 @@
 // Small builders for DOM nodes. Text always goes in as text: tokens, prompts and errors are other people's strings.
 
-type Attributes = Record<string, string | number | boolean | null | undefined>;
+export type Attributes = Record<string, string | number | boolean | null | undefined>;
 
 /**
  * Keeps JupyterLab's shortcuts away from an element. Each element that can have the focus needs it itself: Lab looks
@@ -10,28 +10,28 @@ export const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
 
 const FOCUSABLE: readonly string[] = ["button", "input", "select", "summary", "textarea"];
 
+/** `testid` is what tests find it by: `data-testid="factlens-…"`, as README lists them. */
 export function element<K extends keyof HTMLElementTagNameMap>(
   tag: K,
-  attributes: Attributes = {},
+  { testid, ...attributes }: Attributes = {},
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[K] {
   const node = document.createElement(tag);
   if (FOCUSABLE.includes(tag)) setAttributes(node, OWN_KEYS);
   if (tag === "button") setAttributes(node, { type: tag }); // it must not submit a form of the page around
-  setAttributes(node, attributes);
+  setAttributes(node, { ...attributes, "data-testid": testid && `factlens-${testid}` });
   node.append(...children);
   return node;
 }
 
 /** A part of a lens: its root, marked for the style sheet, for screen readers and for tests. */
-export function region(name: string, label: string, attributes: Attributes = {}): HTMLElement {
+export function region(name: string, label: string): HTMLElement {
   return element("div", {
     class: `factlens fl-${name}`,
     role: "region",
     "aria-label": label,
-    "data-testid": `factlens-${name}`,
+    testid: name,
     ...OWN_KEYS,
-    ...attributes,
   });
 }
 
@@ -56,6 +56,11 @@ export function show(node: HTMLElement, visible: boolean): void {
 export function say(node: HTMLElement, words: string): void {
   setText(node, words);
   show(node, words !== "");
+}
+
+/** Puts an element somewhere, in pixels. */
+export function place(node: HTMLElement, left: number, top: number, width: number, height: number): void {
+  Object.assign(node.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
 }
 
 const drawn = new WeakMap<Element, string>();
@@ -93,12 +98,17 @@ export function onClick(button: HTMLButtonElement, callback: () => void, signal?
   button.addEventListener("click", () => isAvailable(button) && callback(), signal ? { signal } : {});
 }
 
+/** Shows whether what a button turns on is on. */
+export function setPressed(button: HTMLButtonElement, pressed: boolean): void {
+  setAttributes(button, { "aria-pressed": String(pressed) });
+}
+
 /**
  * A button that can be unavailable without losing the keyboard focus. A truly disabled button drops the focus to the
  * page, where the notebook takes the next key for a command: two presses of "d" would delete the cell.
  */
 export function setAvailable(button: HTMLButtonElement, available: boolean, why = ""): void {
-  setAttributes(button, { "aria-disabled": available ? "false" : "true", title: available ? null : why || null });
+  setAttributes(button, { "aria-disabled": String(!available), title: (!available && why) || null });
 }
 
 export function isAvailable(button: HTMLButtonElement): boolean {

@@ -17,12 +17,12 @@ export function textBox(testid: string, placeholder: string): HTMLInputElement {
     autocomplete: "off",
     spellcheck: "false",
     placeholder,
-    "data-testid": testid,
+    testid,
   });
 }
 
 /** A checkbox with its words, and what it does as a title. */
 export function switchBox(words: string, title: string, testid: string): { box: HTMLInputElement; label: HTMLElement } {
-  const box = element("input", { type: "checkbox", "data-testid": testid });
+  const box = element("input", { type: "checkbox", testid });
   return { box, label: element("label", { class: "fl-switch", title }, box, words) };
 }

@@ -7,12 +7,12 @@ export function fileButton(
   take: (bytes: ArrayBuffer) => void,
   signal: AbortSignal,
 ): { button: HTMLButtonElement; input: HTMLInputElement } {
-  const button = element("button", { "data-testid": testid }, name);
+  const button = element("button", { testid }, name);
   const input = element("input", {
     type: "file",
     accept: ".safetensors",
     hidden: true,
-    "data-testid": `${testid}-file`,
+    testid: `${testid}-file`,
   });
   onClick(button, () => input.click(), signal);
   input.addEventListener(

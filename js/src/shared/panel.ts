@@ -21,8 +21,11 @@ export interface Panel {
 
 export interface Contents {
   children: Node[];
-  /** Shows a state; `status` is what the session does at the moment, "idle" or some work. */
-  update(state: Record<string, unknown>, status: string): void;
+  /**
+   * Shows a state, and says whether the panel waits for work of its own. `status` is what the session does at the
+   * moment: "idle", or some work.
+   */
+  update(state: Record<string, unknown>, status: string): boolean;
 }
 
 /** An anywidget module that renders one panel. */
@@ -32,7 +35,7 @@ export function panel(name: string, label: string, build: (panel: Panel) => Cont
     const { signal } = end;
     const lens = lensOf(model); // it has one for life
     const root = region(name, label);
-    const banner = new Banner(`factlens-${name}-error`);
+    const banner = new Banner(`${name}-error`);
     const gesture: Panel["gesture"] = (name, payload) => dispatchGesture(lens, name, payload);
     const { children, update } = build({ root, banner, lens, signal, gesture });
     root.append(...children);
@@ -40,9 +43,8 @@ export function panel(name: string, label: string, build: (panel: Panel) => Cont
     function follow(): void {
       const state = record(model.get("state"));
       const status = text(state.status) || "idle";
-      setAttributes(root, { "data-status": status });
       banner.update(state.error);
-      update(state, status);
+      setAttributes(root, { "data-status": status, "aria-busy": String(update(state, status)) });
     }
     onTrait(model, "state", follow, signal);
     followTheme(root, () => {}, signal);
@@ -62,5 +64,5 @@ export function head(name: string, ...beside: Node[]): HTMLElement {
 
 /** A line that says what is going on, also to those who do not see it. */
 export function statusLine(testid: string): HTMLElement {
-  return element("p", { class: "fl-status", role: "status", "data-testid": testid });
+  return element("p", { class: "fl-status", role: "status", testid });
 }
