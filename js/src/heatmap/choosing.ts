@@ -1,6 +1,7 @@
 // Choosing a cell. The outline moves at once; the sentence waits for Python's word.
 import { say, setText } from "../shared/dom";
-import { type Cell, inward, outward, sameCell } from "./grid";
+import { inward, outward, sameCell } from "./cells";
+import type { Cell } from "./grid";
 import type { Pointing } from "./pointing";
 import type { Scene } from "./scene";
 import { decodeEdit, nothingSelected, pending, selected } from "./sentences";

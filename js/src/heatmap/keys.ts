@@ -1,7 +1,8 @@
 // What each key does while the cursor's cell has the focus; every other key is the notebook's or the browser's.
+
+import { outward } from "./cells";
 import type { Choosing } from "./choosing";
 import type { Cursor } from "./cursor";
-import { outward } from "./grid";
 import { move, stretch } from "./keyboard";
 import type { Marks } from "./marks";
 import type { Pointing } from "./pointing";

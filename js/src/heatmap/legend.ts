@@ -3,7 +3,8 @@ import { element, setAttributes, setText, show } from "../shared/dom";
 import { family } from "../shared/kinds";
 import { brief, isProbability, measureName } from "../shared/measure";
 import type { Theme } from "../shared/theme";
-import { type Frame, scaleOf, sourceOf } from "./grid";
+import { scaleOf, sourceOf } from "./cells";
+import type { Frame } from "./grid";
 import { css, divergingRamp, gradient, type PaletteName, type Ramp, rampFor } from "./palettes";
 
 /** The colours of one panel. */

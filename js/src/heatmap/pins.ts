@@ -3,7 +3,8 @@
 // Number, colour and dashes are those of the layer profile's lines; `docs/wire.md` has the table.
 import { element, redraw, setAttributes, setText, show } from "../shared/dom";
 import { list } from "../shared/model";
-import { type Cell, decodeCell, type Frame, inward, sameCell } from "./grid";
+import { inward, sameCell } from "./cells";
+import { type Cell, decodeCell, type Frame } from "./grid";
 import { pinned, pinnedElsewhere } from "./sentences";
 
 export const MOST_PINS = 4;

@@ -1,6 +1,8 @@
 // The cell that the keyboard stands on, the cell under the pointer, and the tooltip, which tells of either.
+
+import { inward, outward, sameCell } from "./cells";
 import type { Cursor } from "./cursor";
-import { type Cell, type Frame, inward, outward, sameCell } from "./grid";
+import type { Cell, Frame } from "./grid";
 import { windowOf } from "./scales";
 import type { Scene } from "./scene";
 import * as say from "./sentences";

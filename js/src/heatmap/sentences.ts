@@ -4,8 +4,9 @@ import { isWindowed, kindName, kindTitle } from "../shared/kinds";
 import { layersWords } from "../shared/layers";
 import { isProbability, measureName, precise } from "../shared/measure";
 import { number as integer, list, record, text } from "../shared/model";
+import { halfAt, inward, outward, scaleOf, sourceOf, type Value, valueAt } from "./cells";
 import { isDifference } from "./comparison";
-import { type Cell, type Frame, halfAt, inward, outward, scaleOf, sourceOf, type Value, valueAt } from "./grid";
+import type { Cell, Frame } from "./grid";
 import type { Means } from "./range";
 import { windowOf } from "./scales";
 

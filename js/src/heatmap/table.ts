@@ -3,8 +3,9 @@ import { tokenTitle } from "../shared/a11y";
 import { element } from "../shared/dom";
 import { brief, measureName, precise } from "../shared/measure";
 import { row, table } from "../shared/table";
+import { scaleOf, shown, type Value, valueAt } from "./cells";
 import { isDifference } from "./comparison";
-import { type Frame, scaleOf, shown, type Value, valueAt } from "./grid";
+import type { Frame } from "./grid";
 import { panelTitle } from "./sentences";
 
 /** A page with more cells than this in tables cannot be scrolled, nor be listened to. */

@@ -5,7 +5,8 @@
 // cost no more than a few.
 
 import type { Rgb, Theme } from "../shared/theme";
-import { type Frame, scaleOf, shown } from "./grid";
+import { scaleOf, shown } from "./cells";
+import type { Frame } from "./grid";
 import type { Layout } from "./layout";
 import { css, type Ramp } from "./palettes";
 import { placeOn } from "./scales";
