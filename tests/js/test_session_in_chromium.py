@@ -28,7 +28,7 @@ SHOW = """async (shown) => {
     for (const [name, fields] of Object.entries(shown)) {
         const {[name]: model} = models;
         if (name === 'heatmap') for (const [trait, value] of Object.entries(fields)) model.put(trait, view(value));
-        else if (Object.keys(fields).length > 0) model.put('state', {...model.get('state'), ...fields});
+        else model.put('state', {...model.get('state'), ...fields});
     }
     await frames();
 }"""
@@ -62,6 +62,16 @@ class Desk:
         width = float(self.page.locator(f"[data-kind='{kind}'] canvas").get_attribute("data-cell-width") or "nan")
         axis.click(position={"x": (layer + 0.5) * width, "y": 12})
 
+    def hear(self, answer: dict[str, Any]) -> None:
+        """Answer a gesture as Python does; a file comes as a download."""
+        reply = "(answer) => models.gestures.reply(answer, answer.buffers ? [new DataView(new ArrayBuffer(8))] : [])"
+        if answer["type"] != "file":
+            self.page.evaluate(reply, answer)
+            return
+        with self.page.expect_download() as download:
+            self.page.evaluate(reply, answer)
+        assert download.value.suggested_filename == answer["name"]
+
     def trace(self, prompt: str, subject: str) -> None:
         self.write("prompt", prompt)
         self.write("subject", subject)
@@ -91,6 +101,8 @@ DOINGS: dict[str, Callable[[Desk], None]] = {
     "edited": lambda desk: desk.apply("8"),
     "prompt added": lambda desk: desk.add_prompt("Rome is near"),
     "judged": lambda desk: desk.press("check"),
+    "trace saved": lambda desk: desk.press("save-trace"),
+    "edit saved": lambda desk: desk.button("edits", "Save"),
     "found changed by others": lambda desk: desk.press("undo"),
     "brought back": lambda desk: desk.press("revert"),
     "undone": lambda desk: desk.press("undo"),
@@ -145,6 +157,8 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "prompt added": {"own": "Rome is near"},
     "judged": {"judged": "0 → 0 of 1 give the new object"},
+    "trace saved": {},
+    "edit saved": {},
     "found changed by others": {"foreign": "'transformer.h.2.mlp.c_proj.weight' was changed outside factlens"},
     "brought back": {"edits": EDIT},
     "undone": {
@@ -179,7 +193,8 @@ def test_the_widgets_show_a_session_and_send_its_gestures(page: Page) -> None:
             gestures.append({"type": "gesture", "id": len(gestures) + 1, **step["gesture"]})
             DOINGS[name](desk)
             page.wait_for_function("(count) => models.gestures.sent.length > count", arg=len(gestures))
-            page.evaluate("(id) => models.gestures.reply({type: 'ack', id})", len(gestures))
+            for answer in step["answers"]:
+                desk.hear(answer)
         assert page.evaluate("models.gestures.sent") == [{"type": "hello"}, *gestures], name
         page.evaluate(SHOW, step["shown"])
         for testid, words in WORDS[name].items():
