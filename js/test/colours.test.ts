@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { css, type PaletteName, rampFor } from "../src/shared/palettes";
+import { css, type PaletteName, rampFor } from "../src/heatmap/palettes";
 import { luminance, parseColour, type Theme } from "../src/shared/theme";
 
 const themes: Record<string, Theme> = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import * as cell from "../src/shared/cell-details";
+import * as cell from "../src/details/cell";
 
 const wire = {
   kind: "mlp",

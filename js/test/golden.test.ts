@@ -1,8 +1,9 @@
 /// <reference types="vite/client" />
 // The files in golden/ are what Python puts on the wire (tests/widgets/test_golden.py): read here as a page reads it.
 import { expect, test } from "vitest";
+import { halfAt, valueAt } from "../src/heatmap/cells";
 import { compared, decodeComparison } from "../src/heatmap/comparison";
-import { decodeFrame, type Frame, halfAt, valueAt } from "../src/heatmap/grid";
+import { decodeFrame, type Frame } from "../src/heatmap/grid";
 import { windowOf } from "../src/heatmap/scales";
 import { cellLabel, estimateNote, heading, progress } from "../src/heatmap/sentences";
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { decodeCell, decodeFrame, floats, halfAt, sameCell, subjectSpans, valueAt } from "../src/heatmap/grid";
+import { halfAt, sameCell, subjectSpans, valueAt } from "../src/heatmap/cells";
+import { decodeCell, decodeFrame, floats } from "../src/heatmap/grid";
 
 function wire(grid: unknown, rest: Record<string, unknown> = {}) {
   return {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { decodeJudgement, heldWords, rowsByRole } from "../src/shared/judgement";
+import { decodeJudgement, heldWords, rowsByRole } from "../src/judge/judgement";
 
 const row = (role: string, held: boolean[]) => ({
   role,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { answerLine, editsBadge, layerWords, originWords } from "../src/shared/panel-sentences";
+import { layerWords, originWords } from "../src/edit/sentences";
+import { answerLine, editsBadge } from "../src/locate/sentences";
 import { SyncedText } from "../src/shared/synced-text";
 
 test("sentences of the panels", () => {
@@ -34,12 +35,7 @@ test("sentences of the panels", () => {
 describe("a text box and its accepted value", () => {
   function box() {
     const state = { value: "" };
-    const text = new SyncedText(
-      () => state.value,
-      (value) => {
-        state.value = value;
-      },
-    );
+    const text = new SyncedText(state);
     const type = (value: string) => {
       state.value = value;
       text.input();

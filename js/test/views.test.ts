@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 // @ts-expect-error: plain JavaScript, shared with the browser tests
 import { fakeFrame } from "../preview/mock.js";
+import { inward, outward, valueAt } from "../src/heatmap/cells";
 import { decodeComparison } from "../src/heatmap/comparison";
 import { csvOf, quoted, svgOf } from "../src/heatmap/export";
-import { decodeFrame, type Frame, inward, outward, valueAt } from "../src/heatmap/grid";
+import { decodeFrame, type Frame } from "../src/heatmap/grid";
 import { stretch } from "../src/heatmap/keyboard";
 import { layoutFor } from "../src/heatmap/layout";
 import { decodePins, toggled } from "../src/heatmap/pins";

@@ -46,4 +46,4 @@ def test_the_wire_is_what_the_page_was_tested_with(name: str) -> None:
 
 
 def test_there_is_no_file_without_a_state() -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} == set(STATES)
+    assert {path.stem for path in FOLDER.glob("*.json")} == {*STATES, "session"}

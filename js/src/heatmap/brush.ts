@@ -6,10 +6,10 @@ export class Brush {
   /** A band over the plot, in the direction of the axis. */
   readonly band = element("div", { class: "fl-overlay fl-band", hidden: true });
   /** The same on the axis itself, where no outline of a cell can lie over it. */
-  private readonly span = element("div", { class: "fl-overlay fl-span", hidden: true });
-  private from: number | null = null;
-  private shown: Span | null = null;
-  private before: Span | null = null;
+  readonly #span = element("div", { class: "fl-overlay fl-span", hidden: true });
+  #from: number | null = null;
+  #shown: Span | null = null;
+  #before: Span | null = null;
 
   /** `at` tells which step of the axis a pointer is on; `changed` hears every step, `done` the last; null where a click
    *  was on what is marked already. */
@@ -19,45 +19,45 @@ export class Brush {
     at: (event: PointerEvent) => number,
     changed: (span: Span | null, done: boolean) => void,
   ) {
-    axis.prepend(this.span);
+    axis.prepend(this.#span);
     const span = (event: PointerEvent): Span => {
       const to = at(event);
-      const from = this.from ?? to;
+      const from = this.#from ?? to;
       return [Math.min(from, to), Math.max(from, to)];
     };
     axis.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
-      this.from = at(event);
-      this.before = this.shown;
+      this.#from = at(event);
+      this.#before = this.#shown;
       axis.setPointerCapture(event.pointerId);
       event.preventDefault(); // no selecting of text
       changed(span(event), false);
     });
     axis.addEventListener("pointermove", (event) => {
-      if (this.from !== null) changed(span(event), false);
+      if (this.#from !== null) changed(span(event), false);
     });
     axis.addEventListener("pointerup", (event) => {
-      if (this.from === null) return;
+      if (this.#from === null) return;
       const found = span(event);
-      this.from = null;
-      const again = this.before !== null && found[0] === this.before[0] && found[1] === this.before[1];
+      this.#from = null;
+      const again = this.#before !== null && found[0] === this.#before[0] && found[1] === this.#before[1];
       changed(again ? null : found, true);
     });
     axis.addEventListener("pointercancel", () => {
-      this.from = null;
+      this.#from = null;
     });
   }
 
   draw(span: Span | null, step: number): void {
-    this.shown = span;
+    this.#shown = span;
     show(this.band, span !== null);
-    show(this.span, span !== null);
+    show(this.#span, span !== null);
     if (!span) return;
     const [begin, size] = [`${span[0] * step}px`, `${(span[1] - span[0] + 1) * step}px`];
     const place =
       this.along === "x"
         ? { left: begin, width: size, top: "0", height: "100%" }
         : { top: begin, height: size, left: "0", width: "100%" };
-    for (const node of [this.band, this.span]) Object.assign(node.style, place);
+    for (const node of [this.band, this.#span]) Object.assign(node.style, place);
   }
 }

@@ -4,7 +4,8 @@
 // on these. Rows and layers are the same in both: Python has put them side by side.
 import { answerName } from "../shared/a11y";
 import { list, record, text } from "../shared/model";
-import { decodeFrame, type Frame, type Scale, sourceOf } from "./grid";
+import { sourceOf } from "./cells";
+import { decodeFrame, type Frame, type Scale } from "./grid";
 
 export interface Comparison {
   a: Frame;

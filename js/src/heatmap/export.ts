@@ -1,11 +1,12 @@
 // The grids as a figure and as a file: always on white, with a caption that says how they were made.
 import { tokenParts } from "../shared/a11y";
 import { brief, measureName } from "../shared/measure";
-import { css, type PaletteName } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
 import { clipped, isolate, joined, line } from "../shared/visible";
-import { type Frame, outward, scaleOf, shown, sourceOf } from "./grid";
+import { outward, scaleOf, shown, sourceOf } from "./cells";
+import type { Frame } from "./grid";
 import { panelRamp } from "./legend";
+import { css, type PaletteName } from "./palettes";
 import { placeOn, ticks } from "./scales";
 import { heading, panelTitle } from "./sentences";
 

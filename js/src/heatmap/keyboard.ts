@@ -1,5 +1,6 @@
 // Where a key leads from a cell. The whole heatmap is one stop of the Tab key; inside, these keys move.
 import type { Cell } from "./grid";
+import type { Spans } from "./range";
 import type { Span } from "./sentences";
 
 export interface Shape {
@@ -7,6 +8,13 @@ export interface Shape {
   tokens: number;
   layers: number;
 }
+
+const ARROWS: Record<string, [down: number, right: number]> = {
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
+};
 
 /** The cell the key leads to, possibly the same one; null for a key that is not ours. */
 export function move(cell: Cell, key: string, corner: boolean, shape: Shape): Cell | null {
@@ -16,15 +24,9 @@ export function move(cell: Cell, key: string, corner: boolean, shape: Shape): Ce
     token: clamp(token, shape.tokens),
     layer: clamp(layer, shape.layers),
   });
+  const arrow = ARROWS[key];
+  if (arrow) return to(cell.token + arrow[0], cell.layer + arrow[1]);
   switch (key) {
-    case "ArrowUp":
-      return to(cell.token - 1, cell.layer);
-    case "ArrowDown":
-      return to(cell.token + 1, cell.layer);
-    case "ArrowLeft":
-      return to(cell.token, cell.layer - 1);
-    case "ArrowRight":
-      return to(cell.token, cell.layer + 1);
     case "Home":
       return to(corner ? 0 : cell.token, 0);
     case "End":
@@ -43,28 +45,14 @@ function clamp(value: number, length: number): number {
 }
 
 /** Shift with an arrow stretches the marked layers or rows from the cursor on; null for every other key. */
-export function stretch(
-  key: string,
-  span: { layers: Span | null; rows: Span | null },
-  cell: Cell,
-  shape: Shape,
-): { layers: Span | null; rows: Span | null } | null {
+export function stretch(key: string, span: Spans, cell: Cell, shape: Shape): Spans | null {
   const along = (old: Span | null, at: number, by: number, length: number): Span => {
     const [first, last] = old && at >= old[0] && at <= old[1] ? old : [at, at];
     // The end on the arrow's side moves; past the cursor the other end follows.
     if (by > 0) return first < at ? [first + 1, last] : [first, Math.min(length - 1, last + 1)];
     return last > at ? [first, last - 1] : [Math.max(0, first - 1), last];
   };
-  switch (key) {
-    case "ArrowLeft":
-      return { ...span, layers: along(span.layers, cell.layer, -1, shape.layers) };
-    case "ArrowRight":
-      return { ...span, layers: along(span.layers, cell.layer, 1, shape.layers) };
-    case "ArrowUp":
-      return { ...span, rows: along(span.rows, cell.token, -1, shape.tokens) };
-    case "ArrowDown":
-      return { ...span, rows: along(span.rows, cell.token, 1, shape.tokens) };
-    default:
-      return null;
-  }
+  const [down, right] = ARROWS[key] ?? [0, 0];
+  if (right) return { ...span, layers: along(span.layers, cell.layer, right, shape.layers) };
+  return down ? { ...span, rows: along(span.rows, cell.token, down, shape.tokens) } : null;
 }

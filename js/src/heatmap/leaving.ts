@@ -1,12 +1,20 @@
 // Files and code that leave the page. All made here: the kernel may be busy, or gone.
 import { offer } from "../shared/offer";
-import type { PaletteName } from "../shared/palettes";
 import { csvOf, pngOf, svgOf } from "./export";
 import type { Frame } from "./grid";
+import type { PaletteName } from "./palettes";
 import type { Leaving } from "./toolbar";
 
-/** What was done, in words. */
+/** What was done, or why it was not, in words. */
 export async function takeAway(how: Leaving, frame: Frame, palette: PaletteName, signal: AbortSignal): Promise<string> {
+  try {
+    return await taken(how, frame, palette, signal);
+  } catch (error) {
+    return `That did not work. ${error instanceof Error ? error.message : ""}`;
+  }
+}
+
+async function taken(how: Leaving, frame: Frame, palette: PaletteName, signal: AbortSignal): Promise<string> {
   if (how === "code") {
     await copy(frame.code);
     return "The code that makes this trace again is on the clipboard.";

@@ -2,9 +2,10 @@
 import { element, setAttributes, setText, show } from "../shared/dom";
 import { family } from "../shared/kinds";
 import { brief, isProbability, measureName } from "../shared/measure";
-import { css, divergingRamp, gradient, type PaletteName, type Ramp, rampFor } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
-import { type Frame, scaleOf, sourceOf } from "./grid";
+import { scaleOf, sourceOf } from "./cells";
+import type { Frame } from "./grid";
+import { css, divergingRamp, gradient, type PaletteName, type Ramp, rampFor } from "./palettes";
 
 /** The colours of one panel. */
 export function panelRamp(frame: Frame, kind: string, palette: PaletteName, theme: Theme): Ramp {
@@ -12,59 +13,54 @@ export function panelRamp(frame: Frame, kind: string, palette: PaletteName, them
 }
 
 export class Legend {
-  private readonly measure = element("span", { class: "fl-measure" }, "");
-  private readonly low = element("span", {}, "");
-  private readonly high = element("span", {}, "");
-  private readonly bar = element("span", { class: "fl-bar", role: "img" });
-  private readonly less = element("span", {}, "");
-  private readonly more = element("span", {}, "");
-  private readonly change = element("span", { class: "fl-bar", role: "img" });
-  private readonly difference = element("span", { class: "fl-key" }, this.less, this.change, this.more);
-  private readonly guess = element("span", { class: "fl-swatch fl-swatch-guess" });
-  private readonly guesses = element("span", { class: "fl-key" }, this.guess, "estimate");
-  private readonly missing = element(
-    "span",
-    { class: "fl-key" },
-    element("span", { class: "fl-swatch" }),
-    "not computed",
-  );
-  readonly root = element("div", { class: "fl-legend", "data-testid": "factlens-legend" });
+  readonly #measure = element("span", { class: "fl-measure" });
+  readonly #low = element("span");
+  readonly #high = element("span");
+  readonly #bar = element("span", { class: "fl-bar", role: "img" });
+  readonly #less = element("span");
+  readonly #more = element("span");
+  readonly #change = element("span", { class: "fl-bar", role: "img" });
+  readonly #difference = element("span", { class: "fl-key" }, this.#less, this.#change, this.#more);
+  readonly #guess = element("span", { class: "fl-swatch fl-swatch-guess" });
+  readonly #guesses = element("span", { class: "fl-key" }, this.#guess, "estimate");
+  readonly #missing = element("span", { class: "fl-key" }, element("span", { class: "fl-swatch" }), "not computed");
+  readonly root = element("div", { class: "fl-legend", testid: "legend" });
 
   constructor() {
-    this.root.append(this.measure, this.low, this.bar, this.high, this.difference, this.guesses, this.missing);
+    this.root.append(this.#measure, this.#low, this.#bar, this.#high, this.#difference, this.#guesses, this.#missing);
   }
 
   update(frame: Frame, palette: PaletteName, theme: Theme): void {
     const ends = (value: number, run: string) =>
       Number.isFinite(value) ? `${run} ${brief(frame, value)}` : `${run} run`;
     const own = frame.kinds.some((kind) => frame.scales[kind] && sourceOf(frame, kind) === kind);
-    setText(this.measure, `${measureName(frame)}:`);
-    show(this.measure, !isProbability(frame)); // a percent sign says it
-    setText(this.low, ends(frame.low, "corrupted"));
-    setText(this.high, own ? "each panel’s own largest" : ends(frame.high, "clean"));
-    setAttributes(this.bar, {
-      "aria-label": `Colours run from ${this.low.textContent} (pale) to ${this.high.textContent} (full).`,
+    setText(this.#measure, `${measureName(frame)}:`);
+    show(this.#measure, !isProbability(frame)); // a percent sign says it
+    setText(this.#low, ends(frame.low, "corrupted"));
+    setText(this.#high, own ? "each panel’s own largest" : ends(frame.high, "clean"));
+    setAttributes(this.#bar, {
+      "aria-label": `Colours run from ${this.#low.textContent} (pale) to ${this.#high.textContent} (full).`,
     });
     const plain = frame.kinds.filter((kind) => !scaleOf(frame, kind).diverging);
     // One stripe for each ramp in use: a dozen heads share theirs.
     const ramps = new Map(plain.map((kind) => [palette === "safe" ? "" : family(sourceOf(frame, kind)), kind]));
-    this.bar.replaceChildren(
+    this.#bar.replaceChildren(
       ...[...ramps.values()].map((kind) => stripe(gradient(panelRamp(frame, kind, palette, theme)))),
     );
     const [other] = frame.kinds.filter((kind) => scaleOf(frame, kind).diverging);
-    show(this.difference, other !== undefined);
+    show(this.#difference, other !== undefined);
     if (other !== undefined) {
       const { high } = scaleOf(frame, other);
-      setText(this.less, `−${brief(frame, high).replace("+", "")}`);
-      setText(this.more, `+${brief(frame, high).replace("+", "")}`);
-      setAttributes(this.change, {
-        "aria-label": `Differences run from ${this.less.textContent} to ${this.more.textContent}.`,
+      setText(this.#less, `−${brief(frame, high).replace("+", "")}`);
+      setText(this.#more, `+${brief(frame, high).replace("+", "")}`);
+      setAttributes(this.#change, {
+        "aria-label": `Differences run from ${this.#less.textContent} to ${this.#more.textContent}.`,
       });
-      this.change.replaceChildren(stripe(gradient(divergingRamp(theme), -1)));
+      this.#change.replaceChildren(stripe(gradient(divergingRamp(theme), -1)));
     }
-    this.guess.style.setProperty("--fl-guess", css(rampFor(plain[0] ?? "", palette, theme)(0.5)));
-    show(this.guesses, frame.estimated > 0);
-    show(this.missing, frame.computed + frame.estimated < frame.scores.length);
+    this.#guess.style.setProperty("--fl-guess", css(rampFor(plain[0] ?? "", palette, theme)(0.5)));
+    show(this.#guesses, frame.estimated > 0);
+    show(this.#missing, frame.computed + frame.estimated < frame.scores.length);
   }
 }
 

@@ -1,5 +1,5 @@
 // The heatmap's own elements, from top to bottom.
-import { element, OWN_KEYS } from "../shared/dom";
+import { element, OWN_KEYS, region } from "../shared/dom";
 import type { Cursor } from "./cursor";
 import type { Legend } from "./legend";
 import { MOST_PINS, type PinList } from "./pins";
@@ -20,46 +20,36 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
     role: "region",
     "aria-label": "The grids as tables",
     tabindex: 0, // it scrolls, so it has to be reachable
-    "data-testid": "factlens-table",
+    testid: "table",
   });
   const details = element("span", { class: "fl-details" });
-  const progress = element("span", { class: "fl-progress-note", "data-testid": "factlens-heatmap-status" });
-  const resume = element("button", { type: "button", hidden: true, "data-testid": "factlens-resume" }, "Resume");
-  const estimates = element("p", { class: "fl-estimates", "data-testid": "factlens-estimate-note" });
-  const selection = element("p", { class: "fl-selection", "data-testid": "factlens-selection" });
+  const progress = element("span", { class: "fl-progress-note", testid: "heatmap-status" });
+  const resume = element("button", { hidden: true, testid: "resume" }, "Resume");
+  const estimates = element("p", { class: "fl-estimates", testid: "estimate-note" });
+  const selection = element("p", { class: "fl-selection", testid: "selection" });
   const suggestedText = element("span");
   const suggested = element(
     "p",
-    { class: "fl-suggestion", "data-testid": "factlens-suggestion" },
+    { class: "fl-suggestion", testid: "suggestion" },
     element("span", { class: "fl-suggestion-mark", "aria-hidden": "true" }),
     suggestedText,
   );
-  const rangeText = element("span", {});
-  const zoom = element("button", { type: "button", class: "fl-small", "data-testid": "factlens-zoom" }, "Zoom");
-  const clear = element(
-    "button",
-    { type: "button", class: "fl-small", "data-testid": "factlens-clear-range" },
-    "Clear",
-  );
-  const range = element(
-    "p",
-    { class: "fl-range", hidden: true, "data-testid": "factlens-range" },
-    rangeText,
-    zoom,
-    clear,
-  );
+  const rangeText = element("span");
+  const zoom = element("button", { class: "fl-small", testid: "zoom" }, "Zoom");
+  const clear = element("button", { class: "fl-small", testid: "clear-range" }, "Clear");
+  const range = element("p", { class: "fl-range", hidden: true, testid: "range" }, rangeText, zoom, clear);
   const pinsFull = element(
     "p",
-    { class: "fl-pins-full", hidden: true, "data-testid": "factlens-pins-full" },
+    { class: "fl-pins-full", hidden: true, testid: "pins-full" },
     `No more than ${MOST_PINS} pins: unpin one first.`,
   );
   const live = element("div", {
     class: "fl-sr",
     "aria-live": "polite",
     role: "status",
-    "data-testid": "factlens-live",
+    testid: "live",
   });
-  const empty = element("p", { class: "fl-empty", "data-testid": "factlens-empty" });
+  const empty = element("p", { class: "fl-empty", testid: "empty" });
   const full = element(
     "div",
     { class: "fl-full" },
@@ -76,17 +66,7 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
     suggested,
     element("p", { class: "fl-honest" }, say.HONEST),
   );
-  const root = element("div", {
-    class: "factlens fl-heatmap",
-    role: "region",
-    "aria-label": "Causal tracing heatmap",
-    "data-testid": "factlens-heatmap",
-    ...OWN_KEYS,
-    "data-complete": "false",
-    "data-run": "",
-    "data-computed": "0",
-    "data-estimated": "0",
-  });
+  const root = region("heatmap", "Causal tracing heatmap");
   root.append(empty, full, live);
   return {
     root,

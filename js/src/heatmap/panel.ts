@@ -1,22 +1,23 @@
 // One panel: the title, the token labels, the canvas with its outlines above, and the layer axis below.
-import { tokenParts, tokenTitle } from "../shared/a11y";
-import { element, setAttributes, setText, show } from "../shared/dom";
+import { tokenTitle } from "../shared/a11y";
+import { element, place, setAttributes, setText, show } from "../shared/dom";
 import { isWindowed } from "../shared/kinds";
-import type { Ramp } from "../shared/palettes";
+import { pieceOf } from "../shared/pieces";
 import type { Theme } from "../shared/theme";
 import { Brush } from "./brush";
-import { type Cell, type Frame, inward, sourceOf, subjectSpans } from "./grid";
+import { inward, sourceOf, subjectSpans } from "./cells";
+import type { Cell, Frame } from "./grid";
 import { cellAt } from "./hit";
 import type { Layout } from "./layout";
+import type { Ramp } from "./palettes";
 import { mark } from "./pins";
 import { ticks, windowOf } from "./scales";
 import { kindNote, panelTitle, type Span } from "./sentences";
 import { paint } from "./view";
 
 export interface PanelEvents {
-  move(event: PointerEvent): void;
-  leave(): void;
-  click(event: MouseEvent): void;
+  hover(cell: Cell | null): void;
+  click(cell: Cell, shift: boolean): void;
   layers(span: Span | null, done: boolean): void;
   rows(span: Span | null, done: boolean): void;
 }
@@ -25,22 +26,22 @@ export class Panel {
   readonly root: HTMLElement;
   readonly canvas: HTMLCanvasElement;
   readonly labels: HTMLElement;
-  private readonly plot: HTMLElement;
-  private readonly axis: HTMLElement;
-  private readonly note: HTMLElement;
-  private readonly crossRow = overlay("fl-cross");
-  private readonly crossColumn = overlay("fl-cross");
-  private readonly column = overlay("fl-column", "factlens-selected-column");
-  private readonly cell = overlay("fl-cell", "factlens-selected-cell");
-  private readonly dot = overlay("fl-dot", "factlens-suggested");
-  private readonly marks = element("div", { class: "fl-marks" });
-  private readonly caret = element("span", { class: "fl-caret", hidden: true }, "▲");
-  private readonly bracket = element("span", { class: "fl-window", hidden: true, "data-testid": "factlens-window" });
-  private readonly numbers = element("div");
-  private readonly brackets: [HTMLElement, number, number][];
-  private readonly layersBrush: Brush;
-  private readonly rowsBrush: Brush;
-  private layout: Layout | null = null;
+  readonly #plot: HTMLElement;
+  readonly #axis: HTMLElement;
+  readonly #note: HTMLElement;
+  readonly #crossRow = overlay("fl-cross");
+  readonly #crossColumn = overlay("fl-cross");
+  readonly #column = overlay("fl-column", "selected-column");
+  readonly #cell = overlay("fl-cell", "selected-cell");
+  readonly #dot = overlay("fl-dot", "suggested");
+  readonly #marks = element("div", { class: "fl-marks" });
+  readonly #caret = element("span", { class: "fl-caret", hidden: true }, "▲");
+  readonly #bracket = element("span", { class: "fl-window", hidden: true, testid: "window" });
+  readonly #numbers = element("div");
+  readonly #brackets: [HTMLElement, number, number][];
+  readonly #layersBrush: Brush;
+  readonly #rowsBrush: Brush;
+  #layout: Layout | null = null;
 
   constructor(
     frame: Frame,
@@ -48,74 +49,75 @@ export class Panel {
     events: PanelEvents,
   ) {
     this.canvas = element("canvas");
-    this.note = element("span", { class: "fl-note" });
+    this.#note = element("span", { class: "fl-note" });
     this.labels = tokenLabels(frame);
-    this.brackets = subjectSpans(frame.tokens).map(([first, last]) => {
+    this.#brackets = subjectSpans(frame.tokens).map(([first, last]) => {
       const bracket = element("span", { class: "fl-bracket", title: "subject" });
       this.labels.append(bracket);
       return [bracket, first, last];
     });
-    this.axis = element(
+    this.#axis = element(
       "div",
-      { class: "fl-axis", "data-testid": "factlens-axis", title: "Drag to mark a range of layers" },
-      this.bracket,
-      this.numbers,
-      this.caret,
+      { class: "fl-axis", testid: "axis", title: "Drag to mark a range of layers" },
+      this.#bracket,
+      this.#numbers,
+      this.#caret,
     );
-    const step = (node: HTMLElement, event: PointerEvent, size: number, count: number, down: boolean) => {
-      const box = node.getBoundingClientRect();
-      const away = down ? event.clientY - box.top : event.clientX - box.left;
-      return Math.min(count - 1, Math.max(0, Math.floor(away / size)));
-    };
-    this.layersBrush = new Brush(
-      this.axis,
+    const step = (away: number, size: number | undefined, count: number) =>
+      Math.min(count - 1, Math.max(0, Math.floor(away / (size ?? 1))));
+    this.#layersBrush = new Brush(
+      this.#axis,
       "x",
-      (event) => step(this.axis, event, this.layout?.cellWidth ?? 1, frame.layers, false),
+      ({ clientX }) => step(clientX - this.#axis.getBoundingClientRect().left, this.#layout?.cellWidth, frame.layers),
       events.layers,
     );
-    this.rowsBrush = new Brush(
+    this.#rowsBrush = new Brush(
       this.labels,
       "y",
-      (event) => step(this.labels, event, this.layout?.cellHeight ?? 1, frame.tokens.length, true),
+      ({ clientY }) =>
+        step(clientY - this.labels.getBoundingClientRect().top, this.#layout?.cellHeight, frame.tokens.length),
       events.rows,
     );
-    this.plot = element(
+    this.#plot = element(
       "div",
       { class: "fl-plot" },
       this.canvas,
-      this.layersBrush.band,
-      this.rowsBrush.band,
-      this.crossRow,
-      this.crossColumn,
-      this.column,
-      this.cell,
-      this.dot,
-      this.marks,
+      this.#layersBrush.band,
+      this.#rowsBrush.band,
+      this.#crossRow,
+      this.#crossColumn,
+      this.#column,
+      this.#cell,
+      this.#dot,
+      this.#marks,
     );
     const axisName = element("div", { class: "fl-axis-name" }, "layer");
     const name = element("span", { class: "fl-title-name" }, panelTitle(frame, kind));
-    const title = element("div", { class: "fl-title" }, element("div", { class: "fl-title-words" }, name, this.note));
+    const title = element("div", { class: "fl-title" }, element("div", { class: "fl-title-words" }, name, this.#note));
     this.root = element(
       "div",
       { class: "fl-panel", "data-kind": kind },
       element("div", { class: "fl-corner" }), // labels that scroll upwards go behind it
       title,
       this.labels,
-      this.plot,
+      this.#plot,
       axisName,
-      this.axis,
+      this.#axis,
     );
     // These listeners hang on the panel's own nodes and go with them.
-    this.plot.addEventListener("pointermove", events.move);
-    this.plot.addEventListener("pointerleave", events.leave);
-    this.plot.addEventListener("click", events.click);
+    this.#plot.addEventListener("pointermove", (event) => events.hover(this.#at(event, frame)));
+    this.#plot.addEventListener("pointerleave", () => events.hover(null));
+    this.#plot.addEventListener("click", (event) => {
+      const cell = this.#at(event, frame);
+      if (cell) events.click(cell, event.shiftKey);
+    });
   }
 
   paint(frame: Frame, layout: Layout, ramp: Ramp, theme: Theme): void {
-    setText(this.note, kindNote(frame, this.kind));
+    setText(this.#note, kindNote(frame, this.kind));
     paint(this.canvas, frame, this.kind, layout, ramp, theme);
-    if (this.layout === layout) return;
-    this.layout = layout;
+    if (this.#layout === layout) return;
+    this.#layout = layout;
     // Cells lie from the canvas's top left corner on, all alike: enough for a test to find any of them.
     Object.assign(this.canvas.dataset, {
       cellLeft: "0",
@@ -124,14 +126,14 @@ export class Panel {
       cellHeight: String(layout.cellHeight),
     });
     this.root.style.setProperty("--fl-row", `${layout.cellHeight}px`);
-    this.plot.style.width = this.axis.style.width = `${layout.plotWidth}px`;
-    this.plot.style.height = `${layout.plotHeight}px`;
-    for (const [bracket, first, last] of this.brackets) {
+    this.#plot.style.width = this.#axis.style.width = `${layout.plotWidth}px`;
+    this.#plot.style.height = `${layout.plotHeight}px`;
+    for (const [bracket, first, last] of this.#brackets) {
       const inset = layout.cellHeight / 6;
       bracket.style.top = `${first * layout.cellHeight + inset}px`;
       bracket.style.height = `${(last - first + 1) * layout.cellHeight - 2 * inset}px`;
     }
-    this.numbers.replaceChildren(
+    this.#numbers.replaceChildren(
       ...ticks(frame.layers, layout.cellWidth).map((layer) => {
         const tick = element("span", { class: "fl-tick" }, String(layer));
         tick.style.left = `${(layer + 0.5) * layout.cellWidth}px`;
@@ -142,56 +144,48 @@ export class Panel {
 
   /** Crosshair on the row in every panel, on the column in the panel of the cell; its window, if any, on the axis. */
   hover(cell: Cell | null, frame: Frame): void {
-    const layout = this.layout;
+    const layout = this.#layout;
     const here = cell?.kind === this.kind;
-    show(this.crossRow, cell !== null);
-    show(this.crossColumn, here);
-    show(this.bracket, here && isWindowed(sourceOf(frame, this.kind)));
+    show(this.#crossRow, cell !== null);
+    show(this.#crossColumn, here);
+    show(this.#bracket, here && isWindowed(sourceOf(frame, this.kind)));
     if (!cell || !layout) return;
-    place(this.crossRow, 0, cell.token * layout.cellHeight, layout.plotWidth, layout.cellHeight);
+    this.#cover(this.#crossRow, 0, cell.token, frame.layers, 1);
     if (!here) return;
-    place(this.crossColumn, cell.layer * layout.cellWidth, 0, layout.cellWidth, layout.plotHeight);
+    this.#cover(this.#crossColumn, cell.layer, 0, 1, frame.tokens.length);
     const [first, last] = windowOf(frame, cell.kind, cell.layer);
-    this.bracket.style.left = `${first * layout.cellWidth}px`;
-    this.bracket.style.width = `${(last - first + 1) * layout.cellWidth}px`;
-    this.bracket.dataset.first = String(first);
-    this.bracket.dataset.last = String(last);
+    this.#bracket.style.left = `${first * layout.cellWidth}px`;
+    this.#bracket.style.width = `${(last - first + 1) * layout.cellWidth}px`;
+    this.#bracket.dataset.first = String(first);
+    this.#bracket.dataset.last = String(last);
   }
 
   /** The column of the layer in every panel, with those of all layers that an edit would change; the cell in its own. */
   select(cell: Cell | null, frame: Frame, edited: number[], tentative: boolean): void {
-    const layout = this.layout;
     const own = cell && inward(frame, cell).find((each) => each.kind === this.kind);
-    show(this.column, cell !== null);
-    show(this.cell, own !== null && own !== undefined);
-    for (const outline of [this.column, this.cell]) outline.classList.toggle("fl-tentative", tentative);
-    if (!cell || !layout) return;
+    show(this.#column, cell !== null);
+    show(this.#cell, own !== null && own !== undefined);
+    for (const outline of [this.#column, this.#cell]) outline.classList.toggle("fl-tentative", tentative);
+    if (!cell) return;
     const [first, last] = [Math.min(cell.layer, ...edited), Math.max(cell.layer, ...edited)];
-    place(this.column, first * layout.cellWidth, 0, (last - first + 1) * layout.cellWidth, layout.plotHeight);
-    if (own)
-      place(
-        this.cell,
-        cell.layer * layout.cellWidth,
-        own.token * layout.cellHeight,
-        layout.cellWidth,
-        layout.cellHeight,
-      );
+    this.#cover(this.#column, first, 0, last - first + 1, frame.tokens.length);
+    if (own) this.#cover(this.#cell, cell.layer, own.token, 1, 1);
   }
 
   suggest(cell: Cell | null): void {
-    const layout = this.layout;
+    const layout = this.#layout;
     const here = cell?.kind === this.kind;
-    show(this.dot, here);
-    show(this.caret, here);
+    show(this.#dot, here);
+    show(this.#caret, here);
     if (!here || !layout) return;
-    place(this.dot, cell.layer * layout.cellWidth, cell.token * layout.cellHeight, layout.cellWidth, layout.cellHeight);
-    this.caret.style.left = `${(cell.layer + 0.5) * layout.cellWidth}px`;
+    this.#cover(this.#dot, cell.layer, cell.token, 1, 1);
+    this.#caret.style.left = `${(cell.layer + 0.5) * layout.cellWidth}px`;
   }
 
   pin(pins: Cell[], frame: Frame): void {
-    const layout = this.layout;
+    const layout = this.#layout;
     if (!layout) return;
-    this.marks.replaceChildren(
+    this.#marks.replaceChildren(
       ...pins.flatMap((cell, index) =>
         inward(frame, cell)
           .filter((own) => own.kind === this.kind)
@@ -207,20 +201,27 @@ export class Panel {
   }
 
   range(layers: Span | null, rows: Span | null): void {
-    const layout = this.layout;
+    const layout = this.#layout;
     if (!layout) return;
-    this.layersBrush.draw(layers, layout.cellWidth);
-    this.rowsBrush.draw(rows, layout.cellHeight);
+    this.#layersBrush.draw(layers, layout.cellWidth);
+    this.#rowsBrush.draw(rows, layout.cellHeight);
+  }
+
+  /** Lays an outline over cells: from a layer and a row on, so many across and down. */
+  #cover(node: HTMLElement, layer: number, row: number, across: number, down: number): void {
+    if (!this.#layout) return;
+    const { cellWidth, cellHeight } = this.#layout;
+    place(node, layer * cellWidth, row * cellHeight, across * cellWidth, down * cellHeight);
   }
 
   /** The cell under a pointer event. */
-  at(event: MouseEvent, frame: Frame): Cell | null {
-    if (!this.layout) return null;
+  #at(event: MouseEvent, frame: Frame): Cell | null {
+    if (!this.#layout) return null;
     const box = this.canvas.getBoundingClientRect();
     const hit = cellAt(
       event.clientX - box.left,
       event.clientY - box.top,
-      this.layout,
+      this.#layout,
       frame.tokens.length,
       frame.layers,
     );
@@ -230,16 +231,12 @@ export class Panel {
 
 function tokenLabels(frame: Frame): HTMLElement {
   const last = frame.tokens.length - 1;
-  const column = element("div", { class: "fl-labels", "data-testid": "factlens-labels" });
+  const column = element("div", { class: "fl-labels", testid: "labels" });
   frame.tokens.forEach((token, index) => {
-    const name = element("span", { class: "fl-token", dir: "auto" });
-    for (const part of tokenParts(token.text)) {
-      name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
-    }
     const kind = token.subject ? " fl-subject" : token.template ? " fl-template" : "";
     const row = element("div", { class: `fl-label${kind}` });
     if (index === last) row.append(element("span", { class: "fl-last" }, "(last)"));
-    row.append(name, element("span", { class: "fl-star" }, token.subject ? "*" : ""));
+    row.append(pieceOf(token.text, "fl-token"), element("span", { class: "fl-star" }, token.subject ? "*" : ""));
     const words = `${tokenTitle(token.text)}${token.template ? ", of the chat's template" : ""}`;
     setAttributes(row, { title: token.id === null ? words : `${words} (token id ${token.id})` });
     column.append(row);
@@ -248,9 +245,5 @@ function tokenLabels(frame: Frame): HTMLElement {
 }
 
 function overlay(name: string, testid?: string): HTMLElement {
-  return element("div", { class: `fl-overlay ${name}`, hidden: true, "data-testid": testid });
-}
-
-function place(node: HTMLElement, left: number, top: number, width: number, height: number): void {
-  Object.assign(node.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
+  return element("div", { class: `fl-overlay ${name}`, hidden: true, testid });
 }

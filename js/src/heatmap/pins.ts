@@ -1,9 +1,10 @@
 // Pinned cells: numbered marks on the grid, and a list with their values below it.
 //
 // Number, colour and dashes are those of the layer profile's lines; `docs/wire.md` has the table.
-import { element, setText, show } from "../shared/dom";
+import { element, redraw, setAttributes, setText, show } from "../shared/dom";
 import { list } from "../shared/model";
-import { type Cell, decodeCell, type Frame, inward, sameCell } from "./grid";
+import { inward, sameCell } from "./cells";
+import { type Cell, decodeCell, type Frame } from "./grid";
 import { pinned, pinnedElsewhere } from "./sentences";
 
 export const MOST_PINS = 4;
@@ -25,18 +26,13 @@ export function toggled(pins: Cell[], cell: Cell): Cell[] | null {
 }
 
 export class PinList {
-  readonly root = element("ol", { class: "fl-pins", hidden: true, "data-testid": "factlens-pins" });
-  private key = "";
+  readonly root = element("ol", { class: "fl-pins", hidden: true, testid: "pins" });
 
   constructor(private readonly unpin: (cell: Cell) => void) {}
 
   update(pins: Cell[], frame: Frame): void {
     show(this.root, pins.length > 0);
-    const key = JSON.stringify(pins);
-    if (key !== this.key) {
-      this.key = key;
-      this.root.replaceChildren(...pins.map((cell, index) => this.item(cell, index)));
-    }
+    redraw(this.root, pins, () => pins.map((cell, index) => this.#item(cell, index)));
     // Values that stream in change words only: whoever has the focus on a button keeps it.
     pins.forEach((cell, index) => {
       const words = this.root.children[index]?.querySelector(".fl-pin-words");
@@ -45,8 +41,8 @@ export class PinList {
     });
   }
 
-  private item(cell: Cell, index: number): HTMLElement {
-    const away = element("button", { type: "button", class: "fl-small", "aria-label": `Unpin ${index + 1}` }, "Unpin");
+  #item(cell: Cell, index: number): HTMLElement {
+    const away = element("button", { class: "fl-small", "aria-label": `Unpin ${index + 1}` }, "Unpin");
     away.addEventListener("click", () => this.unpin(cell));
     return element("li", {}, swatch(index), element("span", { class: "fl-pin-words" }), away);
   }
@@ -62,19 +58,9 @@ function swatch(index: number): SVGElement {
   const space = "http://www.w3.org/2000/svg";
   const picture = document.createElementNS(space, "svg");
   const line = document.createElementNS(space, "line");
-  for (const [name, value] of Object.entries({ width: 26, height: 10, "aria-hidden": "true" })) {
-    picture.setAttribute(name, String(value));
-  }
-  const look = {
-    x1: 0,
-    x2: 26,
-    y1: 5,
-    y2: 5,
-    "stroke-width": 2.5,
-    stroke: COLOURS[index],
-    "stroke-dasharray": DASHES[index],
-  };
-  for (const [name, value] of Object.entries(look)) line.setAttribute(name, String(value));
+  setAttributes(picture, { width: 26, height: 10, "aria-hidden": "true" });
+  const [stroke, dashes] = [COLOURS[index], DASHES[index]];
+  setAttributes(line, { x1: 0, x2: 26, y1: 5, y2: 5, "stroke-width": 2.5, stroke, "stroke-dasharray": dashes });
   picture.append(line);
   return picture;
 }

@@ -1,7 +1,8 @@
 // From what Python sent to what the page shows: words or tokens, the reading, one trace or two, whose scale.
 import type { Reading } from "../shared/measure";
+import { shown } from "./cells";
 import { type Comparison, compared } from "./comparison";
-import { type Frame, type Scale, shown } from "./grid";
+import type { Frame, Scale } from "./grid";
 import { isReadable, read } from "./readings";
 import { groupWords } from "./words";
 

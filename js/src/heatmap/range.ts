@@ -1,7 +1,14 @@
 // What is marked on the axes: a range of layers, a range of rows, and the mean of the cells that lie in both.
 import { list, number } from "../shared/model";
-import { type Frame, shown } from "./grid";
+import { shown } from "./cells";
+import type { Frame } from "./grid";
 import type { Span } from "./sentences";
+
+/** What is marked on either axis of the panels. */
+export interface Spans {
+  layers: Span | null;
+  rows: Span | null;
+}
 
 export interface Means {
   kind: string;

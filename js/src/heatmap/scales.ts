@@ -1,6 +1,7 @@
 // From scores to places on the colour bar, and from layers to the axis.
 import { isWindowed } from "../shared/kinds";
-import { type Frame, type Scale, sourceOf } from "./grid";
+import { sourceOf } from "./cells";
+import type { Frame, Scale } from "./grid";
 
 /**
  * 0 at the corrupted run, 1 at the clean run, clamped; NaN stays NaN. The ends may be negative, and either may be the

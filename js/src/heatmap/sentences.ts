@@ -1,11 +1,12 @@
 // Everything the heatmap says in words, for eyes and for screen readers.
 import { answerName, percent, restored, signedDecimal, tokenName, tokenTitle } from "../shared/a11y";
 import { isWindowed, kindName, kindTitle } from "../shared/kinds";
+import { layersWords } from "../shared/layers";
 import { isProbability, measureName, precise } from "../shared/measure";
 import { number as integer, list, record, text } from "../shared/model";
-import { layersWords } from "../shared/panel-sentences";
+import { halfAt, inward, outward, scaleOf, sourceOf, type Value, valueAt } from "./cells";
 import { isDifference } from "./comparison";
-import { type Cell, type Frame, halfAt, inward, outward, scaleOf, sourceOf, type Value, valueAt } from "./grid";
+import type { Cell, Frame } from "./grid";
 import type { Means } from "./range";
 import { windowOf } from "./scales";
 

@@ -2,8 +2,10 @@
 import { tokenTitle } from "../shared/a11y";
 import { element } from "../shared/dom";
 import { brief, measureName, precise } from "../shared/measure";
+import { row, table } from "../shared/table";
+import { scaleOf, shown, type Value, valueAt } from "./cells";
 import { isDifference } from "./comparison";
-import { type Frame, scaleOf, shown, valueAt } from "./grid";
+import type { Frame } from "./grid";
 import { panelTitle } from "./sentences";
 
 /** A page with more cells than this in tables cannot be scrolled, nor be listened to. */
@@ -19,29 +21,18 @@ export function tables(frame: Frame): HTMLElement[] {
     if (isDifference(frame, kind) || !Number.isFinite(low) || !Number.isFinite(high)) return "";
     return ` Corrupted run ${brief(frame, low)}, clean run ${brief(frame, high)}.`;
   };
-  const unit = measureName(frame);
+  const columns = ["token", ...layers.map((layer) => `layer ${layer}`)];
   return frame.kinds.map((kind) => {
-    const caption = element(
-      "caption",
-      {},
-      `${panelTitle(frame, kind)}: ${unit} of the answer by token and layer.${between(kind)} A dash means not computed.`,
-    );
-    const head = element("tr", {}, element("th", { scope: "col" }, "token"));
-    head.append(...layers.map((layer) => element("th", { scope: "col" }, `layer ${layer}`)));
-    const body = element("tbody");
-    frame.tokens.forEach((token, index) => {
-      const name = element("th", { scope: "row" }, `${tokenTitle(token.text)}${token.subject ? " *" : ""}`);
-      const row = element("tr", token.subject ? { class: "fl-subject" } : {}, name);
-      for (const layer of layers) {
-        const found = valueAt(frame, { kind, token: index, layer });
-        const words = found ? precise(frame, found.value) : "–";
-        row.append(
-          found?.estimated ? element("td", { class: "fl-guess" }, `${words} (estimate)`) : element("td", {}, words),
-        );
-      }
-      body.append(row);
+    const caption = `${panelTitle(frame, kind)}: ${measureName(frame)} of the answer by token and layer.`;
+    const rows = frame.tokens.map(({ text, subject }, token) => {
+      const cells = layers.map((layer) => {
+        const found = valueAt(frame, { kind, token, layer });
+        return element("td", { class: found?.estimated ? "fl-guess" : null }, found ? inWords(frame, found) : "–");
+      });
+      return row(`${tokenTitle(text)}${subject ? " *" : ""}`, cells, subject ? "fl-subject" : "");
     });
-    return element("table", { "data-kind": kind }, caption, element("thead", {}, head), body);
+    const words = `${caption}${between(kind)} A dash means not computed.`;
+    return table({ "data-kind": kind }, words, columns, element("tbody", {}, ...rows));
   });
 }
 
@@ -50,26 +41,22 @@ function strongest(frame: Frame, kind: string): HTMLElement {
   const size = frame.tokens.length * frame.layers;
   const first = frame.kinds.indexOf(kind) * size;
   const from = scaleOf(frame, kind).diverging ? 0 : frame.low;
-  const found = Array.from({ length: size }, (_, i) => ({ i, value: shown(frame, first + i) }))
+  const cells = Array.from({ length: size }, (_, i) => ({ i, value: shown(frame, first + i) }))
     .flatMap(({ i, value }) => (value ? [{ i, ...value }] : []))
     .sort((a, b) => Math.abs(b.value - from) - Math.abs(a.value - from))
     .slice(0, STRONGEST);
-  const head = element("tr");
-  head.append(...["token", "layer", measureName(frame)].map((name) => element("th", { scope: "col" }, name)));
-  const body = element("tbody");
-  for (const { i, value, estimated } of found) {
-    const token = Math.floor(i / frame.layers);
+  const rows = cells.map((cell) => {
+    const token = Math.floor(cell.i / frame.layers);
     const piece = frame.tokens[token];
-    body.append(
-      element(
-        "tr",
-        piece?.subject ? { class: "fl-subject" } : {},
-        element("th", { scope: "row" }, `${token}: ${tokenTitle(piece?.text ?? "")}`),
-        element("td", {}, String(i % frame.layers)),
-        element("td", {}, estimated ? `${precise(frame, value)} (estimate)` : precise(frame, value)),
-      ),
-    );
-  }
-  const words = `${panelTitle(frame, kind)}: the ${found.length} cells farthest from the corrupted run, of ${size}. Export has all of them.`;
-  return element("table", { "data-kind": kind }, element("caption", {}, words), element("thead", {}, head), body);
+    const name = `${token}: ${tokenTitle(piece?.text ?? "")}`;
+    const words = [String(cell.i % frame.layers), inWords(frame, cell)];
+    return row(name, words, piece?.subject ? "fl-subject" : "");
+  });
+  const caption = `${panelTitle(frame, kind)}: the ${cells.length} cells farthest from the corrupted run, of ${size}. Export has all of them.`;
+  const columns = ["token", "layer", measureName(frame)];
+  return table({ "data-kind": kind }, caption, columns, element("tbody", {}, ...rows));
+}
+
+function inWords(frame: Frame, { value, estimated }: Value): string {
+  return `${precise(frame, value)}${estimated ? " (estimate)" : ""}`;
 }

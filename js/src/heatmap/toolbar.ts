@@ -1,8 +1,8 @@
 // What the reader chooses about the picture: colours, units, rows, scale, comparison; and what leaves the page.
-import { element, isAvailable, OWN_KEYS, setAttributes, setAvailable, show } from "../shared/dom";
+import { element, isAvailable, onClick, redraw, setAttributes, setAvailable, setPressed, show } from "../shared/dom";
 import { kindTitle } from "../shared/kinds";
 import type { Reading } from "../shared/measure";
-import type { PaletteName } from "../shared/palettes";
+import type { PaletteName } from "./palettes";
 import type { Options } from "./prepare";
 import { READINGS } from "./readings";
 
@@ -11,6 +11,12 @@ export type Leaving = "png" | "svg" | "csv" | "code";
 export interface Choice extends Options {
   palette: PaletteName;
   table: boolean;
+}
+
+let lastPalette: PaletteName = "rome"; // new views begin with what this reader chose last
+
+export function firstChoice(): Choice {
+  return { palette: lastPalette, table: false, reading: "score", words: false, ownScale: false, compare: null };
 }
 
 /** What there is to choose from at the moment. */
@@ -43,22 +49,22 @@ export class Toolbar {
   readonly tools: HTMLElement;
   /** Opens below the tools. */
   readonly folds: HTMLElement;
-  private readonly palettes = [
-    element("button", { type: "button", "data-palette": "rome" }, "by kind"),
-    element("button", { type: "button", "data-palette": "safe" }, "colour-blind safe"),
+  readonly #palettes = [
+    element("button", { "data-palette": "rome" }, "by kind"),
+    element("button", { "data-palette": "safe" }, "colour-blind safe"),
   ];
-  private readonly table = toggle("Table", "factlens-table-toggle");
-  private readonly compare = toggle("Compare", "factlens-compare");
-  private readonly kinds = element("select", {
+  readonly #table = quiet("Table", "table-toggle");
+  readonly #compare = quiet("Compare", "compare");
+  readonly #kinds = element("select", {
     "aria-label": "Kind to compare",
-    "data-testid": "factlens-compare-kind",
+    testid: "compare-kind",
   });
-  private readonly reading = element("select", { "data-testid": "factlens-reading" });
-  private readonly words = element("input", { type: "checkbox", "data-testid": "factlens-words" });
-  private readonly own = element("input", { type: "checkbox", "data-testid": "factlens-own-scale" });
-  private readonly wordsLabel = element("label", { class: "fl-check" }, this.words, "whole words");
-  private readonly copy = leaving("code", "Copy code");
-  private readonly folding: [HTMLButtonElement, HTMLElement][];
+  readonly #reading = element("select", { testid: "reading" });
+  readonly #words = element("input", { type: "checkbox", testid: "words" });
+  readonly #own = element("input", { type: "checkbox", testid: "own-scale" });
+  readonly #wordsLabel = element("label", { class: "fl-check" }, this.#words, "whole words");
+  readonly #copy = leaving("code", "Copy code");
+  readonly #folding: [HTMLButtonElement, HTMLElement][];
 
   constructor(
     private readonly choice: Choice,
@@ -68,55 +74,56 @@ export class Toolbar {
   ) {
     const options = element(
       "div",
-      { class: "fl-fold", "data-testid": "factlens-view-fold" },
-      element("label", { class: "fl-check" }, "Values", this.reading),
-      this.wordsLabel,
-      element("label", { class: "fl-check" }, this.own, "a scale for each panel"),
+      { class: "fl-fold", testid: "view-fold" },
+      element("label", { class: "fl-check" }, "Values", this.#reading),
+      this.#wordsLabel,
+      element("label", { class: "fl-check" }, this.#own, "a scale for each panel"),
     );
     const files = element(
       "div",
-      { class: "fl-fold", "data-testid": "factlens-export-fold" },
+      { class: "fl-fold", testid: "export-fold" },
       leaving("png", "PNG"),
       leaving("svg", "SVG"),
       leaving("csv", "CSV"),
-      this.copy,
+      this.#copy,
     );
     const list = element("ul", { class: "fl-keys" });
     for (const [key, what] of KEYS) list.append(element("li", {}, element("strong", {}, key), ` ${what}`));
-    const keys = element("div", { class: "fl-fold", "data-testid": "factlens-keys" }, list);
-    this.folding = [
-      [foldButton("Options", "factlens-view"), options],
-      [foldButton("Export", "factlens-export"), files],
-      [foldButton("Keys", "factlens-keys-toggle"), keys],
+    const keys = element("div", { class: "fl-fold", testid: "keys" }, list);
+    this.#folding = [
+      [quiet("Options", "view"), options],
+      [quiet("Export", "export"), files],
+      [quiet("Keys", "keys-toggle"), keys],
     ];
     const control = element(
       "div",
-      { class: "fl-segmented", role: "group", "aria-label": "Colours", "data-testid": "factlens-palette" },
+      { class: "fl-segmented", role: "group", "aria-label": "Colours", testid: "palette" },
       element("span", { class: "fl-segmented-name", "aria-hidden": "true" }, "Colours"),
-      ...this.palettes,
+      ...this.#palettes,
     );
-    const buttons = this.folding.map(([button]) => button);
+    const buttons = this.#folding.map(([button]) => button);
     // What comes and goes stands first: the others, at the right, stay where they are.
-    this.tools = element("div", { class: "fl-tools" }, this.kinds, this.compare, control, this.table, ...buttons);
-    this.folds = element("div", {}, ...this.folding.map(([, fold]) => fold));
-    for (const [button, fold] of this.folding) {
-      show(fold, false);
-      button.addEventListener("click", () => this.open(fold), { signal });
+    this.tools = element("div", { class: "fl-tools" }, this.#kinds, this.#compare, control, this.#table, ...buttons);
+    this.folds = element("div", {}, ...this.#folding.map(([, fold]) => fold));
+    for (const [button, fold] of this.#folding) {
+      onClick(button, () => this.#open(fold), signal);
     }
+    this.#open(null);
     const set = (change: Partial<Choice>) => {
       Object.assign(this.choice, change);
+      lastPalette = this.choice.palette;
       this.changed();
     };
-    for (const button of this.palettes) {
+    for (const button of this.#palettes) {
       const palette = button.dataset.palette as PaletteName;
-      button.addEventListener("click", () => set({ palette }), { signal });
+      onClick(button, () => set({ palette }), signal);
     }
-    this.table.addEventListener("click", () => set({ table: !this.choice.table }), { signal });
-    this.compare.addEventListener("click", () => this.toggleCompare(), { signal });
-    this.kinds.addEventListener("change", () => set({ compare: this.kinds.value }), { signal });
-    this.reading.addEventListener("change", () => set({ reading: this.reading.value as Reading }), { signal });
-    this.words.addEventListener("change", () => set({ words: this.words.checked }), { signal });
-    this.own.addEventListener("change", () => set({ ownScale: this.own.checked }), { signal });
+    onClick(this.#table, () => this.toggleTable(), signal);
+    onClick(this.#compare, () => this.toggleCompare(), signal);
+    this.#kinds.addEventListener("change", () => set({ compare: this.#kinds.value }), { signal });
+    this.#reading.addEventListener("change", () => set({ reading: this.#reading.value as Reading }), { signal });
+    this.#words.addEventListener("change", () => set({ words: this.#words.checked }), { signal });
+    this.#own.addEventListener("change", () => set({ ownScale: this.#own.checked }), { signal });
     files.addEventListener(
       "click",
       (event) => {
@@ -127,24 +134,29 @@ export class Toolbar {
     );
   }
 
-  /** One fold at a time; the open one closes. */
-  private open(wanted: HTMLElement): void {
-    for (const [button, fold] of this.folding) {
-      show(fold, fold === wanted && fold.hidden === true);
+  /** One fold at a time; the open one closes, and null closes all. */
+  #open(chosen: HTMLElement | null): void {
+    for (const [button, fold] of this.#folding) {
+      show(fold, fold === chosen && fold.hidden === true);
       setAttributes(button, { "aria-expanded": String(!fold.hidden) });
     }
   }
 
   toggleKeys(): void {
-    const keys = this.folding[2];
-    if (keys) this.open(keys[1]);
+    const keys = this.#folding[2];
+    if (keys) this.#open(keys[1]);
+  }
+
+  toggleTable(): void {
+    this.choice.table = !this.choice.table;
+    this.changed();
   }
 
   toggleCompare(): void {
-    if (this.compare.hidden) return;
+    if (this.#compare.hidden) return;
     const { choice } = this;
-    choice.compare = choice.compare === null ? this.kinds.value : null;
-    this.suit(choice.compare !== null);
+    choice.compare = choice.compare === null ? this.#kinds.value : null;
+    this.#suit(choice.compare !== null);
     this.changed();
   }
 
@@ -152,45 +164,44 @@ export class Toolbar {
    * Two corrupted runs differ, and so every score does: effects are what two traces have in common. So a comparison
    * begins with effects, unless another reading was chosen.
    */
-  private suit(comparing: boolean): void {
+  #suit(comparing: boolean): void {
     const { choice } = this;
-    if (comparing === this.suited) return;
-    this.suited = comparing;
+    if (comparing === this.#suited) return;
+    this.#suited = comparing;
     if (comparing && choice.reading === "score") choice.reading = "effect";
     else if (!comparing && choice.reading === "effect") choice.reading = "score";
   }
-  private suited = false;
-  private always = false;
+  #suited = false;
+  #always = false;
 
   update(offer: Offer): void {
     const { choice } = this;
-    for (const button of this.palettes)
-      setAttributes(button, { "aria-pressed": String(button.dataset.palette === choice.palette) });
-    setAttributes(this.table, { "aria-pressed": String(choice.table) });
+    for (const button of this.#palettes) setPressed(button, button.dataset.palette === choice.palette);
+    setPressed(this.#table, choice.table);
     if (offer.compare.length === 0) choice.compare = null;
     const comparing = offer.always || choice.compare !== null;
-    if (offer.always !== this.always) {
-      this.always = offer.always;
-      this.suit(comparing && offer.compare.length > 0);
+    if (offer.always !== this.#always) {
+      this.#always = offer.always;
+      this.#suit(comparing && offer.compare.length > 0);
     }
-    show(this.compare, offer.compare.length > 0 && !offer.always);
-    setAttributes(this.compare, { "aria-pressed": String(comparing) });
+    show(this.#compare, offer.compare.length > 0 && !offer.always);
+    setPressed(this.#compare, comparing);
     fill(
-      this.kinds,
+      this.#kinds,
       offer.compare.map((kind) => [kind, kindTitle(kind)]),
       choice.compare ?? preferred(offer.compare),
     );
-    show(this.kinds, comparing && offer.compare.length > 1);
+    show(this.#kinds, comparing && offer.compare.length > 1);
     if (!offer.readable(choice.reading)) choice.reading = "score";
     fill(
-      this.reading,
+      this.#reading,
       READINGS.filter(([reading]) => offer.readable(reading)),
       choice.reading,
     );
-    show(this.wordsLabel, offer.words);
-    this.words.checked = choice.words;
-    this.own.checked = choice.ownScale;
-    setAvailable(this.copy, offer.code, "There is no code for this.");
+    show(this.#wordsLabel, offer.words);
+    this.#words.checked = choice.words;
+    this.#own.checked = choice.ownScale;
+    setAvailable(this.#copy, offer.code, "There is no code for this.");
   }
 }
 
@@ -198,28 +209,15 @@ function preferred(kinds: string[]): string {
   return kinds.includes("mlp") ? "mlp" : (kinds[0] ?? "");
 }
 
-/** Leaves an unchanged list alone: writing it anew would close it under the reader's hand. */
 function fill(box: HTMLSelectElement, options: [string, string][], chosen: string): void {
-  const key = JSON.stringify(options);
-  if (box.dataset.options !== key) {
-    box.dataset.options = key;
-    box.replaceChildren(...options.map(([value, name]) => element("option", { value }, name)));
-  }
+  redraw(box, options, () => options.map(([value, name]) => element("option", { value }, name)));
   box.value = chosen;
 }
 
-function toggle(name: string, testid: string): HTMLButtonElement {
-  return element("button", { type: "button", class: "fl-quiet", "aria-pressed": "false", "data-testid": testid }, name);
-}
-
-function foldButton(name: string, testid: string): HTMLButtonElement {
-  return element(
-    "button",
-    { type: "button", class: "fl-quiet", "aria-expanded": "false", "data-testid": testid },
-    name,
-  );
+function quiet(name: string, testid: string): HTMLButtonElement {
+  return element("button", { class: "fl-quiet", testid }, name);
 }
 
 function leaving(how: Leaving, name: string): HTMLButtonElement {
-  return element("button", { type: "button", "data-leave": how, ...OWN_KEYS }, name);
+  return element("button", { "data-leave": how }, name);
 }

@@ -8,7 +8,7 @@ export class Tooltip {
     class: "fl-tooltip",
     hidden: true,
     role: "tooltip",
-    "data-testid": "factlens-tooltip",
+    testid: "tooltip",
   });
 
   constructor(private readonly frame: HTMLElement) {}

@@ -3,10 +3,12 @@
 //
 // The cells are written into a picture of one pixel each, which is then drawn large, so that 500 tokens by 128 layers
 // cost no more than a few.
-import { css, type Ramp } from "../shared/palettes";
+
 import type { Rgb, Theme } from "../shared/theme";
-import { type Frame, scaleOf, shown } from "./grid";
+import { scaleOf, shown } from "./cells";
+import type { Frame } from "./grid";
 import type { Layout } from "./layout";
+import { css, type Ramp } from "./palettes";
 import { placeOn } from "./scales";
 
 /** Browsers refuse canvases beyond some size; a very long prompt is drawn a little coarser instead. */

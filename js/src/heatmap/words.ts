@@ -2,7 +2,8 @@
 //
 // A row shows, at every layer, its token with the largest effect; a mean would hide one telling token among its
 // neighbours. `tokenAt` remembers which token that is, so that choosing a cell chooses it.
-import { type Frame, shown, type Token } from "./grid";
+import { shown } from "./cells";
+import type { Frame, Token } from "./grid";
 
 /** The first token of each word: where white space begins it, or the subject or a chat's template begins or ends. */
 export function wordStarts(tokens: Token[]): number[] {

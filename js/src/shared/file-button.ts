@@ -1,5 +1,5 @@
 // A button that takes a file from the user and hands its bytes on; nothing is read in the page.
-import { element, isAvailable } from "./dom";
+import { element, onClick } from "./dom";
 
 export function fileButton(
   name: string,
@@ -7,14 +7,14 @@ export function fileButton(
   take: (bytes: ArrayBuffer) => void,
   signal: AbortSignal,
 ): { button: HTMLButtonElement; input: HTMLInputElement } {
-  const button = element("button", { type: "button", "data-testid": testid }, name);
+  const button = element("button", { testid }, name);
   const input = element("input", {
     type: "file",
     accept: ".safetensors",
     hidden: true,
-    "data-testid": `${testid}-file`,
+    testid: `${testid}-file`,
   });
-  button.addEventListener("click", () => isAvailable(button) && input.click(), { signal });
+  onClick(button, () => input.click(), signal);
   input.addEventListener(
     "change",
     async () => {

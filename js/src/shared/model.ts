@@ -51,29 +51,6 @@ export function list(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** One way to read a prompt that could be read in several. */
-export interface Reading {
-  shown: string;
-  prompt: string;
-  slot: string | null;
-}
-
-export interface Problem {
-  title: string;
-  text: string;
-  readings: Reading[];
-}
-
-export function problem(value: unknown): Problem | null {
-  if (value === null || value === undefined) return null;
-  const fields = record(value);
-  const readings = list(fields.readings).map((reading) => {
-    const { shown, prompt, slot } = record(reading);
-    return { shown: text(shown), prompt: text(prompt), slot: typeof slot === "string" ? slot : null };
-  });
-  return { title: text(fields.title) || "Something went wrong", text: text(fields.text), readings };
-}
-
 export function lensOf(model: AnyModel): string {
   return text(model.get("lens"));
 }

@@ -2,8 +2,8 @@
 import { tokenParts } from "./a11y";
 import { element } from "./dom";
 
-export function pieceOf(text: string): HTMLElement {
-  const name = element("span", { class: "fl-piece", dir: "auto" });
+export function pieceOf(text: string, className = "fl-piece"): HTMLElement {
+  const name = element("span", { class: className, dir: "auto" });
   for (const part of tokenParts(text)) {
     name.append(element("span", part.dim ? { class: "fl-dim" } : {}, part.text));
   }

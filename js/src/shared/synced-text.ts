@@ -9,41 +9,38 @@ function asBoxesHave(text: string): string {
 }
 
 export class SyncedText {
-  private accepted: string | null = null;
-  private submitted = false;
-  private edited = false;
+  #accepted: string | null = null;
+  #submitted = false;
+  #edited = false;
 
-  constructor(
-    private readonly read: () => string,
-    private readonly write: (value: string) => void,
-  ) {}
+  constructor(private readonly box: { value: string }) {}
 
   input(): void {
-    this.edited = true;
+    this.#edited = true;
   }
 
   submit(): void {
-    this.submitted = true;
-    this.edited = false;
+    this.#submitted = true;
+    this.#edited = false;
   }
 
   accept(value: string): void {
-    if (value === this.accepted) return;
-    this.accepted = value;
-    const typedSince = this.submitted && this.edited;
-    this.submitted = false;
-    if (typedSince || this.read() === asBoxesHave(value)) return;
-    this.edited = false;
-    this.write(value);
+    if (value === this.#accepted) return;
+    this.#accepted = value;
+    const typedSince = this.#submitted && this.#edited;
+    this.#submitted = false;
+    if (typedSince || this.box.value === asBoxesHave(value)) return;
+    this.#edited = false;
+    this.box.value = value;
   }
 
   /** Does the box hold something else than what Python works with? */
   get differs(): boolean {
-    return this.accepted !== null && this.read() !== asBoxesHave(this.accepted);
+    return this.#accepted !== null && this.box.value !== asBoxesHave(this.#accepted);
   }
 
   /** The text that the box stands for: what Python works with, unless something else was typed. */
   get value(): string {
-    return this.accepted === null || this.differs ? this.read() : this.accepted;
+    return this.#accepted === null || this.differs ? this.box.value : this.#accepted;
   }
 }

@@ -1,5 +1,5 @@
 // The checks of an edit as Python sends them, and how they are counted in words.
-import { list, number, record, text } from "./model";
+import { list, number, record, text } from "../shared/model";
 
 export interface Said {
   top: string;

@@ -3,8 +3,8 @@
 // Both begin at the page's own background, so that "nothing restored" looks like nothing, in a light and in a dark
 // page. Green against red is lost on many eyes; so the panels are always named in words as well, and "safe" is one
 // ramp along blue-yellow whose lightness alone tells the value.
-import { family } from "./kinds";
-import type { Rgb, Theme } from "./theme";
+import { family } from "../shared/kinds";
+import type { Rgb, Theme } from "../shared/theme";
 
 export type PaletteName = "rome" | "safe";
 /** From a place on the colour bar, 0 to 1 (a difference: -1 to 1), to a colour. */

@@ -1,8 +1,8 @@
 // What a cell knows, as Python sends it (docs/wire.md): read with care, and said in words.
-import { answerName, percent, signedDecimal, tokenName } from "./a11y";
-import { isWindowed, kindName } from "./kinds";
-import { type Measure, measureName, precise } from "./measure";
-import { list, number, record, text } from "./model";
+import { answerName, percent, signedDecimal, tokenName } from "../shared/a11y";
+import { isWindowed, kindName } from "../shared/kinds";
+import { type Measure, measureName, precise } from "../shared/measure";
+import { list, number, record, text } from "../shared/model";
 
 export const RUNS = ["clean", "corrupted", "restored"] as const;
 export type Run = (typeof RUNS)[number];

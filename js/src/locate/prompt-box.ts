@@ -1,5 +1,6 @@
 // The box for a prompt: as high as its text, since a prompt may have several lines.
-import { element, uniqueId } from "./dom";
+import { element } from "../shared/dom";
+import { field } from "../shared/field";
 
 const MOST_LINES = 8;
 
@@ -8,17 +9,15 @@ export class PromptBox {
   readonly field: HTMLElement;
 
   constructor(label: string, testid: string, placeholder: string, signal: AbortSignal) {
-    const id = uniqueId("prompt");
     this.box = element("textarea", {
-      id,
       rows: 1,
       autocomplete: "off",
       spellcheck: "false",
       placeholder,
-      "data-testid": testid,
+      testid,
     });
-    this.field = element("div", { class: "fl-field" }, element("label", { for: id }, label), this.box);
-    this.box.addEventListener("input", () => this.fit(), { signal });
+    this.field = field(label, this.box);
+    this.box.addEventListener("input", () => this.#fit(), { signal });
   }
 
   get value(): string {
@@ -27,10 +26,10 @@ export class PromptBox {
 
   set value(text: string) {
     this.box.value = text;
-    this.fit();
+    this.#fit();
   }
 
-  private fit(): void {
+  #fit(): void {
     this.box.rows = Math.min(MOST_LINES, this.box.value.split("\n").length);
   }
 }

@@ -1,0 +1,100 @@
+// The panel in which the chosen layer's MLP is edited, and edits are undone.
+import { tokenName } from "../shared/a11y";
+import { Banner } from "../shared/banner";
+import { element, isAvailable, onClick, redraw, say, setAvailable, setText, show } from "../shared/dom";
+import { fileButton } from "../shared/file-button";
+import { list, number, record, text } from "../shared/model";
+import { head, panel, RUNNING, statusLine } from "../shared/panel";
+import { isolated } from "../shared/visible";
+import { ForeignChange } from "./foreign-change";
+import { MethodFold } from "./method-fold";
+import { NamingButton } from "./naming-button";
+import { layerWords } from "./sentences";
+import { EditStack, named } from "./stack";
+import { Target } from "./target";
+
+const STATUS: Record<string, string> = {
+  editing: "computing the edit …",
+  judging: "checking what else changed …",
+  queued: "waiting for its turn …",
+  stopping: "stopping …",
+};
+
+export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
+  const subject = element("strong");
+  const answer = element("span");
+  const sentence = element("p", { class: "fl-sentence", testid: "edit-sentence" });
+  const target = new Target(
+    { changed: updateButtons, spell: (wording) => gesture("spell", { ...wording }), submit },
+    signal,
+  );
+  const layer = element("span", { class: "fl-at-layer", testid: "edit-layer" });
+  const remarks = element("div", { class: "fl-remarks", role: "status", testid: "remarks" });
+  const apply = element("button", { class: "fl-primary", testid: "apply" }, "Apply");
+  const undo = new NamingButton("Undo", "undo", (key) => gesture("undo", { key }), signal);
+  const redo = new NamingButton("Redo", "redo", (key) => gesture("redo", { key }), signal);
+  const load = fileButton("Load …", "load", (bytes) => gesture("load", { buffers: [bytes] }), signal);
+  const fold = new MethodFold((method) => gesture("method", { method }), signal);
+  const status = statusLine("edit-status");
+  const foreign = new ForeignChange(gesture, signal);
+  const warning = new Banner("edit-warning", "notice");
+  const stack = new EditStack(gesture);
+  let chosenLayer: number | null = null;
+  let idle = true;
+
+  function update(state: Record<string, unknown>, now: string): boolean {
+    idle = now === "idle";
+    chosenLayer = number(state.layer);
+
+    setText(subject, isolated(text(state.subject)));
+    const says = text(state.answer);
+    setText(answer, says ? ` It now completes the prompt with “${tokenName(says)}”.` : "");
+    if (text(state.subject)) sentence.replaceChildren("Change what the model says about ", subject, ".", answer);
+    else sentence.replaceChildren("Trace a fact first, then change it here.");
+
+    target.update(state);
+    const layers = list(state.edit_layers).flatMap((at) => number(at) ?? []);
+    setText(layer, layerWords(layers, chosenLayer !== null));
+    fold.update(state);
+    const remarked = list(state.remarks).map(text);
+    redraw(remarks, remarked, () => remarked.map((remark) => element("p", { class: "fl-remark" }, remark)));
+    show(remarks, remarked.length > 0);
+    say(status, STATUS[now] ?? "");
+
+    const methods = list(state.methods).map(record);
+    const titles = new Map(methods.map(({ name, title }) => [text(name), text(title)]));
+    const newest = stack.update(state.edits, idle, titles);
+    undo.update(newest, idle, idle ? "There is no edit to undo." : RUNNING);
+    redo.update(named(state.redo), idle, idle ? "There is no edit to redo." : RUNNING);
+    foreign.update(text(state.foreign), idle);
+    warning.update(state.warning);
+    updateButtons();
+    return now === "editing";
+  }
+
+  function updateButtons(): void {
+    setAvailable(apply, idle && target.isWritten, idle ? "Write a new object first." : RUNNING);
+    setAvailable(load.button, idle, RUNNING);
+  }
+
+  function submit(): void {
+    if (!isAvailable(apply)) return;
+    gesture("apply", { ...target.submit(), layer: chosenLayer, settings: fold.settings() });
+  }
+
+  onClick(apply, submit, signal);
+  const children = [
+    head("Edit", sentence),
+    element("div", { class: "fl-form" }, ...target.fields, layer),
+    target.tokens,
+    remarks,
+    element("div", { class: "fl-buttons" }, apply, undo.button, redo.button, load.button, load.input),
+    fold.root,
+    status,
+    foreign.root,
+    banner.root,
+    warning.root,
+    stack.root,
+  ];
+  return { children, update };
+});

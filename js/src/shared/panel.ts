@@ -1,0 +1,68 @@
+// What every panel is: a region that shows the trait `state`, says what went wrong, and hands on gestures.
+import { Banner } from "./banner";
+import { element, region, setAttributes } from "./dom";
+import { dispatchGesture } from "./gestures-event";
+import { lensOf, onTrait, type RenderProps, record, text } from "./model";
+import { followTheme } from "./theme";
+
+/** Why a button that starts something is unavailable. */
+export const RUNNING = "Possible when the running work is finished or stopped.";
+
+/** What `panel` gives to those who say what is in one. */
+export interface Panel {
+  root: HTMLElement;
+  /** For the panel's error; where it stands is the panel's choice. */
+  banner: Banner;
+  lens: string;
+  /** Ends with the view. */
+  signal: AbortSignal;
+  gesture(name: string, payload?: Record<string, unknown>): void;
+}
+
+export interface Contents {
+  children: Node[];
+  /**
+   * Shows a state, and says whether the panel waits for work of its own. `status` is what the session does at the
+   * moment: "idle", or some work.
+   */
+  update(state: Record<string, unknown>, status: string): boolean;
+}
+
+/** An anywidget module that renders one panel. */
+export function panel(name: string, label: string, build: (panel: Panel) => Contents) {
+  function render({ model, el }: RenderProps): () => void {
+    const end = new AbortController();
+    const { signal } = end;
+    const lens = lensOf(model); // it has one for life
+    const root = region(name, label);
+    const banner = new Banner(`${name}-error`);
+    const gesture: Panel["gesture"] = (name, payload) => dispatchGesture(lens, name, payload);
+    const { children, update } = build({ root, banner, lens, signal, gesture });
+    root.append(...children);
+    el.append(root);
+    function follow(): void {
+      const state = record(model.get("state"));
+      const status = text(state.status) || "idle";
+      banner.update(state.error);
+      setAttributes(root, { "data-status": status, "aria-busy": String(update(state, status)) });
+    }
+    onTrait(model, "state", follow, signal);
+    followTheme(root, () => {}, signal);
+    follow();
+    return () => {
+      end.abort();
+      root.remove();
+    };
+  }
+  return { render };
+}
+
+/** The first line of a panel: its name, and what belongs beside that. */
+export function head(name: string, ...beside: Node[]): HTMLElement {
+  return element("div", { class: "fl-panel-head" }, element("span", { class: "fl-panel-name" }, name), ...beside);
+}
+
+/** A line that says what is going on, also to those who do not see it. */
+export function statusLine(testid: string): HTMLElement {
+  return element("p", { class: "fl-status", role: "status", testid });
+}
