@@ -15,6 +15,14 @@ from tests.editing.made import FACT
 from tests.support import small_model, tokenizer
 
 
+def saved(folder: Path) -> fl.Model:
+    """A model in a folder, as transformers leaves it there."""
+    made = small_model("llama")
+    made.model.save_pretrained(folder)
+    made.tokenizer.save_pretrained(folder)
+    return made
+
+
 def test_wrap_gives_back_what_it_was_given() -> None:
     module = small_model("gpt2").model
     tok = tokenizer()
@@ -24,9 +32,7 @@ def test_wrap_gives_back_what_it_was_given() -> None:
 
 
 def test_a_local_folder_loads(tmp_path: Path) -> None:
-    made = small_model("llama")
-    made.model.save_pretrained(tmp_path)
-    made.tokenizer.save_pretrained(tmp_path)
+    made = saved(tmp_path)
     model = fl.load(tmp_path, device="cpu", dtype="float32")
     assert model.fingerprint == made.fingerprint
     assert model.encode(FACT).ids == made.encode(FACT).ids
@@ -55,9 +61,7 @@ class Untouched:
 def test_a_repositorys_own_code_is_neither_run_nor_asked_about(
     brings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = small_model("llama")
-    made.model.save_pretrained(tmp_path)
-    made.tokenizer.save_pretrained(tmp_path)
+    saved(tmp_path)
     (tmp_path / "mine.py").write_text(MINE)
     if brings != "tokenizer":
         config = json.loads((tmp_path / "config.json").read_text())
@@ -80,9 +84,7 @@ def test_a_repositorys_own_code_is_neither_run_nor_asked_about(
 
 def test_code_that_transformers_has_itself_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Many repositories bring the code of an architecture that transformers has learnt since.
-    made = small_model("llama")
-    made.model.save_pretrained(tmp_path)
-    made.tokenizer.save_pretrained(tmp_path)
+    made = saved(tmp_path)
     (tmp_path / "mine.py").write_text(MINE)
     config = json.loads((tmp_path / "config.json").read_text())
     classes = {"AutoConfig": "mine.MyConfig", "AutoModelForCausalLM": "mine.MyModel"}
@@ -93,9 +95,7 @@ def test_code_that_transformers_has_itself_is_no_obstacle(tmp_path: Path, monkey
 
 
 def test_an_architecture_that_transformers_does_not_know(tmp_path: Path) -> None:
-    made = small_model("llama")
-    made.model.save_pretrained(tmp_path)
-    made.tokenizer.save_pretrained(tmp_path)
+    saved(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     for model_type in ("of the future", "t5"):
         (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": model_type}))
