@@ -1,7 +1,10 @@
-"""Small models made on the spot, for tests that need an architecture rather than knowledge."""
+"""Small models made on the spot, for tests that need an architecture rather than knowledge; one that is busy."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -165,3 +168,23 @@ def small_model(
             if parameter.ndim > 1:
                 parameter.mul_(SCALES.get(kind, 3))
     return fl.wrap(module.to(dtype), tok, name=f"small {kind}")
+
+
+@contextmanager
+def other_thread_has(model: fl.Model, *, unedited: bool = False) -> Iterator[threading.Thread]:
+    """Have another thread hold the model for the block, as a long computation would; the block gets this thread."""
+    has, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with model.unedited() if unedited else model.exclusive():
+            has.set()
+            go.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert has.wait(30)
+        yield holder
+    finally:
+        go.set()
+        holder.join(30)

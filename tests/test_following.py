@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from factlens.errors import Busy, WeightsChanged
 from factlens.models.belonging import ids_of
 from factlens.models.weights import WeightEdit
 from factlens.session import Session, locating
-from tests.support import small_model
+from tests.support import other_thread_has, small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")
 TARGETS = ("Rome", "Oslo", "Cairo", "Lima")
@@ -169,25 +168,6 @@ def test_a_weight_without_edits_that_is_changed_makes_a_trace_outdated(world: Wo
 
 
 # Busy ----------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def other_thread_has(model: fl.Model, *, unedited: bool = False) -> Iterator[None]:
-    has, go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with model.unedited() if unedited else model.exclusive():
-            has.set()
-            go.wait(20)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    assert has.wait(10)
-    try:
-        yield
-    finally:
-        go.set()
-        holder.join(10)
 
 
 @pytest.mark.parametrize("doing", ["trace", "edit", "judge", "redo", "stopped trace"])

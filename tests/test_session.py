@@ -12,7 +12,7 @@ import torch
 
 import factlens as fl
 from factlens.session import Session, editing, locating
-from tests.support import small_model
+from tests.support import other_thread_has, small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")
 
@@ -315,23 +315,11 @@ def test_nothing_is_read_while_a_trace_is_computed(session: Session, slow: threa
 def test_a_new_trace_does_not_wait_for_a_read_that_nobody_wants(session: Session, reads: Reads) -> None:
     session.start_trace()
     session.wait(20)
-    other = threading.Event()
-    taken = threading.Event()
-
-    def hold() -> None:
-        with session.model.exclusive():
-            taken.set()
-            other.wait(10)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    taken.wait(5)
-    session.select("mlp", 1, 0)
-    assert session.reading
-    session.start_trace()
-    assert not session.reading
-    other.set()
-    holder.join(5)
+    with other_thread_has(session.model):
+        session.select("mlp", 1, 0)
+        assert session.reading
+        session.start_trace()
+        assert not session.reading
     assert session.wait(20)
     assert reads.cells == []
     assert session.selection is None
@@ -416,23 +404,12 @@ def test_an_edit_waits_for_the_read_before_it(session: Session, reads: Reads) ->
 def test_closing_gives_up_a_read_that_waits_for_the_model(session: Session, reads: Reads) -> None:
     session.start_trace()
     session.wait(20)
-    other, taken = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with session.model.exclusive():
-            taken.set()
-            other.wait(10)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    taken.wait(5)
-    session.select("mlp", 1, 0)
-    worker = session._worker
-    session.close()
-    worker.join(2)
-    assert not worker.is_alive()
-    other.set()
-    holder.join(5)
+    with other_thread_has(session.model):
+        session.select("mlp", 1, 0)
+        worker = session._worker
+        session.close()
+        worker.join(2)
+        assert not worker.is_alive()
     assert reads.cells == []
 
 

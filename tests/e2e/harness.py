@@ -7,10 +7,11 @@ Three pieces, each a context manager::
         lab.run_cell(0)
         assert lab.output_text(0) == "2"
 
-`JupyterServer` starts the application with a configuration of its own, so that nothing of the user's settings, trust
-store or extensions leaks in. `launch_browser` starts a Chromium that can reach nothing but this machine. `Lab` is one
-page on one notebook: it waits on the state of the application (``window.jupyterapp``), never on a sleep, and keeps
-every console message and every request that wanted to leave the machine.
+`JupyterServer` (in `server`) starts the application with a configuration of its own, so that nothing of the user's
+settings, trust store or extensions leaks in. `launch_browser` (in `watched`) starts a Chromium that can reach nothing
+but this machine. `Lab` is one page on one notebook: it waits on the state of the application (``window.jupyterapp``),
+never on a sleep, and keeps every console message and every request that wanted to leave the machine. What it asks the
+kernel without a cell goes by a `kernel_link`.
 """
 
 from __future__ import annotations
@@ -18,56 +19,43 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import os
-import queue
 import secrets
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, cast
 
 import nbformat
-from jupyter_client.blocking.client import BlockingKernelClient
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, WebSocket, sync_playwright
+from playwright.sync_api import Browser, Locator
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from scripts import browser as chromium
-from scripts.kernels import INSTALLED, KERNELS, WITHOUT_SUBSHELLS, kernelspec
+from scripts.kernels import INSTALLED
+from tests.e2e.kernel_link import MISSED, KernelLink, wake
+from tests.e2e.server import ARTIFACTS, JupyterServer, end, free_port, wait_until_up
+from tests.e2e.watched import Problem, Theme, Watched, launch_browser
 
-T = TypeVar("T")
-App = Literal["lab", "notebook"]
-Theme = Literal["light", "dark"]
-
-ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
-
-#: Settings that keep the application from asking the network for news and updates.
-QUIET: dict[str, dict[str, Any]] = {
-    "@jupyterlab/apputils-extension:notification": {
-        "checkForUpdates": False,
-        "fetchNews": "false",
-        "doNotDisturbMode": True,
-    },
-}
+__all__ = [
+    "ARTIFACTS",
+    "MISSED",
+    "JupyterServer",
+    "KernelLink",
+    "Lab",
+    "Problem",
+    "Theme",
+    "Watched",
+    "end",
+    "free_port",
+    "launch_browser",
+    "wait_until_up",
+    "wake",
+]
 
 #: Whether the page's kernel is connected and idle, in the page's words.
 IDLE = """() => {
     const kernel = window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel;
     return kernel?.status === 'idle' && kernel.connectionStatus === 'connected';
 }"""
-
-#: So many seconds a request from here may go unanswered before the kernel is asked to look for what it has missed.
-MISSED = 2.0
 
 #: So many seconds a run may go on before the harness looks whether the kernel is idle all the same.
 STALLED = 8.0
@@ -89,386 +77,6 @@ NOTEBOOK_BASELINE = frozenset(
         ("pageerror", "Cannot read properties of undefined (reading 'schema')"),
     }
 )
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return cast(int, probe.getsockname()[1])
-
-
-def wait_until_up(process: subprocess.Popen[bytes], ask: Callable[[], object], log: Path, seconds: float = 60) -> None:
-    """Ask a server until it answers; an error with the end of its log if it does not, or has ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            ask()
-        except OSError:  # of which urllib's errors are some
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"{process.args!r} did not come up:\n{log.read_text()[-3000:]}")
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process politely, or else at once."""
-    if process.poll() is not None:
-        return
-    os.kill(process.pid, signal.SIGTERM)
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A warning or an error the page has reported."""
-
-    kind: str
-    text: str
-    url: str = ""
-
-
-class JupyterServer:
-    """A Jupyter server on a free port, with a configuration folder of its own.
-
-    Parameters
-    ----------
-    root
-        The folder whose notebooks it serves.
-    app
-        ``"lab"`` for JupyterLab, ``"notebook"`` for Notebook 7.
-    settings
-        More settings of the application, plugin id (``"package:plugin"``) to values.
-    env
-        More environment variables for the server and its kernels.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        app: App = "lab",
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self.root = Path(root)
-        self.app: App = app
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._settings = {**QUIET, **(settings or {})}
-        self._env = dict(env or {})
-
-    def __enter__(self) -> Self:
-        self.state = Path(tempfile.mkdtemp(prefix="factlens-jupyter-"))
-        ARTIFACTS.mkdir(exist_ok=True)
-        self.log = ARTIFACTS / f"server-{self.app}-{self.port}.log"
-        self._write_configuration()
-        with self.log.open("w") as log:
-            # A session of its own: an interrupt typed at pytest must not reach the server before we stop it.
-            self._process = subprocess.Popen(
-                self._command(),
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            wait_until_up(self._process, lambda: self.api("/api/status"), self.log)
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for kernel in self._list("/api/kernels"):
-            with contextlib.suppress(OSError):
-                self.api(f"/api/kernels/{kernel['id']}", "DELETE")
-        self._stop()
-
-    def api(self, path: str, method: str = "GET", body: object = None) -> Any:
-        """Call the server's REST interface; None where the answer is empty."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, method=method, data=data)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def connection_file(self, kernel_id: str) -> Path:
-        """Where a running kernel listens."""
-        return self.state / "runtime" / f"kernel-{kernel_id}.json"
-
-    def _list(self, path: str) -> list[dict[str, Any]]:
-        try:
-            return cast("list[dict[str, Any]]", self.api(path))
-        except OSError:
-            return []
-
-    def _write_configuration(self) -> None:
-        for plugin, values in self._settings.items():
-            package, _, name = plugin.partition(":")
-            path = self.state / "settings" / package / f"{name}.jupyterlab-settings"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(values))
-        for name in (*KERNELS, WITHOUT_SUBSHELLS):
-            path = self.state / "data" / "kernels" / name / "kernel.json"
-            path.parent.mkdir(parents=True)
-            path.write_text(json.dumps(kernelspec(name)))
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "JUPYTER_CONFIG_DIR": str(self.state / "config"),
-            "JUPYTER_DATA_DIR": str(self.state / "data"),
-            "JUPYTER_RUNTIME_DIR": str(self.state / "runtime"),
-            "JUPYTERLAB_SETTINGS_DIR": str(self.state / "settings"),
-            "JUPYTERLAB_WORKSPACES_DIR": str(self.state / "workspaces"),
-            "IPYTHONDIR": str(self.state / "ipython"),
-            "JUPYTER_PLATFORM_DIRS": "1",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            **self._env,
-        }
-
-    def _command(self) -> list[str]:
-        module, application = {
-            "lab": ("jupyterlab", "LabApp"),
-            "notebook": ("notebook", "JupyterNotebookApp"),
-        }[self.app]
-        return [
-            sys.executable,
-            "-m",
-            module,
-            "--no-browser",
-            "--allow-root",
-            "--ServerApp.ip=127.0.0.1",
-            f"--ServerApp.port={self.port}",
-            "--ServerApp.port_retries=0",
-            "--ServerApp.open_browser=False",
-            "--ServerApp.disable_check_xsrf=True",
-            f"--ServerApp.root_dir={self.root}",
-            "--IdentityProvider.token=",
-            "--PasswordIdentityProvider.hashed_password=",
-            f"--{application}.expose_app_in_browser=True",
-        ]
-
-    def _stop(self) -> None:
-        end(self._process)
-        shutil.rmtree(self.state, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def launch_browser(*, headless: bool = True) -> Iterator[Browser]:
-    """The Chromium that `scripts.browser` finds; it is an error if there is none."""
-    path = chromium.find()
-    if path is None:
-        raise RuntimeError(chromium.HELP)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=headless, args=list(chromium.ARGS))
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-def wake(connection_file: Path) -> None:
-    """Have a kernel look at what it has missed.
-
-    ipykernel 7.0 to 7.3 can overlook a request that arrives while it answers another (ipython/ipykernel#1554; mended
-    in 7.4), and with it all that follows on the same connection, until something comes by another one.
-    """
-    client = BlockingKernelClient(connection_file=str(connection_file))
-    client.load_connection_file()
-    client.start_channels(stdin=False, hb=False, iopub=False, control=False)
-    client.shell_channel.send(client.session.msg("kernel_info_request", {}))
-    # The answer may be long in coming, if a cell is what was missed; until then the message has surely arrived.
-    with contextlib.suppress(queue.Empty):
-        client.get_shell_msg(timeout=1)
-    client.stop_channels()
-
-
-class KernelLink:
-    """A second client on a running kernel, beside the page's.
-
-    It asks what the kernel holds without a cell and without the page noticing. Its sockets live on a thread of their
-    own, because Playwright keeps an event loop running on the test's thread.
-    """
-
-    def __init__(self, connection_file: Path) -> None:
-        self._connection_file = connection_file
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kernel-link")
-        self._subshell: str | None = None
-        self._client = BlockingKernelClient(connection_file=str(connection_file))
-        self._do(self._connect)
-
-    def execute(
-        self, code: str, expressions: Mapping[str, str] | None = None, *, busy: bool = False, timeout: float = 60
-    ) -> dict[str, Any]:
-        """Run code silently and return the content of the reply.
-
-        With `busy` it runs on a subshell, so that the answer comes while the main shell is busy with a cell.
-        """
-        return self._do(lambda: self._execute(code, dict(expressions or {}), busy, timeout))
-
-    def close(self) -> None:
-        """Let go of the kernel, which keeps running."""
-        self._do(self._client.stop_channels)
-        self._thread.shutdown()
-
-    def _do(self, work: Callable[[], T]) -> T:
-        return self._thread.submit(work).result()
-
-    def _connect(self) -> None:
-        self._client.load_connection_file()
-        self._client.start_channels(stdin=False, hb=False)
-
-    def _execute(self, code: str, expressions: dict[str, str], busy: bool, timeout: float) -> dict[str, Any]:
-        content = {
-            "code": code,
-            "silent": True,
-            "store_history": False,
-            "user_expressions": expressions,
-            "allow_stdin": False,
-            "stop_on_error": False,
-        }
-        message = self._client.session.msg("execute_request", content)
-        if busy:
-            message["header"]["subshell_id"] = self._subshell_id(timeout)
-        self._client.shell_channel.send(message)
-        reply = self._reply(self._client.get_shell_msg, message, timeout)
-        if reply["status"] != "ok":
-            raise RuntimeError(f"{reply.get('ename')}: {reply.get('evalue')}\n" + "\n".join(reply.get("traceback", [])))
-        return reply
-
-    def _subshell_id(self, timeout: float) -> str:
-        if self._subshell is None:
-            message = self._client.session.msg("create_subshell_request", {})
-            self._client.control_channel.send(message)
-            self._subshell = cast(str, self._reply(self._client.get_control_msg, message, timeout)["subshell_id"])
-        return self._subshell
-
-    def _reply(self, receive: Callable[..., Any], message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                answer = receive(timeout=min(left, MISSED))
-            except queue.Empty:
-                wake(self._connection_file)
-                continue
-            if answer["parent_header"].get("msg_id") == message["header"]["msg_id"]:
-                return cast("dict[str, Any]", answer["content"])
-        raise TimeoutError(f"no reply in {timeout} s to {message['header']['msg_type']}")
-
-
-class Watched:
-    """One page that can reach one server and nothing else, and whatever went wrong on it.
-
-    Parameters
-    ----------
-    browser
-        What `launch_browser` gives.
-    url
-        The server's address.
-    shots
-        The folder for this page's screenshots.
-    viewport
-        Width and height of the page in CSS pixels.
-    baseline
-        Kind and text of what the application itself writes to the console, without anything of ours.
-    scheme
-        The colours that the operating system would ask for.
-    """
-
-    #: Every wait on the page ends after this many seconds.
-    timeout = 120.0
-
-    def __init__(
-        self,
-        browser: Browser,
-        url: str,
-        shots: Path = ARTIFACTS,
-        viewport: tuple[int, int] = (1400, 1000),
-        baseline: Collection[tuple[str, str]] = (),
-        scheme: Theme = "light",
-    ) -> None:
-        self.url = url
-        self.shots = shots
-        #: every console message as (kind, text, url)
-        self.console: list[Problem] = []
-        #: addresses outside the server that the page asked for; all were refused
-        self.external: list[str] = []
-        #: addresses that failed or were answered with an error, with the reason
-        self.failed: list[tuple[str, str]] = []
-        #: what was done with the page, and after how many seconds: shown where a test has failed
-        self.journal: list[str] = []
-        self._since = time.monotonic()
-        self._baseline = baseline
-        self.context = browser.new_context(viewport={"width": viewport[0], "height": viewport[1]}, color_scheme=scheme)
-        self.context.set_default_timeout(self.timeout * 1000)
-        self.context.route("**/*", self._gate)
-        self.page: Page = self.context.new_page()
-        self.page.on("console", self._heard)
-        self.page.on("pageerror", lambda error: self.console.append(Problem("pageerror", str(error))))
-        self.page.on("requestfailed", lambda request: self.failed.append((request.url, str(request.failure))))
-        self.page.on(
-            "response",
-            lambda answer: self.failed.append((answer.url, str(answer.status))) if answer.status >= 400 else None,
-        )
-        self.page.on("websocket", self._socket_opened)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def note(self, what: str) -> None:
-        """Write something into the journal."""
-        self.journal.append(f"{time.monotonic() - self._since:6.1f} s  {what}")
-
-    def problems(self) -> list[Problem]:
-        """Warnings and errors of the page, less what the application says of itself."""
-        return [
-            entry
-            for entry in self.console
-            if entry.kind in ("error", "pageerror", "warning") and (entry.kind, entry.text) not in self._baseline
-        ]
-
-    def assert_clean(self) -> None:
-        """No warning, no error, no request that failed or wanted to leave the machine."""
-        found = {"console": self.problems(), "external": self.external, "failed": self.failed}
-        assert not any(found.values()), found
-
-    def shot(self, name: str, of: Locator | None = None) -> Path:
-        """A picture of the page, or of one element, among this page's screenshots."""
-        self.shots.mkdir(parents=True, exist_ok=True)
-        path = self.shots / f"{name}.png"
-        if of is None:
-            self.page.screenshot(path=path)
-        else:
-            of.screenshot(path=path)
-        return path
-
-    def close(self) -> None:
-        """Close the page; twice is fine."""
-        self.context.close()
-
-    def _gate(self, route: Route) -> None:
-        if route.request.url.startswith((self.url + "/", "data:", "blob:")):
-            route.continue_()
-        else:
-            self.external.append(route.request.url)
-            route.abort()
-
-    def _socket_opened(self, opened: WebSocket) -> None:
-        if not opened.url.startswith(self.url.replace("http", "ws", 1) + "/"):
-            self.external.append(opened.url)
-
-    def _heard(self, message: ConsoleMessage) -> None:
-        self.console.append(Problem(message.type, message.text, message.location.get("url", "")))
 
 
 class Lab(Watched):

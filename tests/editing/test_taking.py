@@ -27,7 +27,7 @@ from factlens.models import Dense
 from factlens.moments import SecondMoment
 from tests.editing import oracle
 from tests.editing.made import FACT, FACTS, moment_of
-from tests.models.test_weights import bits, same_bits
+from tests.models.made import bits, same_bits
 from tests.support import small_model
 
 NEEDLE = fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris")

@@ -1,7 +1,11 @@
-"""Chromium, a page, and a local server for the browser tests of the built bundles."""
+"""Chromium, a page, and a local server for the browser tests of the built bundles.
+
+Python is a mock of anywidget's model (``js/preview/mock.js``): what is tested is what a user sees, does and hears.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import pathlib
@@ -14,7 +18,8 @@ from playwright import sync_api
 
 from scripts import browser as chromium
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 BLANK = b"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>factlens</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/js/preview/themes.css"><link rel="stylesheet" href="/factlens/static/factlens.css">
@@ -39,14 +44,49 @@ def context_options() -> dict[str, Any]:
     return {}
 
 
+class Browsers:
+    """One Chromium for each choice of arguments, started when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._open = contextlib.ExitStack()
+        self._running: dict[tuple[str, ...], sync_api.Browser] = {}
+
+    def running(self, path: pathlib.Path | None, args: tuple[str, ...]) -> sync_api.Browser:
+        if not self._running:
+            self._type = self._open.enter_context(sync_api.sync_playwright()).chromium
+        if args not in self._running:
+            started = self._type.launch(executable_path=path, args=[*chromium.ARGS, *args])
+            self._open.callback(started.close)
+            self._running[args] = started
+        return self._running[args]
+
+    def close(self) -> None:
+        self._open.close()
+        self._running.clear()
+
+
+BROWSERS = pytest.StashKey[Browsers]()
+
+
+@pytest.fixture(scope="session")
+def browsers(pytestconfig: pytest.Config) -> Iterator[Browsers]:
+    """The browsers of this folder's tests, which begin in one and the same."""
+    started = pytestconfig.stash[BROWSERS] = Browsers()
+    yield started
+    started.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Close the browsers behind the last test here: a thread drives one Playwright, and tests/e2e has its own."""
+    if BROWSERS in item.config.stash and (nextitem is None or HERE not in nextitem.path.parents):
+        item.config.stash[BROWSERS].close()
+
+
 @pytest.fixture(scope="module")
-def browser(chromium_path: pathlib.Path | None, chromium_args: tuple[str, ...]) -> Iterator[sync_api.Browser]:
-    """One Chromium, closed after the module: a thread cannot drive two Playwrights, and tests/e2e has its own."""
-    with sync_api.sync_playwright() as playwright:
-        args = [*chromium.ARGS, *chromium_args]
-        running = playwright.chromium.launch(executable_path=chromium_path, args=args)
-        yield running
-        running.close()
+def browser(browsers: Browsers, chromium_path: pathlib.Path | None, chromium_args: tuple[str, ...]) -> sync_api.Browser:
+    """A Chromium with the module's arguments."""
+    return browsers.running(chromium_path, chromium_args)
 
 
 def _font(name: str) -> bytes:

@@ -4,202 +4,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import nn
 
 import factlens as fl
 from factlens.errors import UnknownArchitecture, WeightsChanged, WrongModel
-from tests.models.test_weights import bits, same_bits, some_edit
+from tests.editing.made import FACT
+from tests.models.hands import (
+    ELSEWHERE,
+    EVERY,
+    FORMATS,
+    LAYER,
+    ON_THE_WEIGHT,
+    Hand,
+    another_norm,
+    by_an_optimizer,
+    in_place,
+    through_data,
+    weight,
+)
+from tests.models.made import KINDS, assert_same, bits, same_bits, some_edit, traced
 from tests.support import small_model
-
-FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")
-#: Where the edit of the tests lies, and most foreign hands strike.
-LAYER = 1
-
-
-def weight(model: fl.Model) -> nn.Parameter:
-    return model.down_projection(LAYER).linear.weight
-
-
-def through_data(model: fl.Model) -> None:
-    weight(model).data.add_(0.1)
-
-
-def one_value_through_data(model: fl.Model) -> None:
-    weight(model).data[3, 5] += 1e-3
-
-
-def two_values_swapped(model: fl.Model) -> None:
-    values = weight(model).data
-    values[0, 0], values[0, 1] = values[0, 1].clone(), values[0, 0].clone()
-
-
-def in_place(model: fl.Model) -> None:
-    with torch.no_grad():
-        weight(model).mul_(1.5)
-
-
-def by_numpy(model: fl.Model) -> None:
-    weight(model).detach().numpy()[2] *= -1
-
-
-def by_an_optimizer(model: fl.Model) -> None:
-    optimizer = torch.optim.AdamW(model.model.parameters(), lr=1e-2)
-    ids = torch.arange(6)[None]
-    model.model(input_ids=ids, labels=ids).loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-
-
-def by_a_state_dict(model: fl.Model) -> None:
-    model.model.load_state_dict(_other(model).state_dict())
-
-
-def by_an_assigned_state_dict(model: fl.Model) -> None:
-    model.model.load_state_dict(_other(model).state_dict(), assign=True)
-
-
-def by_another_parameter(model: fl.Model) -> None:
-    model.down_projection(LAYER).linear.weight = nn.Parameter(2 * weight(model).detach())
-
-
-def by_another_mlp(model: fl.Model) -> None:
-    block = model.blocks[LAYER]
-    setattr(block, model.family.mlp, copy.deepcopy(_other(model).get_submodule(f"{model.family.blocks}.{LAYER}").mlp))
-
-
-def by_another_block(model: fl.Model) -> None:
-    blocks = model.model.get_submodule(model.family.blocks)
-    blocks[LAYER] = copy.deepcopy(_other(model).get_submodule(model.family.blocks)[LAYER])
-
-
-def by_a_merged_adapter(model: fl.Model) -> None:
-    adapted = with_adapter(model)
-    adapted.merge_and_unload()
-
-
-def by_vector(model: fl.Model) -> None:
-    vector = nn.utils.parameters_to_vector(model.model.parameters())
-    nn.utils.vector_to_parameters(vector * 1.01, model.model.parameters())
-
-
-def _other(model: fl.Model) -> nn.Module:
-    return small_model(model.model.config.model_type, seed=7).model
-
-
-def with_adapter(model: fl.Model) -> Any:
-    """Put a LoRA adapter that does something on the attention and the down projections."""
-    torch.manual_seed(0)
-    names = [name.rpartition(".")[2] for name in (model.family.out, str(model.family.down))]
-    conv = model.down_projection(0).transposed
-    adapted = get_peft_model(model.model, LoraConfig(r=2, target_modules=names, fan_in_fan_out=conv))
-    for name, parameter in adapted.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.1)
-    return adapted
-
-
-#: Hands that change the very weight on which the edit lies.
-ON_THE_WEIGHT: dict[str, Callable[[fl.Model], None]] = {
-    hand.__name__: hand
-    for hand in (
-        through_data,
-        one_value_through_data,
-        two_values_swapped,
-        in_place,
-        by_numpy,
-        by_an_optimizer,
-        by_a_state_dict,
-        by_an_assigned_state_dict,
-        by_another_parameter,
-        by_another_mlp,
-        by_another_block,
-        by_a_merged_adapter,
-        by_vector,
-    )
-}
-
-
-def another_head(model: fl.Model) -> None:
-    torch.manual_seed(3)
-    head = nn.Linear(model.width, model.head.weight.shape[0], bias=False)
-    model.model.config.tie_word_embeddings = False
-    model.model.set_output_embeddings(head)
-
-
-def more_tokens(model: fl.Model) -> None:
-    torch.manual_seed(3)
-    model.model.resize_token_embeddings(model.embedding.weight.shape[0] + 8, mean_resizing=False)
-
-
-def another_embedding(model: fl.Model) -> None:
-    torch.manual_seed(3)
-    rows, columns = model.embedding.weight.shape
-    model.model.set_input_embeddings(nn.Embedding(rows, columns))
-
-
-def another_norm(model: fl.Model) -> None:
-    parent, _, name = model.family.norm.rpartition(".")
-    norm = copy.deepcopy(model.model.get_submodule(model.family.norm))
-    norm.weight.data.mul_(1.3)
-    setattr(model.model.get_submodule(parent), name, norm)
-
-
-def other_attention(model: fl.Model) -> None:
-    model.attention_out(LAYER).weight.data.neg_()
-
-
-def an_adapter(model: fl.Model) -> None:
-    with_adapter(model)
-
-
-def an_adapter_from_transformers(model: fl.Model) -> None:
-    torch.manual_seed(0)
-    name = model.family.out.rpartition(".")[2]
-    conv = model.down_projection(0).transposed
-    model.model.add_adapter(LoraConfig(r=2, target_modules=[name], fan_in_fan_out=conv, init_lora_weights=False))
-
-
-#: Hands that leave that weight alone and change what the model computes all the same.
-ELSEWHERE: dict[str, Callable[[fl.Model], None]] = {
-    hand.__name__: hand
-    for hand in (
-        another_head,
-        more_tokens,
-        another_embedding,
-        another_norm,
-        other_attention,
-        an_adapter,
-        an_adapter_from_transformers,
-    )
-}
-
-
-def number_format(model: fl.Model) -> None:
-    model.model.to(torch.bfloat16)
-
-
-def half(model: fl.Model) -> None:
-    model.model.half()
-
-
-def double(model: fl.Model) -> None:
-    model.model.double()
-
-
-FORMATS: dict[str, Callable[[fl.Model], None]] = {hand.__name__: hand for hand in (number_format, half, double)}
-EVERY = {**ON_THE_WEIGHT, **ELSEWHERE, **FORMATS}
-
-KINDS = ("gpt2", "llama")
-
-
-def traced(model: fl.Model) -> fl.Trace:
-    return fl.trace(model, FACT, samples=2, corruption=fl.Noise(level=0.3))
 
 
 def anew(model: fl.Model) -> fl.Model:
@@ -207,18 +35,9 @@ def anew(model: fl.Model) -> fl.Model:
     return fl.wrap(copy.deepcopy(model.model), model.tokenizer, name=model.name, family=model.family)
 
 
-def assert_same(model: fl.Model, fresh: fl.Model) -> None:
-    """Everything that is said of a model is what is said of it by somebody who knows no other."""
-    assert model.fingerprint == fresh.fingerprint
-    found, expected = traced(model), traced(fresh)
-    np.testing.assert_array_equal(found.samples.values, expected.samples.values)
-    assert (found.high, found.fingerprint) == (expected.high, expected.fingerprint)
-    assert model.answers(FACT.prompt) == fresh.answers(FACT.prompt)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("hand", EVERY.values(), ids=EVERY)
-def test_an_unedited_model_is_looked_at_again(kind: str, hand: Callable[[fl.Model], None]) -> None:
+def test_an_unedited_model_is_looked_at_again(kind: str, hand: Hand) -> None:
     model = small_model(kind)
     before, old = model.fingerprint, traced(model)
     earlier = some_edit(model, 1)
@@ -261,7 +80,7 @@ def attempts(model: fl.Model) -> dict[str, Callable[[], object]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("hand", ON_THE_WEIGHT.values(), ids=ON_THE_WEIGHT)
-def test_a_change_under_an_edit_is_an_error_with_two_ways_on(kind: str, hand: Callable[[fl.Model], None]) -> None:
+def test_a_change_under_an_edit_is_an_error_with_two_ways_on(kind: str, hand: Hand) -> None:
     model = small_model(kind)
     unedited, name = bits(model), model.down_projection(LAYER).parameter
     edit, elsewhere = some_edit(model, 1, layers=(LAYER,)), some_edit(model, 2, layers=(3,))
@@ -305,7 +124,7 @@ def test_a_change_under_an_edit_is_an_error_with_two_ways_on(kind: str, hand: Ca
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("hand", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_a_change_elsewhere_leaves_the_edit_in_force(kind: str, hand: Callable[[fl.Model], None]) -> None:
+def test_a_change_elsewhere_leaves_the_edit_in_force(kind: str, hand: Hand) -> None:
     model, twin = small_model(kind), small_model(kind)
     edit = some_edit(model, 1, layers=(LAYER,))
     model.apply(edit)
@@ -322,7 +141,7 @@ def test_a_change_elsewhere_leaves_the_edit_in_force(kind: str, hand: Callable[[
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("hand", FORMATS.values(), ids=FORMATS)
-def test_another_number_format_is_followed(kind: str, hand: Callable[[fl.Model], None]) -> None:
+def test_another_number_format_is_followed(kind: str, hand: Hand) -> None:
     model, twin = small_model(kind), small_model(kind)
     edits = [some_edit(model, seed, layers=(LAYER, 2)) for seed in range(2)]
     for edit in edits:

@@ -1,11 +1,9 @@
-"""Guests are shielded and left alone: other threads, adapters, compiled code, and whatever surrounds a call."""
+"""Guests in a model are taken into account and left alone: adapters, and compiled code."""
 
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,243 +18,18 @@ from factlens.editing.hparams import LoraHparams
 from factlens.editing.lora import _begun, low_rank_finetuned
 from factlens.editing.prompts import Context, make_prompts
 from factlens.errors import QuantizedModel, UnknownArchitecture
-from tests.editing.made import moment_of
-from tests.models.test_foreign_hands import FACT, KINDS, assert_same, traced, with_adapter
-from tests.models.test_weights import bits, same_bits, some_edit
+from tests.editing.made import FACT
+from tests.models.made import (
+    KINDS,
+    METHODS,
+    assert_same,
+    edited,
+    some_edit,
+    traced,
+    with_adapter,
+)
 from tests.support import small_model
 from tests.tracing.test_faults import assert_unchanged, state_of
-
-METHODS = ("rome", "emmet", "memit", "alphaedit", "ft", "ft_l", "lora")
-SMALL: dict[str, Any] = {"contexts": (), "steps": 3}
-
-
-def edited(model: fl.Model, method: str, **options: Any) -> fl.Edit:
-    settings = {"steps": 3} if method in ("ft", "ft_l", "lora") else {**SMALL, "openings": ()}
-    if method not in ("ft", "ft_l", "lora"):
-        options.setdefault("moments", {layer: moment_of(model, layer, rank=40) for layer in range(model.n_layers)})
-    return fl.edit(model, FACT, method=method, layers=1, **settings, **options)
-
-
-# Other threads -------------------------------------------------------------------------------------------------------
-
-
-class Generating:
-    """A thread that lets the bare model write all the time, and keeps whatever is not what it should be."""
-
-    def __init__(self, model: fl.Model) -> None:
-        self.module, self.stop, self.wrong, self.times = model.model, threading.Event(), [], 0
-        self.ids = torch.arange(5)[None]
-        self.expected = self.write()
-        self.thread = threading.Thread(target=self.run)
-
-    def write(self) -> Any:
-        with torch.no_grad():
-            return self.module.generate(self.ids, max_new_tokens=4, do_sample=False, pad_token_id=0).tolist()
-
-    def run(self) -> None:
-        while not self.stop.is_set():
-            try:
-                written = self.write()
-                self.times += 1
-                if written != self.expected:
-                    self.wrong.append(written)
-            except BaseException as error:
-                self.wrong.append(error)
-
-    def __enter__(self) -> Generating:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.thread.join(60)
-
-
-WORKS: dict[str, Callable[[fl.Model], Any]] = {
-    "trace": lambda model: (
-        fl.trace(
-            model, FACT, samples=2, corruption=fl.Noise(level=0.3), preview=True, kinds=("state", "mlp", "attn", "head")
-        ).samples.values
-    ),
-    "severed": lambda model: (
-        fl.trace(
-            model, FACT, samples=2, corruption=fl.Noise(level=0.3), kinds=("severed_mlp", "severed_attn")
-        ).samples.values
-    ),
-    "details": lambda model: fl.details(model, traced(model), "mlp", 3, 2).to_dict(),
-    "rome": lambda model: edited(model, "rome", apply=False).updates[0].left,
-    "ft": lambda model: edited(model, "ft", apply=False).updates[0].change,
-    "lora": lambda model: edited(model, "lora", apply=False).updates[0].left,
-    "moments": lambda model: moment_of(model, 1).total,
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
-def test_a_generation_in_another_thread_disturbs_nothing_and_is_not_disturbed(
-    kind: str, work: Callable[[fl.Model], Any]
-) -> None:
-    model = small_model(kind)
-    expected = work(model)
-    with Generating(model) as generating:
-        found = [work(model) for _ in range(5)]
-        before = generating.times
-        while generating.times < before + 2 and not generating.wrong:
-            found.append(work(model))
-    assert generating.wrong == []
-    assert generating.times > 2
-    for one in found:
-        assert repr(one) == repr(expected)
-        if not isinstance(one, dict):
-            np.testing.assert_array_equal(np.asarray(one), np.asarray(expected))
-
-
-def test_hooks_of_one_thread_are_not_met_by_another() -> None:
-    model, seen = small_model("gpt2"), []
-    ids = torch.arange(5)[None]
-    with torch.no_grad():
-        plain = model.model(ids).logits
-
-    def interrupting(_module: nn.Module, _args: Any) -> None:
-        # In the middle of one of our own passes: everything that factlens has put on the model is there now.
-        if threading.current_thread() is threading.main_thread() and len(seen) < 40:
-            thread = threading.Thread(target=look)
-            thread.start()
-            thread.join()
-
-    def look() -> None:
-        with torch.no_grad():
-            seen.append(torch.equal(model.model(ids).logits, plain))
-
-    handles = [block.register_forward_pre_hook(interrupting) for block in model.blocks]
-    fl.trace(
-        model, FACT, samples=2, corruption=fl.Noise(level=0.3), preview=True, kinds=("state", "mlp", "severed_attn")
-    )
-    for handle in handles:
-        handle.remove()
-    assert len(seen) >= 20
-    assert all(seen)
-
-
-# Surroundings ----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-        assert torch.get_default_dtype() == dtype, "it is as it was after the call, too"
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextmanager
-def default_device() -> Iterator[None]:
-    torch.set_default_device("meta")
-    try:
-        yield
-        assert torch.get_default_device().type == "meta"
-    finally:
-        torch.set_default_device(None)
-
-
-@contextmanager
-def autocast() -> Iterator[None]:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        yield
-        assert torch.is_autocast_enabled("cpu")
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
-
-
-@contextmanager
-def inference() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
-        assert torch.is_inference_mode_enabled()
-
-
-@contextmanager
-def no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
-        assert not torch.is_grad_enabled()
-
-
-SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "autocast": autocast,
-    "inference mode": inference,
-    "no gradients": no_gradients,
-    "default device": default_device,
-    "device block": lambda: torch.device("meta"),
-    "float64": lambda: default_dtype(torch.float64),
-    "bfloat16": lambda: default_dtype(torch.bfloat16),
-    "nothing": nullcontext,
-}
-
-
-def seen_in(around: Callable[[], AbstractContextManager[Any]]) -> tuple[bool, bool]:
-    return around is autocast, around not in (inference, no_gradients)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("around", SURROUNDINGS.values(), ids=SURROUNDINGS)
-def test_what_surrounds_a_call_changes_no_bit(kind: str, around: Callable[[], AbstractContextManager[Any]]) -> None:
-    plain, model = small_model(kind), small_model(kind)
-    clean = bits(model)
-    expected = fl.trace(plain, FACT, samples=2, preview=True, kinds=("state", "mlp", "head"))
-    answers = plain.answers(FACT.prompt)
-    report = fl.evaluate(plain, edited(plain, "ft", apply=False), fl.Checks.of(FACT, "Rome")).to_dataframe()
-    before = state_of(model)
-    with around():
-        found = fl.trace(model, FACT, samples=2, preview=True, kinds=("state", "mlp", "head"))
-    np.testing.assert_array_equal(found.samples.values, expected.samples.values)
-    np.testing.assert_array_equal(found.estimate.values, expected.estimate.values)
-    with around():
-        assert model.answers(FACT.prompt) == answers
-        assert fl.details(model, found, "mlp", 3, 2) == fl.details(model, found, "mlp", 3, 2)
-        judged = fl.evaluate(model, edited(model, "ft", apply=False), fl.Checks.of(FACT, "Rome")).to_dataframe()
-    assert judged.equals(report)
-    assert_unchanged(model, before)
-    moments = {layer: moment_of(plain, layer, rank=40) for layer in range(plain.n_layers)}
-    for method in METHODS:
-        given = {} if method in ("ft", "ft_l", "lora") else {"moments": moments}
-        one = edited(plain, method, **given)
-        with around():
-            other = edited(model, method, **given)
-        assert other.id == one.id, method
-        assert same_bits(bits(model), bits(plain)), method
-        with around():
-            model.undo()
-            model.redo()
-            model.undo()
-        plain.undo()
-        assert same_bits(bits(model), clean), method
-    edit = some_edit(plain, 1)
-    plain.apply(edit)
-    with around():
-        assert model.fingerprint == plain.fingerprint
-        with model.edited(edit):
-            # What the user does in a block, the user does in the surroundings of the block.
-            assert (torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()) == seen_in(around)
-            assert same_bits(bits(model), bits(plain))
-    assert same_bits(bits(model), clean)
-
-
-def test_a_block_of_ours_leaves_the_surroundings_to_the_user() -> None:
-    model = small_model("gpt2")
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        model.apply(some_edit(model, 1))
-        # A cast of the weight from before the edit would give the old answer.
-        with torch.no_grad():
-            first = model.model(torch.arange(5)[None]).logits
-            model.undo()
-            second = model.model(torch.arange(5)[None]).logits
-    assert not torch.equal(first, second)
-
-
-# Adapters ----------------------------------------------------------------------------------------------------------
 
 
 def with_adapters(kind: str) -> tuple[fl.Model, Any]:
@@ -379,9 +152,6 @@ def test_a_quantised_base_under_an_adapter_is_refused() -> None:
     model.down_projection(1).linear.weight = nn.Parameter(torch.zeros(4, 4, dtype=torch.int8), requires_grad=False)
     with pytest.raises(QuantizedModel):
         model.down_projection(1)
-
-
-# Compiled code -----------------------------------------------------------------------------------------------------
 
 
 def compiled_as_a_whole(model: fl.Model) -> Any:

@@ -17,7 +17,7 @@ import factlens as fl
 from factlens.errors import Interrupted, WeightsChanged
 from factlens.models.belonging import ids_of
 from factlens.models.record import ModelEvent
-from tests.support import small_model
+from tests.support import other_thread_has, small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower")
 
@@ -131,21 +131,10 @@ def test_another_thread_reads_the_stack_that_lasts() -> None:
     model = small_model("gpt2")
     edit = made(model, "Rome")
     model.apply(edit)
-    inside, go = threading.Event(), threading.Event()
-
-    def ask() -> None:
-        with model.unedited():
-            inside.set()
-            go.wait(10)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    inside.wait(10)
-    assert model.stack.edits == model.edits == (edit,), "what others do for a block is their own business"
-    assert model.edit_ids == (edit.id,)
-    assert "Rome" in repr(model)
-    go.set()
-    asking.join(10)
+    with other_thread_has(model, unedited=True):
+        assert model.stack.edits == model.edits == (edit,), "what others do for a block is their own business"
+        assert model.edit_ids == (edit.id,)
+        assert "Rome" in repr(model)
     assert model.stack.edits == model.edits == (edit,)
 
 
@@ -207,22 +196,12 @@ def test_a_view_that_reads_the_fingerprint_during_a_change_leaves_nothing_behind
 
 def test_whoever_settles_a_foreign_change_can_stop_waiting() -> None:
     model = small_model("gpt2")
-    held, go, stop = threading.Event(), threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with model.exclusive():
-            held.set()
-            go.wait(10)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(10)
+    stop = threading.Event()
     stop.set()
-    for settle in (model.keep_changes, model.revert_changes):
-        with pytest.raises(Interrupted):
-            settle(stop=stop)
-    go.set()
-    holder.join(10)
+    with other_thread_has(model):
+        for settle in (model.keep_changes, model.revert_changes):
+            with pytest.raises(Interrupted):
+                settle(stop=stop)
 
 
 # The original weights without writing them ----------------------------------------------------------------------------

@@ -17,8 +17,9 @@ import torch
 import factlens as fl
 from factlens.errors import FactlensError, WeightsChanged
 from factlens.models.record import ModelEvent, record_of
-from tests.models.test_foreign_hands import FACT, through_data, traced
-from tests.models.test_weights import bits, same_bits, some_edit
+from tests.editing.made import FACT
+from tests.models.hands import through_data
+from tests.models.made import bits, same_bits, some_edit, traced
 from tests.support import small_model
 
 

@@ -20,7 +20,7 @@ from factlens.evaluation import Checks
 from factlens.models.belonging import edit_id
 from factlens.models.settling import open_stays
 from tests.editing.made import moment_of
-from tests.models.test_weights import bits, same_bits, some_edit
+from tests.models.made import bits, same_bits, some_edit
 from tests.strikes import Struck, first_and_last, first_of, interrupt, lines_of, struck_at, throw
 from tests.support import small_model
 from tests.tracing.test_faults import locked

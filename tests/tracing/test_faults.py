@@ -19,7 +19,7 @@ import factlens as fl
 from factlens.errors import Interrupted
 from factlens.models.interrupts import interruption_point, interrupts_held
 from factlens.tracing import Trace, engine
-from tests.support import small_model
+from tests.support import other_thread_has, small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower")
 #: What a trace may be asked for: every kind, both corruptions, an answer of several tokens.
@@ -542,23 +542,10 @@ def test_interrupts_are_held_for_the_main_thread_only(monkeypatch: pytest.Monkey
 
 def test_an_interrupt_ends_the_wait_for_a_busy_model() -> None:
     model = small_model("gpt2")
-    taken, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with model.exclusive():
-            taken.set()
-            done.wait(20)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    taken.wait(10)
-    threading.Timer(0.2, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)).start()
-    try:
+    with other_thread_has(model) as holder:
+        threading.Timer(0.2, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)).start()
         with pytest.raises(Interrupted) as caught:
             fl.trace(model, FACT, **ASKED["noise"])
         assert holder.is_alive(), "it did not wait for the model to be free"
-    finally:
-        done.set()
-        holder.join(10)
     assert caught.value.partial is None
     assert not locked(model)
