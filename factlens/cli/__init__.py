@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factlens import __version__
-from factlens import judging_commands as judging
+from factlens.cli import evaluate as judging
 from factlens.errors import FactlensError
 from factlens.tracing.protocol import KINDS, METRICS
 
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command in ("evaluate", "reproduce"):
         return judging.run(options)
     # Imported here, so that --help and --version do not wait for torch.
-    from factlens import demo
+    from factlens.cli import demo
 
     if options.command == "demo":
         demo.run(options.out)
