@@ -32,6 +32,7 @@ STOREYS = (
             "files",
             "likely",
             "lookalikes",
+            "progress",
             "registry",
             "slots",
             "spelling",
