@@ -1,12 +1,12 @@
-"""What long computations call while they run: the forms that a ``progress=`` argument has.
-
-A computation of one thing tells which share of it is done, one that has several stages their names as well, and one
-of many things how many of how many. (`factlens.evaluate` gives the report so far in place of the first number.)
-"""
+"""What long computations call while they run: the forms that a ``progress=`` argument has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from factlens.evaluation import Report
 
 Share = Callable[[float], None]
 """Called with the share that is done, from 0 to 1."""
@@ -14,3 +14,5 @@ StageShare = Callable[[str, float], None]
 """Called with the name of a stage, and the share of it that is done."""
 Count = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
+Judged = Callable[["Report", int], None]
+"""Called with the report so far, and how many outcomes it will have."""
