@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
             limit=options.limit,
             methods=methods,
             seed=options.seed,
+            say=print,
             **chosen,
         )
     except KeyboardInterrupt:

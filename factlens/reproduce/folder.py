@@ -39,12 +39,12 @@ class Folder:
     path
         The folder; it is made. What an earlier run of the same experiment has left there is used again.
     say
-        Takes lines for the user.
+        Called with lines for the user.
     """
 
-    def __init__(self, path: str | Path, say: Callable[[str], None] = print) -> None:
+    def __init__(self, path: str | Path, say: Callable[[str], None] | None = None) -> None:
         self.path = Path(path)
-        self.say = say
+        self.say = say or (lambda line: None)
         self.written: list[Path] = []
         self._began = time.time()
         self.path.mkdir(parents=True, exist_ok=True)
