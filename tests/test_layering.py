@@ -30,6 +30,7 @@ STOREYS = (
             "extras",
             "facts",
             "files",
+            "hub",
             "likely",
             "lookalikes",
             "progress",
