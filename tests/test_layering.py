@@ -30,6 +30,7 @@ STOREYS = (
             "extras",
             "facts",
             "files",
+            "formats",
             "hub",
             "likely",
             "lookalikes",
