@@ -13,7 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 import factlens as fl
-from factlens.cli import main
+from factlens.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 
@@ -140,13 +140,28 @@ def test_errors_are_one_clear_line(arguments: list[str], message: str, capsys: p
     assert message in printed
 
 
-def test_version_needs_no_torch() -> None:
+@pytest.mark.parametrize("asked", [["--version"], ["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_every_command_has_help(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(asked)
+    assert ended.value.code == 0
+    assert (fl.__version__ if asked == ["--version"] else "options:") in capsys.readouterr().out
+
+
+def test_the_commands_load_no_torch_before_they_run() -> None:
     code = (
         "import sys; from factlens.cli import main\ntry: main(['--version'])\n"
         "finally: assert 'torch' not in sys.modules"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.stdout.split() == ["factlens", fl.__version__], ran.stderr
+
+
+def test_the_help_of_edit_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("    edit "))
+    assert line.split(maxsplit=1)[1] == "edit a fact, and say whether it took"
 
 
 def test_the_readmes_lines_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 
 import factlens as fl
-from factlens.demo import _page
+from factlens.cli.demo import _page
 from factlens.escaping import cell, file_stem, html, literal, mathless, shown
 from factlens.evaluation.plotting import plot_report
 from factlens.pictures import answers_svg, report_svg

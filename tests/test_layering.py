@@ -30,8 +30,11 @@ STOREYS = (
             "extras",
             "facts",
             "files",
+            "formats",
+            "hub",
             "likely",
             "lookalikes",
+            "progress",
             "registry",
             "slots",
             "spelling",
@@ -43,10 +46,10 @@ STOREYS = (
         ),
         *("models", "moments", "pictures"),
     },
-    {"tracing", "editing", "evaluation", "sweeps"},
+    {"tracing", "editing", "evaluation"},
     {"reproduce", "session"},
     {"widgets"},
-    {"cli", "demo", "judging_commands", "__main__", "__init__"},
+    {"cli", "__main__", "__init__"},
 )
 LEVEL = {part: level for level, parts in enumerate(STOREYS) for part in parts}
 FRONT_END = {"anywidget", "bqplot", "ipywidgets", "marimo", "traitlets", "IPython"}

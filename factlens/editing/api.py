@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from threading import Event
 from typing import Any
@@ -29,8 +29,7 @@ from factlens.models.model import check_finite
 from factlens.models.settling import settled
 from factlens.models.spellings import warn_of_spelling
 from factlens.moments import SecondMoment, default_moments
-
-Progress = Callable[[str, float], None]
+from factlens.progress import Share, StageShare
 
 
 @settled
@@ -42,7 +41,7 @@ def edit(
     layers: int | Sequence[int] | None = None,
     moments: SecondMoment | Mapping[int, SecondMoment] | None = None,
     apply: bool = True,
-    progress: Progress | None = None,
+    progress: StageShare | None = None,
     stop: Event | None = None,
     **hparams: Any,
 ) -> Edit:
@@ -284,7 +283,7 @@ def _moments_for(
     layers: Sequence[int],
     given: Mapping[int, SecondMoment] | None,
     seed: int,
-    progress: Callable[[float], None] | None,
+    progress: Share | None,
     stop: Event | None,
 ) -> dict[int, SecondMoment]:
     if given is None:
@@ -300,5 +299,5 @@ def _moments_for(
     return {layer: given[layer] for layer in layers}
 
 
-def _named(progress: Progress | None, name: str) -> Callable[[float], None] | None:
+def _named(progress: StageShare | None, name: str) -> Share | None:
     return None if progress is None else lambda share: progress(name, share)

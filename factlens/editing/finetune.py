@@ -19,6 +19,7 @@ from factlens.errors import NumericalError
 from factlens.models import Dense, Model
 from factlens.models.hooks import all_of, on_input, passing_through, replacing_forward, without_gradients
 from factlens.models.interrupts import interruption_point
+from factlens.progress import Share
 
 
 @torch.enable_grad()
@@ -28,7 +29,7 @@ def finetuned(
     layers: Sequence[int],
     hparams: FineTuneHparams,
     *,
-    progress: Callable[[float], None] | None = None,
+    progress: Share | None = None,
 ) -> tuple[tuple[Dense, ...], dict[str, Any]]:
     """Return what fine-tuning adds to the down projections of some layers; the model's own weights are not touched.
 

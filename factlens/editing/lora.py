@@ -8,7 +8,7 @@ weight. What was learnt is kept as factors, like any other edit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from factlens.errors import NumericalError
 from factlens.models import LowRank, Model
 from factlens.models.hooks import after, all_of, on_input, without_gradients
 from factlens.models.interrupts import interruption_point
+from factlens.progress import Share
 
 
 @torch.enable_grad()
@@ -30,7 +31,7 @@ def low_rank_finetuned(
     layers: Sequence[int],
     hparams: LoraHparams,
     *,
-    progress: Callable[[float], None] | None = None,
+    progress: Share | None = None,
 ) -> tuple[tuple[LowRank, ...], dict[str, Any]]:
     """Return what LoRA adds to the down projections of some layers; the model itself is not touched.
 

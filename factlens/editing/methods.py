@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.weights import WeightTerm
 from factlens.moments import SecondMoment
+from factlens.progress import Share
 
 ONE_FACT = frozenset({"rome"})
 """Methods that store a single fact."""
@@ -43,7 +44,6 @@ ONE_LAYER = frozenset({"rome", "emmet"})
 WITH_MOMENTS = frozenset({"rome", "emmet", "memit", "alphaedit"})
 """Methods that need second moments of the keys."""
 
-Progress = Callable[[float], None]
 _CPU_BYTES = 2**31
 
 
@@ -76,7 +76,7 @@ def solve(
     layers: Sequence[int],
     moments: dict[int, SecondMoment],
     hparams: Hparams,
-    progress: Progress | None,
+    progress: Share | None,
 ) -> Solution:
     """Run a method; the caller has checked everything and holds ``model.exclusive()``."""
     if isinstance(hparams, FineTuneHparams):
@@ -110,7 +110,7 @@ def _values(
     layer: int,
     site: Site,
     hparams: ValueHparams,
-    progress: Progress | None,
+    progress: Share | None,
 ) -> Values:
     """Optimise as many facts at once as memory holds, fewer when it turns out to hold less."""
     at_once = _facts_within(model, facts, contexts, layer, hparams)
@@ -133,7 +133,7 @@ def _values(
     return Values.joined(found)
 
 
-def _share(progress: Progress, done: int, part: int, whole: int) -> Progress:
+def _share(progress: Share, done: int, part: int, whole: int) -> Share:
     return lambda share: progress((done + share * part) / whole)
 
 

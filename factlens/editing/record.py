@@ -17,16 +17,12 @@ from factlens.editing.card import edit_html, size_of
 from factlens.editing.export import to_peft
 from factlens.editing.taking import Took, read_took, summary_of, took_to_json, warning_of
 from factlens.facts import Fact, read_fact
-from factlens.files import complete, fields_of, read_record, write_record
+from factlens.formats import Format
 from factlens.models import Dense, LowRank
 from factlens.models.belonging import digest_of
 from factlens.models.weights import WeightTerm
-from factlens.typed import Array, BadField, Check, arrays, flag, many, mapping, plain, record, text, whole
+from factlens.typed import Array, BadField, Check, arrays, flag, many, mapping, plain, text, whole
 from factlens.visible import arrowed
-
-_FORMAT, _SCHEMA = "factlens.edit", 4
-_BEFORE_TAKEN = 3
-"""The schema of files that do not say whether the edit took, and are read all the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,15 +139,16 @@ class Edit:
                 numbers[f"{i}.change"] = _array(update.change)
         for layer, keys in self.keys.items():
             numbers[f"keys.{layer}"] = _array(keys)
-        content = {
-            "id": self.id,
-            "facts": [asdict(fact) for fact in self.facts],
-            "parameters": [update.parameter for update in self.updates],
-            "transposed": [isinstance(update, LowRank) and update.transposed for update in self.updates],
-            "taken": list(map(took_to_json, self.taken)),
+        return _FORMAT.write(
+            path,
+            self,
+            numbers,
+            facts=[asdict(fact) for fact in self.facts],
+            parameters=[update.parameter for update in self.updates],
+            transposed=[isinstance(update, LowRank) and update.transposed for update in self.updates],
+            taken=list(map(took_to_json, self.taken)),
             **{name: _packed(getattr(self, name)) for name in _PLAIN},
-        }
-        return write_record(path, _FORMAT, _SCHEMA, content, numbers)
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Edit:
@@ -162,9 +159,7 @@ class Edit:
         FileFormatError
             If the file is not an edit written by `save`, is damaged, or comes from another version's format.
         """
-        content, numbers = read_record(path, _FORMAT, _SCHEMA, _BEFORE_TAKEN)
-        with complete(path, "edit"):
-            fields = (_EARLIER if content["schema"] == _BEFORE_TAKEN else _FIELDS)(fields_of(content))
+        with _FORMAT.reading(path) as (fields, numbers):
             parameters, transposed, own = fields.pop("parameters"), fields.pop("transposed"), fields.pop("id")
             if len(parameters) != len(transposed):
                 raise ValueError(f"it changes {len(parameters)} parameters, and {len(transposed)} are known as turned")
@@ -225,15 +220,15 @@ _PLAIN: dict[str, Check] = {
     "fingerprint": text,
     "report": _settings,
 }
-_EARLIER_FIELDS: dict[str, Check] = {
+_FIELDS: dict[str, Check] = {
     "id": text,
     "facts": many(read_fact),
     "parameters": many(text),
     "transposed": many(flag),
+    "taken": many(read_took),
     **_PLAIN,
 }
-_EARLIER = record(_EARLIER_FIELDS)
-_FIELDS = record({**_EARLIER_FIELDS, "taken": many(read_took)})
+_FORMAT = Format("factlens.edit", "edit", 4, _FIELDS, {4: ("taken",)})
 
 
 def _arrays_of(terms: int, keyed: Iterable[int], found: Mapping[str, np.ndarray]) -> dict[str, Array]:

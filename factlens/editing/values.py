@@ -6,7 +6,7 @@ Found by gradient descent on a vector δ that is added there (Meng et al. 2022, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from factlens.editing.taking import Said, said
 from factlens.errors import NumericalError
 from factlens.models.hooks import without_gradients
 from factlens.models.interrupts import interruption_point
+from factlens.progress import Share
 
 _NOT_FINITE = "The optimisation of v* gave NaN or infinity. Lower learning_rate, or use bfloat16 or float32."
 
@@ -72,7 +73,7 @@ def optimise_values(
     site: Site,
     hparams: ValueHparams,
     *,
-    progress: Callable[[float], None] | None = None,
+    progress: Share | None = None,
 ) -> Values:
     """Find δ for every fact such that the model says its target.
 

@@ -45,10 +45,10 @@ from factlens.models.belonging import Weights, ids_of
 from factlens.models.given import a_model
 from factlens.models.interrupts import interruption_point, stopped_by
 from factlens.models.settling import settled
+from factlens.progress import Judged
 
 Way = Literal["single", "sequential", "at once"]
 WAYS: tuple[Way, ...] = ("single", "sequential", "at once")
-Progress = Callable[[Report, int], None]
 
 
 @settled
@@ -65,7 +65,7 @@ def evaluate(
     seed: int = 0,
     store: str | Path | None = None,
     encoding: str = UTF8,
-    progress: Progress | None = None,
+    progress: Judged | None = None,
     stop: Event | None = None,
     **options: Any,
 ) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -65,7 +65,7 @@ def argument(block: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[st
     return args[place] if place is not None and place < len(args) else kwargs.get(name)
 
 
-@cache
+@lru_cache(maxsize=64)
 def _place(forward: Callable[..., Any], name: str) -> int | None:
     names = list(inspect.signature(forward).parameters)[1:]
     return names.index(name) if name in names else None

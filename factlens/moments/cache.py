@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
@@ -24,6 +24,7 @@ from factlens.moments.collect import SEQUENCE, checkpoint_for, gather
 from factlens.moments.corpora import Source, a_source, open_corpus
 from factlens.moments.rows import row_length
 from factlens.moments.second import SecondMoment
+from factlens.progress import Share
 
 
 def cache_folder() -> Path:
@@ -120,7 +121,7 @@ def cached(
     sequence: int | None = None,
     folder: str | Path | None = None,
     every: float = 30.0,
-    progress: Callable[[float], None] | None = None,
+    progress: Share | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
     """Return second moments as `collect` does, but read from disk those that have been collected before.

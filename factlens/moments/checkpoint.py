@@ -16,11 +16,9 @@ import numpy as np
 import torch
 
 from factlens.errors import FileFormatError
-from factlens.files import complete, fields_of, read_record, write_record
+from factlens.formats import Format
 from factlens.moments.sums import Sums
 from factlens.typed import Array, arrays, mapping, plain, record, whole
-
-_FORMAT, _SCHEMA = "factlens.moments-unfinished", 1
 
 
 @dataclass
@@ -85,15 +83,10 @@ class Checkpoint:
         for layer, sums in position.sums.items():
             numbers[f"{layer}.total"] = sums.total.cpu().numpy()
             numbers[f"{layer}.spread"] = sums.spread.numpy()
-        content = {
-            "key": self._key,
-            "seen": position.seen,
-            "read": position.read,
-            "groups": {str(layer): sums.groups for layer, sums in position.sums.items()},
-        }
+        groups = {str(layer): sums.groups for layer, sums in position.sums.items()}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_record(self.path, _FORMAT, _SCHEMA, content, numbers)
+            _FORMAT.write(self.path, position, numbers, key=self._key, groups=groups)
         except OSError as error:
             if not self.failed:
                 self.failed = True
@@ -104,9 +97,8 @@ class Checkpoint:
     def load(self, layers: Iterable[int], group: int) -> Position | None:
         """Return the position that was written last, or None if there is none that can be used; the latter is said."""
         try:
-            content, numbers = read_record(self.path, _FORMAT, _SCHEMA)
-            with complete(self.path, "checkpoint"):
-                return self._position(fields_of(content), numbers, list(layers), group)
+            with _FORMAT.reading(self.path) as (fields, numbers):
+                return self._position(fields, numbers, list(layers), group)
         except (FileNotFoundError, PermissionError):
             # What may not be read may not be written either, as a rule, and that will be said.
             return None
@@ -115,10 +107,9 @@ class Checkpoint:
             return None
 
     def _position(
-        self, content: Mapping[str, Any], numbers: Mapping[str, np.ndarray], layers: list[int], group: int
+        self, fields: Mapping[str, Any], numbers: Mapping[str, np.ndarray], layers: list[int], group: int
     ) -> Position:
         """Return the position that a file describes; raise ValueError if it is none of this pass."""
-        fields = _FIELDS(content)
         if fields["key"] != self._key:
             raise FileFormatError(f"{self.path} belongs to another pass: {fields['key']}.")
         groups = record({str(layer): whole() for layer in layers})(fields["groups"])
@@ -148,7 +139,12 @@ class Checkpoint:
                 part.unlink(missing_ok=True)
 
 
-_FIELDS = record({"key": mapping(plain()), "seen": whole(), "read": whole(), "groups": mapping(whole())})
+_FORMAT = Format(
+    "factlens.moments-unfinished",
+    "checkpoint",
+    1,
+    {"key": mapping(plain()), "seen": whole(), "read": whole(), "groups": mapping(whole())},
+)
 
 
 def say_unkept(folder: Path, error: OSError) -> None:

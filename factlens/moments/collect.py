@@ -23,6 +23,7 @@ from factlens.moments.corpora import Corpus, Source, a_source, open_corpus
 from factlens.moments.rows import TokenRows, row_length
 from factlens.moments.second import SecondMoment
 from factlens.moments.sums import GROUP, Sums
+from factlens.progress import Share
 
 SEQUENCE = 64
 # Groups in one forward pass: on the CPU as many as its caches like, elsewhere enough to keep a device busy.
@@ -40,7 +41,7 @@ def collect(
     sequence: int | None = None,
     checkpoint: str | Path | None = None,
     every: float = 30.0,
-    progress: Callable[[float], None] | None = None,
+    progress: Share | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
     """Collect the second moments of the keys at some layers, on the unedited weights.
@@ -136,7 +137,7 @@ def gather(
     tokens: int,
     sequence: int | None,
     kept: Checkpoint | None,
-    progress: Callable[[float], None] | None = None,
+    progress: Share | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
     """Collect as `collect` does, and leave the checkpoint: the caller deletes it once the result is safe."""

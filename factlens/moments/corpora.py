@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from factlens import hub
 from factlens.arguments import a_path, a_text, function, items, optional
 from factlens.decoding import UTF8, an_encoding
 from factlens.errors import FactlensError
@@ -21,7 +22,6 @@ from factlens.moments.datasets import dataset_corpus
 from factlens.moments.textfiles import fingerprint_of, paragraphs, text_files, texts_in
 
 STANDARD_INPUT = "-"
-DATASET = "hf:"
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def open_corpus(source: Source, *, name: str | None = None, column: str = "text"
     encoding = an_encoding("encoding", encoding)
     if isinstance(source, Corpus):
         return source if name is None else Corpus(name, source.read)
-    if isinstance(source, str) and source.startswith(DATASET):
-        return _checked(Corpus(*dataset_corpus(source.removeprefix(DATASET))), name)
+    if isinstance(source, str) and source.startswith(hub.PREFIX):
+        return _checked(Corpus(*dataset_corpus(source.removeprefix(hub.PREFIX))), name)
     if isinstance(source, str) and source == STANDARD_INPUT:
         source = list(paragraphs(sys.stdin.buffer, "the standard input", encoding))
         name = name or _named("the standard input", source)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
+from factlens import hub
 from factlens.errors import FactlensError
 
 
@@ -24,28 +23,19 @@ def dataset_corpus(spec: str) -> tuple[str, Callable[[int], Iterator[str]]]:
     FactlensError
         If the library is not installed, the Hub cannot be reached, or there is no such dataset or column.
     """
-    parts = spec.split(":")
-    if len(parts) > 4 or not parts[0]:
-        raise FactlensError(f"hf:{spec} names no dataset: write hf:name:config:split:column, or only hf:name.")
-    name, config, split, column = (*parts, *[""] * (4 - len(parts)))
+    name, config, split, column = hub.parts_of(spec, "name:config:split:column")
     name, _, revision = name.partition("@")
     split, column = split or "train", column or "text"
-    try:
-        datasets = import_module("datasets")
-    except ImportError as error:
-        raise FactlensError(
-            f"Reading hf:{spec} needs the library that streams datasets: pip install 'factlens[text]'. Without it, a "
-            "local file or folder of text serves as well."
-        ) from error
+    datasets = hub.library(spec)
     commit = _commit(name, revision)
 
     def stream() -> Any:
-        with _explained(name):
+        with hub.explained(name):
             return datasets.load_dataset(name, config or None, split=split, revision=commit, streaming=True)
 
     def read(skip: int) -> Iterator[str]:
         rows = stream()
-        with _explained(name):
+        with hub.explained(name):
             for row in rows.skip(skip) if skip else rows:
                 if column not in row:
                     raise FactlensError(
@@ -64,19 +54,5 @@ def _commit(name: str, revision: str) -> str:
     """Return the commit that a revision of a dataset stands for today."""
     from huggingface_hub import HfApi
 
-    with _explained(name):
+    with hub.explained(name):
         return str(HfApi().dataset_info(name, revision=revision or None).sha)
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Say what may help: the libraries raise a different error for every way in which a name or the network is bad."""
-    try:
-        yield
-    except FactlensError:
-        raise
-    except Exception as error:
-        raise FactlensError(
-            f"The dataset {name!r} cannot be read ({type(error).__name__}: {error}). It takes a network connection and "
-            "a name, config and split that the Hub has; a local file or folder of text needs neither."
-        ) from error

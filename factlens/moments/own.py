@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from threading import Event
 
@@ -15,6 +15,7 @@ from factlens.moments.collect import SEQUENCE
 from factlens.moments.corpora import Corpus
 from factlens.moments.rows import row_length
 from factlens.moments.second import SecondMoment
+from factlens.progress import Share
 
 # Texts that a model writes side by side, and from how many of its most probable tokens each is drawn.
 _TOGETHER, _TOP = 64, 50
@@ -26,7 +27,7 @@ def default_moments(
     *,
     tokens: int | None = None,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Share | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
     """Return the second moments at some layers from the model's own text, collected once and then read from disk.

@@ -13,13 +13,12 @@ from torch import Tensor
 from factlens import typed
 from factlens.arguments import a_path, a_text, flag, instance, number, optional, refuse, whole
 from factlens.errors import ArgumentError, NumericalError, WrongModel
-from factlens.files import complete, fields_of, read_record, write_record
+from factlens.formats import Format
 from factlens.models import Model
 from factlens.models.belonging import Weights, check_belongs
 from factlens.models.given import a_layer, a_model
 from factlens.moments.scatter import effective_size
 
-_FORMAT, _SCHEMA = "factlens.moment", 2
 IDENTITY = "the identity matrix, by request"
 
 
@@ -265,11 +264,10 @@ class SecondMoment:
         """Write the statistic to one safetensors file, and make its folder if there is none."""
         path = a_path("path", path)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        content = {name: getattr(self, name) for name in _PLAIN}
         sums = {"total": self.total.numpy()}
         if self.spread is not None:
             sums["spread"] = self.spread.numpy()
-        return write_record(path, _FORMAT, _SCHEMA, content, sums)
+        return _FORMAT.write(path, self, sums)
 
     @classmethod
     def load(cls, path: str | Path) -> SecondMoment:
@@ -280,9 +278,7 @@ class SecondMoment:
         FileFormatError
             If the file is not one, is damaged, or comes from another version's format.
         """
-        content, sums = read_record(path, _FORMAT, _SCHEMA)
-        with complete(path, "second moment"):
-            fields = typed.record(_PLAIN)(fields_of(content))
+        with _FORMAT.reading(path) as (fields, sums):
             sums = typed.arrays(sums, _ARRAYS, {"kind of sum": 3})
             if (np.diagonal(sums["total"]) < 0).any():
                 raise ValueError("it has negative squares")
@@ -293,7 +289,7 @@ class SecondMoment:
 
 
 # What a file must hold.
-_PLAIN: dict[str, typed.Check] = {
+_FIELDS: dict[str, typed.Check] = {
     "count": typed.whole(),
     "layer": typed.whole(),
     "fingerprint": typed.text,
@@ -304,6 +300,7 @@ _PLAIN: dict[str, typed.Check] = {
     "group": typed.whole(),
     "groups": typed.whole(),
 }
+_FORMAT = Format("factlens.moment", "second moment", 2, _FIELDS)
 _ARRAYS = {
     "total": typed.Array(("key", "key")),
     "spread": typed.Array(("kind of sum", "key"), ("float64",), needed=False),

@@ -68,7 +68,7 @@ def reproduce(
     limit: int | None = None,
     methods: Sequence[str] | None = None,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Folder:
     """Run a published experiment, and write its tables, figures and provenance into a folder.
@@ -95,7 +95,7 @@ def reproduce(
     seed
         Of edits and generated text.
     say
-        Takes lines about progress and results.
+        Called with lines about progress and results: ``print`` shows them.
     **options
         Passed to the experiment: ``samples`` (fig2, layer-sweep), ``layers``, ``kind``, ``method`` (layer-sweep),
         ``batch``, ``every``, ``generate`` (sequential).
@@ -120,7 +120,7 @@ def reproduce(
     facts = facts if isinstance(facts, str) and facts.strip() else a_path("facts", facts)
     encoding = an_encoding("encoding", encoding)
     limit, seed = optional(whole, "limit", limit, least=1, example="100"), a_seed("seed", seed)
-    function("say", say)
+    optional(function, "say", say)
     if methods is not None:
         options["methods"] = _CHECKS["methods"](model, "methods", methods)
     known(name, options, _OPTIONS[name])

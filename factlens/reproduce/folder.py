@@ -21,6 +21,7 @@ from factlens.escaping import cell
 from factlens.files import write_bytes, write_text
 from factlens.models import Model
 from factlens.models.belonging import Weights
+from factlens.progress import Count
 from factlens.timing import TimeLeft
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ class Folder:
     path
         The folder; it is made. What an earlier run of the same experiment has left there is used again.
     say
-        Takes lines for the user.
+        Called with lines for the user.
     """
 
-    def __init__(self, path: str | Path, say: Callable[[str], None] = print) -> None:
+    def __init__(self, path: str | Path, say: Callable[[str], None] | None = None) -> None:
         self.path = Path(path)
-        self.say = say
+        self.say = say or (lambda line: None)
         self.written: list[Path] = []
         self._began = time.time()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,7 @@ class Folder:
         text = json.dumps(content, indent=1, ensure_ascii=False, default=repr)
         self.written.append(write_text(self.path / "provenance.json", f"{text}\n"))
 
-    def progress(self, what: str) -> Callable[[int, int], None]:
+    def progress(self, what: str) -> Count:
         """Return a function that is told how many of how many are done, and says so with the time left."""
         left, shown = TimeLeft(), -1
 

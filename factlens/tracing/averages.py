@@ -15,7 +15,7 @@ import xarray as xr
 from factlens.arguments import a_text, fraction, items, shown
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, read_fact
-from factlens.files import complete, fields_of, read_record, write_record
+from factlens.formats import Format
 from factlens.tracing.protocol import (
     METRICS,
     MOST,
@@ -34,8 +34,6 @@ from factlens.typed import Array, Check, arrays, many, one_of, optional, record,
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-_FORMAT, _SCHEMA = "factlens.average", 2
 
 ROLES = (
     "first subject token",
@@ -348,14 +346,14 @@ class Average:
 
     def save(self, path: str | Path) -> Path:
         """Write the average, with what each fact contributes, to one safetensors file; its header is JSON."""
-        content = {
-            "facts": [asdict(fact) for fact in self.facts],
-            "skipped": [{**vars(left_out), "fact": asdict(left_out.fact)} for left_out in self.skipped],
-            "corruption": None if self.corruption is None else corruption_record(self.corruption),
-            "kinds": self.kinds,
-            **{name: getattr(self, name) for name in _PLAIN},
-        }
-        return write_record(path, _FORMAT, _SCHEMA, content, {name: self.each[name].values for name in _ARRAYS})
+        return _FORMAT.write(
+            path,
+            self,
+            {name: self.each[name].values for name in _ARRAYS},
+            facts=[asdict(fact) for fact in self.facts],
+            skipped=[{**vars(left_out), "fact": asdict(left_out.fact)} for left_out in self.skipped],
+            corruption=None if self.corruption is None else corruption_record(self.corruption),
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Average:
@@ -366,9 +364,7 @@ class Average:
         FileFormatError
             If the file is not an average written by `save`, is damaged, or comes from another version's format.
         """
-        content, numbers = read_record(path, _FORMAT, _SCHEMA)
-        with complete(path, "average"):
-            fields = _FIELDS(fields_of(content))
+        with _FORMAT.reading(path) as (fields, numbers):
             facts, kinds = fields["facts"], fields.pop("kinds")
             sizes = {"fact": len(facts), "kind": len(kinds), "role": len(ROLES)}
             numbers = arrays(numbers, _ARRAYS, sizes)
@@ -401,8 +397,13 @@ class Average:
         return as_image(self._svg(), f"Causal tracing averaged over {len(self.facts)} facts")
 
 
-# What a file must hold. The fields of the first table are written as they are.
-_PLAIN: dict[str, Check] = {
+# What a file must hold.
+_SKIPPED = record({"fact": read_fact, "reason": text, "answer": optional(text)})
+_FIELDS: dict[str, Check] = {
+    "facts": many(read_fact, least=1),
+    "skipped": many(lambda value: Skipped(**_SKIPPED(value))),
+    "corruption": optional(read_corruption),
+    "kinds": many(read_kind, least=1, unique=True),
     "answers": many(text),
     "model": text,
     "fingerprint": text,
@@ -412,16 +413,7 @@ _PLAIN: dict[str, Check] = {
     "window": whole(1),
     "window_convention": one_of(*WINDOW_CONVENTIONS),
 }
-_SKIPPED = record({"fact": read_fact, "reason": text, "answer": optional(text)})
-_FIELDS = record(
-    {
-        "facts": many(read_fact, least=1),
-        "skipped": many(lambda value: Skipped(**_SKIPPED(value))),
-        "corruption": optional(read_corruption),
-        "kinds": many(read_kind, least=1, unique=True),
-        **_PLAIN,
-    }
-)
+_FORMAT = Format("factlens.average", "average", 2, _FIELDS)
 _ARRAYS = {
     # NaN for a role that no token plays.
     "effect": Array(("fact", "kind", "role", "layer"), nan=True, largest=MOST),

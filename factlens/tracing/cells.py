@@ -110,8 +110,3 @@ def tracks_for(cells: Sequence[Cell]) -> tuple[list[Track], list[int]]:
         joins, source = wanted[cell]
         tracks.append(Track(cell, joins, None if source is None else place[source]))
     return tracks, [place[cell] for cell in same]
-
-
-def token_layers(tracks: Sequence[Track], tokens: int, n_layers: int) -> int:
-    """Return the work of a sweep, in tokens times layers for each sample."""
-    return sum(n_layers - track.joins for track in tracks) * tokens

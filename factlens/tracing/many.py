@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -17,6 +17,7 @@ from factlens.models.continuing import whole_texts
 from factlens.models.given import a_model
 from factlens.models.model import check_finite
 from factlens.models.spellings import better_spelling
+from factlens.progress import Count
 from factlens.tracing.averages import Average, Skipped, average
 from factlens.tracing.corruption import noise_level
 from factlens.tracing.engine import trace
@@ -24,7 +25,6 @@ from factlens.tracing.options import checked_options
 from factlens.tracing.protocol import Corruption, Noise
 from factlens.tracing.result import Trace
 
-Progress = Callable[[int, int], None]
 NOT_KNOWN = "The model answers otherwise."
 """Why a fact is skipped that the model does not know."""
 SPELLED_OTHERWISE = "The model spells the object otherwise."
@@ -36,7 +36,7 @@ def trace_many(
     facts: Iterable[Fact],
     *,
     stop: Event | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
     **options: Any,
 ) -> Iterator[Trace | Skipped]:
     """Trace many facts, and yield each one's trace as soon as it is complete.
@@ -89,7 +89,7 @@ def average_over(
     facts: Iterable[Fact],
     *,
     stop: Event | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
     **options: Any,
 ) -> Average:
     """Trace many facts and average their effects by the role of each token (Meng et al. 2022, Figure 2).
@@ -118,7 +118,7 @@ def average_over(
 
 
 def _outcomes(
-    model: Model, facts: Sequence[Fact], stop: Event | None, progress: Progress | None, options: dict[str, Any]
+    model: Model, facts: Sequence[Fact], stop: Event | None, progress: Count | None, options: dict[str, Any]
 ) -> Iterator[Trace | Skipped]:
     for done, fact in enumerate(facts, start=1):
         if stop is not None and stop.is_set():

@@ -14,8 +14,8 @@ from factlens.arguments import a_text, flag, fraction, instance, one_of, whole
 from factlens.errors import FactError
 from factlens.escaping import shown
 from factlens.facts import Fact, read_fact
-from factlens.files import complete, fields_of, read_record, write_record
-from factlens.spelling import Wording, plainly, read_wording
+from factlens.formats import Format
+from factlens.spelling import Wording, read_wording
 from factlens.tracing.protocol import (
     METRICS,
     MOST,
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_FORMAT, _SCHEMA = "factlens.trace", 4
-_EARLIER_SCHEMA = 3
 """The schema of files that know neither of chats nor of how an answer was asked for, or goes on."""
 
 
@@ -275,16 +273,10 @@ class Trace:
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to one safetensors file: the arrays, and everything else as JSON in its header."""
-        content = {
-            "fact": asdict(self.fact),
-            "corruption": corruption_record(self.corruption),
-            "kinds": self.kinds,
-            **{name: plainly(getattr(self, name)) for name in _PLAIN},
-        }
         grids = {"samples": self.samples.values, "low_samples": self.low_samples}
         if self.estimate is not None:
             grids["estimate"] = self.estimate.values
-        return write_record(path, _FORMAT, _SCHEMA, content, grids)
+        return _FORMAT.write(path, self, grids, fact=asdict(self.fact), corruption=corruption_record(self.corruption))
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -295,9 +287,7 @@ class Trace:
         FileFormatError
             If the file is not a trace written by `save`, is damaged, or comes from another version's format.
         """
-        content, grids = read_record(path, _FORMAT, _SCHEMA, _EARLIER_SCHEMA)
-        with complete(path, "trace"):
-            fields = (_EARLIER if content["schema"] == _EARLIER_SCHEMA else _FIELDS)(fields_of(content))
+        with _FORMAT.reading(path) as (fields, grids):
             kinds, tokens = fields.pop("kinds"), fields["tokens"]
             grids = typed.arrays(grids, _ARRAYS, {"kind": len(kinds), "token": len(tokens)})
             samples = label_samples(grids["samples"], kinds, tokens, fields["subject_range"])
@@ -346,8 +336,11 @@ class Trace:
         return as_image(self._svg(), f"Causal tracing of {isolated(self.fact.prompt)} → {_visible(self.shown_answer)}")
 
 
-# What a file must hold. The fields of the first table are written as they are.
-_PLAIN: dict[str, typed.Check] = {
+# What a file must hold.
+_FIELDS: dict[str, typed.Check] = {
+    "fact": read_fact,
+    "corruption": read_corruption,
+    "kinds": typed.many(read_kind, least=1, unique=True),
     "model": typed.text,
     "fingerprint": typed.text,
     "tokens": typed.many(typed.text, least=1),
@@ -369,15 +362,7 @@ _PLAIN: dict[str, typed.Check] = {
     "answer_given": typed.optional(read_wording),
     "template_tokens": typed.many(typed.whole(), unique=True),
 }
-_LATER = ("answer_given", "template_tokens", "whole_answer")
-_WHOLE: dict[str, typed.Check] = {
-    "fact": read_fact,
-    "corruption": read_corruption,
-    "kinds": typed.many(read_kind, least=1, unique=True),
-    **_PLAIN,
-}
-_FIELDS = typed.record(_WHOLE)
-_EARLIER = typed.record({name: check for name, check in _WHOLE.items() if name not in _LATER})
+_FORMAT = Format("factlens.trace", "trace", 4, _FIELDS, {4: ("answer_given", "template_tokens", "whole_answer")})
 _ARRAYS = {
     "samples": typed.Array(("kind", "token", "layer", "sample"), nan=True, largest=MOST),
     "low_samples": typed.Array(("sample",), largest=MOST),

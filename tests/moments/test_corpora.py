@@ -206,8 +206,8 @@ def test_a_dataset_is_streamed_and_named_by_its_commit(hub: list[tuple]) -> None
         ("hf:some/text:::body", "no column 'body', but text, n"),
         ("hf:some/text:::n", "column 'n' of some/text holds int, not text"),
         ("hf:gone", "'gone' cannot be read .ConnectionError: offline.*local file"),
-        ("hf:", "names no dataset"),
-        ("hf:a:b:c:d:e", "names no dataset"),
+        ("hf:", "names no data set"),
+        ("hf:a:b:c:d:e", "names no data set"),
     ],
 )
 def test_bad_datasets_are_explained(hub: list[tuple], spec: str, message: str) -> None:

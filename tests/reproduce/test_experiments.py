@@ -205,7 +205,7 @@ def test_facts_are_held_out_without_being_asked_for(
         experiments, "sequential", lambda m, chosen, folder, held_out, **o: asked.append((len(chosen), len(held_out)))
     )
     for limit in (None, 2, 6):
-        reproduce("sequential", model, "x", tmp_path / str(limit), limit=limit, say=lambda line: None)
+        reproduce("sequential", model, "x", tmp_path / str(limit), limit=limit)
     assert asked == [(5, 1), (2, 4), (6, 0)]
 
 
@@ -225,7 +225,11 @@ def test_health_ends_where_a_twentieth_is_lost(folder: Folder) -> None:
 
 
 def test_by_name_with_provenance(
-    model: fl.Model, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: fl.Model,
+    records: list[Record],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(experiments, "load_records", lambda source, **_: records)
     monkeypatch.setattr(experiments, "load_facts", lambda source, **_: [record.fact for record in records])
@@ -237,7 +241,7 @@ def test_by_name_with_provenance(
     }
     assert set(options) == set(EXPERIMENTS)
     for name, chosen in options.items():
-        folder = reproduce(name, model, "some.json", tmp_path / name, limit=2, say=lambda line: None, **chosen)
+        folder = reproduce(name, model, "some.json", tmp_path / name, limit=2, **chosen)
         content = json.loads((tmp_path / name / "provenance.json").read_text())
         assert content["experiment"] == name
         assert content["fingerprint"] == model.fingerprint
@@ -246,6 +250,7 @@ def test_by_name_with_provenance(
         for path in folder.written:
             assert path.stat().st_size > 0
         assert any(path.suffix == ".png" for path in folder.written)
+    assert capsys.readouterr().out == "", "only who passes say= is told of it"
     with pytest.raises(fl.FactlensError, match="no experiment 'fig3'"):
         reproduce("fig3", model, "x", tmp_path / "no")
     with pytest.raises(fl.FactlensError, match="fig2 has no option 'batch'"):

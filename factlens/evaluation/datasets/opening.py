@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from factlens import hub
 from factlens.arguments import a_path, items
 from factlens.decoding import UTF8, an_encoding
-from factlens.errors import FactError, FactlensError
+from factlens.errors import FactError
 from factlens.evaluation.datasets.atlas_facts import NAME, atlas_facts
 from factlens.evaluation.datasets.counterfact import FIELDS as COUNTERFACT
 from factlens.evaluation.datasets.counterfact import counterfact
@@ -23,7 +23,6 @@ from factlens.evaluation.datasets.zsre import zsre
 from factlens.evaluation.records import Record
 from factlens.facts import Fact
 
-HUB = "hf:"
 _FORMATS: tuple[tuple[tuple[str, ...], Callable[..., list[Record]]], ...] = (
     (COUNTERFACT, counterfact),
     (ZSRE, zsre),
@@ -104,12 +103,13 @@ def load_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
 
 def _fetched(source: Any) -> Any:
     """Return a file's path as it is, and everything else in memory, so that it can be looked at twice."""
-    if isinstance(source, str) and source.startswith(HUB):
-        return _from_hub(source.removeprefix(HUB))
+    if isinstance(source, str) and source.startswith(hub.PREFIX):
+        return _from_hub(source.removeprefix(hub.PREFIX))
     if isinstance(source, (str, Path)):
         if not a_path("source", source).exists():
             raise FileNotFoundError(
-                f"There is no data set {str(source)!r}: give {NAME!r}, the path of a file, or {HUB}name for the Hub's."
+                f"There is no data set {str(source)!r}: give {NAME!r}, the path of a file, or {hub.PREFIX}name for the "
+                "Hub's."
             )
         return source
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
@@ -119,23 +119,10 @@ def _fetched(source: Any) -> Any:
 
 
 def _from_hub(spec: str) -> list[dict[str, Any]]:
-    parts = spec.split(":")
-    if len(parts) > 3 or not parts[0]:
-        raise FactError(f"{HUB}{spec} names no data set: write {HUB}name:config:split, or only {HUB}name.")
-    name, config, split = (*parts, *[""] * (3 - len(parts)))
-    try:
-        datasets = import_module("datasets")
-    except ImportError as error:
-        raise FactlensError(
-            f"Reading {HUB}{spec} needs the library datasets: pip install 'factlens[text]'. A local file needs none."
-        ) from error
-    try:
+    name, config, split = hub.parts_of(spec, "name:config:split")
+    datasets = hub.library(spec)
+    with hub.explained(name):
         return [dict(row) for row in datasets.load_dataset(name, config or None, split=split or "train")]
-    except Exception as error:
-        raise FactlensError(
-            f"The data set {name!r} cannot be read ({type(error).__name__}: {error}). It takes a network connection "
-            "and a name, config and split that the Hub has; a local file needs neither."
-        ) from error
 
 
 def _named(source: Any) -> str:

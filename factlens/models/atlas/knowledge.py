@@ -196,9 +196,9 @@ def _key(name: str) -> str:
 
 
 @cache
-def load_knowledge(folder: Path = HERE) -> Knowledge:
-    """Read `folder`'s ``templates.toml`` and ``facts/*.tsv`` (by default the ones shipped with factlens)."""
-    worded = tomllib.loads((folder / "templates.toml").read_text(encoding="utf-8"))
+def load_knowledge() -> Knowledge:
+    """Read ``templates.toml`` and ``facts/*.tsv``, which are shipped with factlens."""
+    worded = tomllib.loads((HERE / "templates.toml").read_text(encoding="utf-8"))
     relations = {
         name: Relation(
             name,
@@ -209,7 +209,7 @@ def load_knowledge(folder: Path = HERE) -> Knowledge:
         for name, templates in worded.items()
     }
     statements = []
-    for path in sorted((folder / "facts").glob("*.tsv")):
+    for path in sorted((HERE / "facts").glob("*.tsv")):
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
                 subject = Subject(row.pop("subject"), path.stem)

@@ -1,0 +1,57 @@
+"""``factlens reproduce``: whole experiments that were published."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from factlens.cli.options import add_records, load_model, numbers
+
+HELP = "run a published experiment: fig2, table4, layer-sweep, sequential"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    command.add_argument("experiment", help="fig2, table4, layer-sweep or sequential")
+    command.add_argument("--facts", default="atlas-facts", help="the data set, as for evaluate (atlas-facts)")
+    command.add_argument("--out", type=Path, help="the folder for tables and figures (reproduce-EXPERIMENT)")
+    command.add_argument("--methods", help="which methods, with commas between them (the experiment's own)")
+    command.add_argument("--samples", type=int, help="corrupted runs per fact, where facts are traced (10)")
+    command.add_argument("--method", help="the method of layer-sweep (rome)")
+    command.add_argument("--layers", help="which layers, for layer-sweep: 3,4,5 (all)")
+    command.add_argument("--kind", help="whose tracing effect, for layer-sweep: state, mlp, attn (state)")
+    command.add_argument("--generate", action="store_true", default=None, help="measure text too, for sequential")
+    command.add_argument("--batch", type=int, help="facts per edit, for sequential (1)")
+    command.add_argument("--every", type=int, help="facts between two judgements, for sequential (10)")
+    add_records(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run an experiment into a folder, or go on with it; 130 where it was interrupted."""
+    from factlens.reproduce import reproduce
+
+    named = ("samples", "batch", "every", "method", "kind", "generate")
+    chosen = {name: value for name in named if (value := getattr(options, name)) is not None}
+    if options.layers:
+        chosen["layers"] = numbers(options.layers)
+    out = options.out or f"reproduce-{options.experiment}"
+    model = load_model(options)
+    methods = options.methods.split(",") if options.methods else None
+    try:
+        folder = reproduce(
+            options.experiment,
+            model,
+            options.facts,
+            out,
+            encoding=options.encoding,
+            limit=options.limit,
+            methods=methods,
+            seed=options.seed,
+            say=print,
+            **chosen,
+        )
+    except KeyboardInterrupt:
+        print(f"Stopped. The same command goes on from what is in {out}.")
+        return 130
+    print("wrote " + ", ".join(path.name for path in folder.written) + f" to {folder.path}")
+    return 0

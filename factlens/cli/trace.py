@@ -1,0 +1,44 @@
+"""``factlens trace``: where a model keeps a fact."""
+
+from __future__ import annotations
+
+import argparse
+
+import factlens as fl
+from factlens.cli.options import add_fact, model_and_fact, wording
+from factlens.cli.terminal import say, show_trace
+from factlens.tracing.protocol import KINDS, METRICS
+
+HELP = "trace a fact"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_fact(command, "trace")
+    command.add_argument("--kinds", nargs="+", default=KINDS, help="state, mlp, attn, head, head.3, severed_mlp, ...")
+    command.add_argument("--samples", type=int, default=10, help="corrupted runs (10)")
+    command.add_argument("--window", type=int, help="layers restored together for mlp and attn (the model's default)")
+    command.add_argument("--replace-by", metavar="SUBJECT", help="put another subject in the place instead of noise")
+    command.add_argument("--metric", default="probability", choices=METRICS, help="what is measured (probability)")
+    command.add_argument("--answer", help="the answer to measure (the model's own)")
+    command.add_argument("--contrast", help="the answer to compare with, for --metric logit_difference")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trace a fact, show the grids, and save them if that is asked for."""
+    with model_and_fact(options) as (model, fact):
+        trace = fl.trace(
+            model,
+            fact,
+            kinds=options.kinds,
+            samples=options.samples,
+            window=options.window,
+            metric=options.metric,
+            answer=wording(options, options.answer),
+            contrast=wording(options, options.contrast),
+            corruption=fl.Noise() if options.replace_by is None else fl.Replacement(options.replace_by),
+        )
+        show_trace(trace)
+        if options.out:
+            say(f"\nWrote {trace.save(options.out)}.")
+    return 0
