@@ -10,20 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 import factlens as fl
+from factlens.drawing.bars import answers_svg
+from factlens.drawing.html import page
+from factlens.drawing.text import grid_text
 from factlens.editing.api import quiet_edit
 from factlens.errors import FactlensError
 from factlens.escaping import html
 from factlens.evaluation import ROLE_NAMES, Report
+from factlens.evaluation.showing import report_svg
 from factlens.files import write_text
-from factlens.pictures import answers_svg, report_svg, trace_svg
 from factlens.spelling import Wording
 from factlens.tracing import Replacement
+from factlens.tracing.picture import trace_picture, trace_svg
 from factlens.tracing.protocol import METRICS, kind_name
-from factlens.visible import columns, isolated
+from factlens.visible import as_label, isolated
 from factlens.warned import warnings_kept
 
 if TYPE_CHECKING:
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
 NOT_TAKEN = 3
 """Exit status of ``factlens edit`` where the edit did not take; its file is written all the same."""
 FACT = fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris")
-_RAMP = " ░▒▓█"
 
 
 def run(out: Path) -> None:
@@ -150,21 +152,10 @@ def show_trace(trace: fl.Trace) -> None:
         f"“{isolated(trace.fact.prompt)}” → {answer}: {METRICS[trace.metric]} = {trace.high:.2f} clean, "
         f"{trace.low:.2f} with the subject {corruption}\n"
     )
-    start, stop = trace.subject_range
-    pieces = [isolated(piece.strip() or "␣") for piece in trace.tokens]
-    labels = [f"{piece}{'*' if start <= i < stop else ' '}" for i, piece in enumerate(pieces)]
-    width = max(map(columns, labels))
-    panel = 2 * trace.n_layers
-    _say("   ".join([" " * width, *(kind_name(kind).ljust(panel)[:panel] for kind in trace.kinds)]))
-    share = ((trace.scores - trace.low) / (trace.total_effect or 1.0)).clip(0, 1).values
-    for i, label in enumerate(labels):
-        rows = ["".join(_RAMP[round(4 * value)] * 2 for value in np.nan_to_num(grid[i])) for grid in share]
-        _say("   ".join([" " * (width - columns(label)) + label, *rows]))
-    axis = "".join(f"{layer % 100:<2d}" for layer in range(trace.n_layers))
-    _say("   ".join([" " * width, *[axis] * len(trace.kinds)]))
+    _say(grid_text(trace_picture(trace)))
     for kind in trace.kinds:
         peak = trace.peak(kind)
-        where = f"“{isolated(peak.piece.strip() or '␣')}”, layer {peak.layer}"
+        where = f"“{as_label(peak.piece)}”, layer {peak.layer}"
         _say(f"{kind_name(kind)}: most comes back at {where} (+{peak.effect:.2f})")
 
 
@@ -186,7 +177,7 @@ def show_report(report: Report) -> None:
 
 def _show_answers(before: Iterable[Answer], after: Iterable[Answer]) -> None:
     for name, answers in (("before", before), ("after", after)):
-        _say(f"{name:>7}: " + ", ".join(f"{isolated(a.shown.strip() or '␣')} {a.probability:.1%}" for a in answers))
+        _say(f"{name:>7}: " + ", ".join(f"{as_label(a.shown)} {a.probability:.1%}" for a in answers))
 
 
 def _page(report: Report, edit: fl.Edit, figures: Iterable[str]) -> str:
@@ -197,19 +188,7 @@ def _page(report: Report, edit: fl.Edit, figures: Iterable[str]) -> str:
         for probe, before, after in zip(report.probes, report.before, report.after, strict=True)
     )
     body = "".join(f"<figure>{figure}</figure>" for figure in figures)
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>factlens demo</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #1c2430; background: #fff; max-width: 900px; margin: 2rem auto;
-  padding: 0 1rem; }}
-figure {{ margin: 1.5rem 0; }}
-table {{ border-collapse: collapse; width: 100%; font-size: 13px; }}
-th, td {{ text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #e3e7ec; }}
-.changed {{ color: #2563c4; font-weight: 600; }}
-footer {{ color: #5f6b7a; font-size: 13px; margin-top: 2rem; }}
-</style>
-<h1>A fact, located and edited</h1>
+    content = f"""<h1>A fact, located and edited</h1>
 <p>atlas, the small model that ships with factlens, was asked to complete “{html(FACT.prompt)} …”. Causal tracing
 shows which of its states carry the answer; a rank-one edit of one layer then made it say
 “{html(str(FACT.target))}”.</p>
@@ -217,9 +196,8 @@ shows which of its states carry the answer; a rank-one edit of one layer then ma
 <h2>The answers, prompt by prompt</h2>
 <table><tr><th></th><th>prompt</th><th>before</th><th>after</th></tr>{rows}</table>
 <footer>Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023).
-Made by factlens {fl.__version__}: {html(str(edit))}.</footer>
-</html>
-"""
+Made by factlens {fl.__version__}: {html(str(edit))}.</footer>"""
+    return page("factlens demo", content)
 
 
 def _say(text: str) -> None:
