@@ -36,6 +36,7 @@ from unittest import mock
 import pandas as pd
 
 import factlens as fl
+from factlens.drawing.figure import new_figure
 from factlens.editing import METHODS, defaults, methods
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.methods import ONE_FACT, ONE_LAYER, WITH_MOMENTS
@@ -176,13 +177,11 @@ def shares(table: pd.DataFrame) -> dict[str, float]:
 
 def plot(csv: Path, path: Path, facts: int) -> None:
     """Draw shares against layers: a row per way, a panel per role, a line per method; of the rows over `facts`."""
-    from matplotlib.figure import Figure
-
     table = pd.read_csv(csv, dtype={"layers": str})
     table = table[table.facts == facts]
     table = table.assign(layer=table.layers.str.split(" ").str[-1].astype(int)).sort_values("layer")
     rows = {"single": "alone", "at once": "all at once"}
-    figure = Figure(figsize=(11, 5.4), layout="constrained")
+    figure = new_figure("Drawing shares", 11, 5.4)
     grid = figure.subplots(len(rows), len(ROLES), sharex=True, sharey=True)
     for panels, (way, title) in zip(grid, rows.items(), strict=True):
         for axes, role in zip(panels, ROLES, strict=True):

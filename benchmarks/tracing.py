@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import factlens as fl
+from factlens.drawing.figure import new_figure
 from factlens.tracing import KINDS
 from tests.tracing.oracle import restored_probability
 
@@ -153,12 +154,10 @@ def arrivals(model: fl.Model, fact: fl.Fact) -> None:
 
 def scaling(path: Path) -> None:
     """Plot counted work and time against tokens, layers and samples, on a small model."""
-    from matplotlib.figure import Figure
-
     words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     base = {"tokens": 16, "layers": 6, "samples": 10}
     ranges = {"tokens": [10, 16, 24, 32, 48], "layers": [3, 6, 12, 18, 24], "samples": [1, 3, 10, 20, 40]}
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    figure = new_figure("Drawing what it costs", 10, 3.2)
     for axes, (name, values) in zip(figure.subplots(1, 3), ranges.items(), strict=True):
         work, seconds = [], []
         for value in values:

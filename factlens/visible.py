@@ -117,6 +117,16 @@ def closed(text: str) -> str:
     return found + POP_ISOLATE if inside else found
 
 
+def trimmed(text: str) -> str:
+    """Return `visible` of a text without the space around it; ``␣`` where nothing else is in it."""
+    return visible(text).strip() or "␣"
+
+
+def as_label(text: str) -> str:
+    """Return a token or an answer as a picture can show it among others: `trimmed`, and isolated."""
+    return isolated(trimmed(text))
+
+
 def quoted(text: str) -> str:
     """Return ``repr(text)`` for a line that names it among other things: Python's own marks, and isolated."""
     return isolated(repr(text))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import factlens as fl
+from factlens.drawing.html import as_image
 from factlens.editing import Took
 from factlens.evaluation import Checks, Outcome, Record, Report
 from factlens.evaluation.measuring import Measured
@@ -25,7 +26,6 @@ from factlens.models import Dense, LowRank
 from factlens.moments import SecondMoment
 from factlens.moments.checkpoint import Checkpoint, Position
 from factlens.moments.sums import Sums
-from factlens.pictures import as_image
 from factlens.tracing import Skipped, average
 from factlens.tracing.recipe import caption_of, code_of
 from factlens.widgets.wire import frame_of

@@ -53,9 +53,7 @@ def needed(all_arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
             below[room] = straight.union(*map(under, straight)) if straight else set()
         return below[room]
 
-    return {
-        (a, b) for a, b in all_arrows if not any(b in under(other) for start, other in all_arrows if start == a)
-    }
+    return {(a, b) for a, b in all_arrows if not any(b in under(other) for start, other in all_arrows if start == a)}
 
 
 def picture() -> str:

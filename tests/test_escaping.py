@@ -24,9 +24,10 @@ import pytest
 
 import factlens as fl
 from factlens.cli.demo import _page
+from factlens.drawing.bars import answers_svg
 from factlens.escaping import cell, file_stem, html, literal, mathless, shown
 from factlens.evaluation.plotting import plot_report
-from factlens.pictures import answers_svg, report_svg
+from factlens.evaluation.showing import report_svg
 from factlens.reproduce.folder import Folder
 from factlens.session.received import file_name
 from factlens.tracing.recipe import caption_of, code_of

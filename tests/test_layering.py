@@ -44,13 +44,18 @@ STOREYS = (
             "visible",
             "warned",
         ),
-        *("models", "moments", "pictures"),
     },
+    {"drawing"},
+    {"models", "moments"},
     {"tracing", "editing", "evaluation"},
     {"reproduce", "session"},
     {"widgets"},
     {"cli", "__main__", "__init__"},
 )
+#: The parts that look up for no type either: what they draw or hold is described to them.
+NAME_NOTHING_ABOVE = {"drawing"}
+#: The one module that loads matplotlib; all others ask it for their figures.
+DOOR = {"matplotlib": "factlens.drawing.figure"}
 LEVEL = {part: level for level, parts in enumerate(STOREYS) for part in parts}
 FRONT_END = {"anywidget", "bqplot", "ipywidgets", "marimo", "traitlets", "IPython"}
 #: The parts that may know of the front end, and what of it.
@@ -105,7 +110,11 @@ def violations(sources: dict[str, str], packages: set[str]) -> list[str]:
             top = name.split(".")[0]
             if top in FRONT_END and top not in MAY_USE.get(part, set()):
                 found.append(f"{where}: {part} may not use it")
-            if top != "factlens" or types or part == "__init__":  # the top level is a lazy table of names
+            if DOOR.get(top, module) != module and not types:
+                found.append(f"{where}: ask {DOOR[top]} for it")
+            if types and part not in NAME_NOTHING_ABOVE:
+                continue
+            if top != "factlens" or part == "__init__":  # the top level is a lazy table of names
                 continue
             other = part_of(name)
             if name == "factlens.__version__" or other == part:
@@ -154,6 +163,15 @@ def test_the_house_stands() -> None:
         ("factlens.facts", "if TYPE_CHECKING:\n    import ipywidgets", "facts may not use it"),
         ("factlens.facts", "if TYPE_CHECKING:\n    pass\nelse:\n    import factlens.session", "session is above facts"),
         ("factlens.novelty", "", "has no storey yet"),
+        (
+            "factlens.drawing.svg",
+            "if TYPE_CHECKING:\n    from factlens.tracing import Trace",
+            "tracing is above drawing",
+        ),
+        ("factlens.drawing.svg", "from factlens.models import Answer", "models is above drawing"),
+        ("factlens.escaping", "from factlens.drawing import svg", "drawing is above escaping"),
+        ("factlens.reproduce.fig2", "import matplotlib.pyplot", "ask factlens.drawing.figure for it"),
+        ("factlens.drawing.svg", "def f():\n    from matplotlib.figure import Figure", "ask factlens.drawing.figure"),
     ],
 )
 def test_the_checker_sees_a_bad_import(module: str, source: str, complaint: str) -> None:
@@ -175,7 +193,9 @@ def test_the_checker_lets_good_imports_pass() -> None:
         "factlens.widgets.lens": "import ipywidgets\nfrom ..session import Session\nfrom factlens.models import load",
         "factlens.session": "import traitlets\nfrom factlens.tracing import trace",
         "factlens.tracing.engine": "import torch\nfrom .runs import run\nfrom factlens import __version__",
-        "factlens.pictures": "if TYPE_CHECKING:\n    from factlens.tracing import Trace",
+        "factlens.models.notes": "if TYPE_CHECKING:\n    from factlens.tracing import Trace",
+        "factlens.tracing.plots": "if TYPE_CHECKING:\n    from matplotlib.figure import Figure",
+        "factlens.drawing.figure": "from matplotlib.figure import Figure\nfrom factlens.escaping import mathless",
         "factlens.models": "from .hooks import hook\nfrom factlens.facts import Fact",
     }
     assert violations(sources, {"factlens", "factlens.models"}) == []

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import factlens as fl
+from factlens.drawing.bars import answers_svg
 from factlens.models import Answer
-from factlens.pictures import answers_svg, trace_svg
-from factlens.tracing.plotting import plot_trace
+from factlens.tracing.picture import plot_trace, trace_svg
 from factlens.tracing.recipe import caption_of
 from factlens.visible import closed, columns, line
 from factlens.widgets.bars import LONGEST_LABEL, AnswerBars

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import factlens as fl
 from factlens.cli.terminal import say, show_answers, show_trace
+from factlens.drawing.bars import answers_svg
+from factlens.drawing.html import page
 from factlens.escaping import html
 from factlens.files import write_text
-from factlens.pictures import answers_svg, report_svg, trace_svg
+from factlens.tracing.picture import trace_svg
 from factlens.visible import isolated
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from factlens.evaluation import ROLE_NAMES
+    from factlens.evaluation.showing import report_svg
 
     began = time.perf_counter()
     # atlas is too small to be shared out; on a busy machine more threads spend their time waiting for each other.
@@ -102,19 +105,7 @@ def _page(report: Report, edit: fl.Edit, figures: Iterable[str]) -> str:
         for probe, before, after in zip(report.probes, report.before, report.after, strict=True)
     )
     body = "".join(f"<figure>{figure}</figure>" for figure in figures)
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>factlens demo</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #1c2430; background: #fff; max-width: 900px; margin: 2rem auto;
-  padding: 0 1rem; }}
-figure {{ margin: 1.5rem 0; }}
-table {{ border-collapse: collapse; width: 100%; font-size: 13px; }}
-th, td {{ text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #e3e7ec; }}
-.changed {{ color: #2563c4; font-weight: 600; }}
-footer {{ color: #5f6b7a; font-size: 13px; margin-top: 2rem; }}
-</style>
-<h1>A fact, located and edited</h1>
+    content = f"""<h1>A fact, located and edited</h1>
 <p>atlas, the small model that ships with factlens, was asked to complete “{html(FACT.prompt)} …”. Causal tracing
 shows which of its states carry the answer; a rank-one edit of one layer then made it say
 “{html(str(FACT.target))}”.</p>
@@ -122,6 +113,5 @@ shows which of its states carry the answer; a rank-one edit of one layer then ma
 <h2>The answers, prompt by prompt</h2>
 <table><tr><th></th><th>prompt</th><th>before</th><th>after</th></tr>{rows}</table>
 <footer>Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023).
-Made by factlens {fl.__version__}: {html(str(edit))}.</footer>
-</html>
-"""
+Made by factlens {fl.__version__}: {html(str(edit))}.</footer>"""
+    return page("factlens demo", content)

@@ -7,19 +7,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 import factlens as fl
+from factlens.drawing.text import grid_text
 from factlens.progress import Share
 from factlens.timing import TimeLeft
 from factlens.tracing import Replacement
+from factlens.tracing.picture import trace_picture
 from factlens.tracing.protocol import METRICS, kind_name
-from factlens.visible import columns, isolated
+from factlens.visible import as_label, isolated
 
 if TYPE_CHECKING:
     from factlens.models import Answer
-
-_RAMP = " ░▒▓█"
 
 
 def say(text: str) -> None:
@@ -41,28 +39,17 @@ def show_trace(trace: fl.Trace) -> None:
         f"“{isolated(trace.fact.prompt)}” → {answer}: {METRICS[trace.metric]} = {trace.high:.2f} clean, "
         f"{trace.low:.2f} with the subject {corruption}\n"
     )
-    start, stop = trace.subject_range
-    pieces = [isolated(piece.strip() or "␣") for piece in trace.tokens]
-    labels = [f"{piece}{'*' if start <= i < stop else ' '}" for i, piece in enumerate(pieces)]
-    width = max(map(columns, labels))
-    panel = 2 * trace.n_layers
-    say("   ".join([" " * width, *(kind_name(kind).ljust(panel)[:panel] for kind in trace.kinds)]))
-    share = ((trace.scores - trace.low) / (trace.total_effect or 1.0)).clip(0, 1).values
-    for i, label in enumerate(labels):
-        rows = ["".join(_RAMP[round(4 * value)] * 2 for value in np.nan_to_num(grid[i])) for grid in share]
-        say("   ".join([" " * (width - columns(label)) + label, *rows]))
-    axis = "".join(f"{layer % 100:<2d}" for layer in range(trace.n_layers))
-    say("   ".join([" " * width, *[axis] * len(trace.kinds)]))
+    say(grid_text(trace_picture(trace)))
     for kind in trace.kinds:
         peak = trace.peak(kind)
-        where = f"“{isolated(peak.piece.strip() or '␣')}”, layer {peak.layer}"
+        where = f"“{as_label(peak.piece)}”, layer {peak.layer}"
         say(f"{kind_name(kind)}: most comes back at {where} (+{peak.effect:.2f})")
 
 
 def show_answers(before: Iterable[Answer], after: Iterable[Answer]) -> None:
     """Print the likeliest answers before and after an edit."""
     for name, answers in (("before", before), ("after", after)):
-        say(f"{name:>7}: " + ", ".join(f"{isolated(a.shown.strip() or '␣')} {a.probability:.1%}" for a in answers))
+        say(f"{name:>7}: " + ", ".join(f"{as_label(a.shown)} {a.probability:.1%}" for a in answers))
 
 
 @contextmanager

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from factlens.drawing.html import paragraph, table
 from factlens.editing.taking import Took, shown_share
-from factlens.escaping import html
 from factlens.visible import arrowed
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ def edit_html(edit: Edit) -> str:
         ("C", edit.moment or "not used"),
         ("made for", f"{edit.model} ({edit.fingerprint})"),
     ]
-    warned = "".join(f"<p>{html(line)}</p>" for line in edit.warning.splitlines())
-    return f"<div>{_table(_COLUMNS, facts)}{warned}{_table(('edit', arrowed(edit.label)), made)}</div>"
+    warned = "".join(map(paragraph, edit.warning.splitlines()))
+    return f"<div>{table(_COLUMNS, facts)}{warned}{table(('edit', arrowed(edit.label)), made)}</div>"
 
 
 def _shares(took: Took | None) -> tuple[str, str, str, str]:
@@ -54,11 +53,3 @@ def size_of(edit: Edit) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} GB"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html(name)}</th>" for name in columns)
-    body = "".join(
-        f"<tr><th>{html(row[0])}</th>" + "".join(f"<td>{html(text)}</td>" for text in row[1:]) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

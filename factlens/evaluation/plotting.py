@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from factlens.drawing.colours import OLD
+from factlens.drawing.figure import new_figure
 from factlens.errors import FactlensError
 from factlens.escaping import mathless
 from factlens.evaluation.metrics import METRICS
-from factlens.extras import needs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,11 +27,8 @@ def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
     Raises
     ------
     FactlensError
-        If a metric is unknown, nobody asked for it, or shares and other numbers are mixed.
+        If a metric is unknown or was not asked for, shares and other numbers are mixed, or matplotlib is missing.
     """
-    needs("matplotlib", "plot", "Drawing a report")
-    from matplotlib.figure import Figure
-
     summary = report.summary()
     there = list(dict.fromkeys(summary.index.get_level_values("metric")))
     chosen = [name for name in _UNASKED if name in there] if metrics is None else list(metrics)
@@ -42,9 +40,9 @@ def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
     factor = 100 if METRICS[chosen[0]].share else 1
     bars = [("unedited", report.labels[0], "before"), *((label, label, "after") for label in report.labels)]
     width, places = 0.8 / len(bars), np.arange(len(chosen))
-    figure = Figure(figsize=(1.6 + 1.1 * len(chosen) * max(1, len(bars) / 4), 3.6), layout="constrained")
+    figure = new_figure("Drawing a report", 1.6 + 1.1 * len(chosen) * max(1, len(bars) / 4), 3.6)
     axes = figure.subplots()
-    colours = ["#8a94a3", *(f"C{i}" for i in range(len(report.labels)))]
+    colours = [OLD, *(f"C{i}" for i in range(len(report.labels)))]
     for i, (title, label, when) in enumerate(bars):
         rows = summary.loc[label].reindex(chosen)
         values = factor * rows[when].to_numpy(dtype=float)

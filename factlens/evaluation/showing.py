@@ -1,11 +1,14 @@
-"""Reports as text and as HTML tables."""
+"""Reports as text, as HTML tables, and as bars in SVG."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from factlens.escaping import html
+from factlens.drawing.bars import Duel, duels_svg
+from factlens.drawing.html import paragraph, table
+from factlens.drawing.numbers import tabular
 from factlens.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -31,18 +34,25 @@ def as_text(report: Report) -> str:
 
 def as_html(report: Report) -> str:
     """Return a table for a notebook; everything in it is escaped."""
-    heads = "".join(f"<th>{html(label)}<br>before → after</th>" for label in report.labels)
-    body = "".join(
-        f"<tr><th style='text-align:left'>{html(title)}</th>"
-        + "".join(f"<td>{html(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for title, cells in _rows(report)
-    )
-    notes = "".join(f"<p>{html(note)}</p>" for note in _notes(report))
-    return (
-        f"<p>{html(_headline(report))}</p><table><thead><tr><th></th>{heads}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{notes}"
-    )
+    rows = [(title, *cells) for title, cells in _rows(report)]
+    numbers = table(("", *report.labels), rows, under="before → after", left=True)
+    return "".join([paragraph(_headline(report)), numbers, *map(paragraph, _notes(report))])
+
+
+def report_svg(report: Report, roles: Mapping[str, str]) -> str:
+    """Draw the probability of the old and the new object before and after an edit, averaged over each role's probes.
+
+    `roles` names the roles, in the order in which they are drawn.
+    """
+    frame, duels = report.to_dataframe(), []
+    for role, label in roles.items():
+        if len(rows := frame[frame["role"] == role]):
+            before, after = (
+                (float(rows[f"p_old_{when}"].mean()), float(rows[f"p_new_{when}"].mean()))
+                for when in ("before", "after")
+            )
+            duels.append(Duel(label, f"{len(rows)} prompt{'s' if len(rows) > 1 else ''}", before, after))
+    return duels_svg(report.labels[0], duels)
 
 
 def _headline(report: Report) -> str:
@@ -98,13 +108,7 @@ def _rows(report: Report) -> list[tuple[str, list[str]]]:
 def _cell(row: Any, share: bool) -> str:
     if row is None:
         return ""
-    before, after = _number(row["before"], share), _number(row["after"], share)
+    before, after = tabular(row["before"], share), tabular(row["after"], share)
     if math.isnan(row["after_low"]):
         return f"{before} → {after}"
-    return f"{before} → {after} [{_number(row['after_low'], share)}, {_number(row['after_high'], share)}]"
-
-
-def _number(value: float, share: bool) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{100 * value:.1f}" if share else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{before} → {after} [{tabular(row['after_low'], share)}, {tabular(row['after_high'], share)}]"

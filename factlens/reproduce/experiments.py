@@ -19,6 +19,7 @@ from factlens.arguments import (
     whole,
 )
 from factlens.decoding import UTF8, an_encoding
+from factlens.drawing.figure import needs_matplotlib
 from factlens.editing import METHODS
 from factlens.editing.hparams import a_method
 from factlens.errors import ArgumentError
@@ -112,7 +113,7 @@ def reproduce(
     FactError
         If there is no such experiment or option, or the data set cannot be read.
     FactlensError
-        If another process is at work in the folder.
+        If another process is at work in the folder, or matplotlib is missing.
     """
     if not isinstance(name, str) or name not in EXPERIMENTS:
         raise ArgumentError(f"There is no experiment {shown(name)}: name must be one of {', '.join(EXPERIMENTS)}.")
@@ -125,6 +126,8 @@ def reproduce(
         options["methods"] = _CHECKS["methods"](model, "methods", methods)
     known(name, options, _OPTIONS[name])
     options = {option: _CHECKS[option](model, option, value) for option, value in options.items()}
+    # Now, and not at the end, hours later.
+    needs_matplotlib("Reproducing an experiment")
     folder = Folder(out, say)
     with folder.alone():
         if name == "fig2":

@@ -7,12 +7,13 @@ layer explains, beyond which layer it is: next to nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
+from factlens.drawing.figure import new_figure
 from factlens.errors import FactError
 from factlens.evaluation import Record, Report, evaluate
 from factlens.models import Model
@@ -21,6 +22,9 @@ from factlens.reproduce.folder import Folder
 from factlens.reproduce.published import EXPLAINED, key_of
 from factlens.tracing import Trace
 from factlens.tracing.protocol import KINDS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def layer_sweep(
@@ -158,7 +162,7 @@ def _r_squared(design: np.ndarray, values: np.ndarray) -> float:
 
 def draw(table: pd.DataFrame, pairs: pd.DataFrame, kind: str) -> Figure:
     """Draw both against the layer, and one against the other."""
-    figure = Figure(figsize=(9.5, 3.4), layout="constrained")
+    figure = new_figure("Drawing the sweep", 9.5, 3.4)
     left, right = figure.subplots(1, 2)
     left.plot(table.index, table.rewrite_score, "o-", ms=3, color="C0", label="rewrite score of edits")
     for name, style in (("neighbour_success", "s--"), ("paraphrase_success", "^--")):

@@ -11,11 +11,12 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from random import Random
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from factlens.bounded import parse_json, read_text
+from factlens.drawing.figure import new_figure
 from factlens.editing import Edit
 from factlens.editing.api import quiet_edit
 from factlens.errors import FactError, FileFormatError, NumericalError
@@ -28,6 +29,9 @@ from factlens.models import Model
 from factlens.reproduce.folder import Folder, beside
 from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, key_of
 from factlens.typed import mapping, plain, record, text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 METHODS = ("rome", "memit", "alphaedit", "ft")
 FALL = 0.05
@@ -210,7 +214,7 @@ def ends(table: pd.DataFrame, model: str) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the curves: edits that hold, neighbours, facts that nobody touched."""
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    figure = new_figure("Drawing the curves", 10, 3.2)
     titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "facts nobody touched"}
     for axes, (name, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
         for method, rows in table.groupby("method", sort=False):

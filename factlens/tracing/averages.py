@@ -13,17 +13,17 @@ import numpy as np
 import xarray as xr
 
 from factlens.arguments import a_text, fraction, items, shown
+from factlens.drawing.html import as_image
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, read_fact
 from factlens.formats import Format
+from factlens.tracing.picture import average_svg, plot_average, plot_average_lines
 from factlens.tracing.protocol import (
     METRICS,
     MOST,
     WINDOW_CONVENTIONS,
     Noise,
     corruption_record,
-    is_windowed,
-    kind_name,
     read_corruption,
     read_kind,
 )
@@ -328,8 +328,6 @@ class Average:
         One heatmap per kind, all on one scale that begins at zero: negative averages are as pale as zero, as
         published.
         """
-        from factlens.tracing.plotting import plot_average
-
         return plot_average(self)
 
     def plot_lines(self, level: float = 0.95) -> Figure:
@@ -340,8 +338,6 @@ class Average:
         level
             Of the confidence intervals.
         """
-        from factlens.tracing.plotting import plot_average_lines
-
         return plot_average_lines(self, fraction("level", level))
 
     def save(self, path: str | Path) -> Path:
@@ -386,14 +382,9 @@ class Average:
         )
 
     def _svg(self) -> str:
-        from factlens.pictures import average_svg
-
-        windows = {kind: f", {self.window} layers at a time" if is_windowed(kind) else "" for kind in self.kinds}
-        return average_svg(self, {kind: kind_name(kind) + windows[kind] for kind in self.kinds}, METRICS[self.metric])
+        return average_svg(self)
 
     def _repr_html_(self) -> str:
-        from factlens.pictures import as_image
-
         return as_image(self._svg(), f"Causal tracing averaged over {len(self.facts)} facts")
 
 

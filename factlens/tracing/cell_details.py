@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from factlens.escaping import html
+from factlens.drawing.html import paragraph, table
+from factlens.drawing.numbers import fixed, signed
 from factlens.tracing.protocol import kind_name
-from factlens.visible import isolated, quoted
+from factlens.visible import as_label, isolated, quoted
 
 if TYPE_CHECKING:
     from factlens.models import Answer
@@ -115,59 +116,43 @@ class CellDetails:
 
     def _repr_html_(self) -> str:
         parts = [
-            f"<p>{html(self._where())}: score {_number(self.score)}, effect {_number(self.effect)}"
-            + ("" if self.interval is None else f" ({_number(self.interval[0])} to {_number(self.interval[1])})")
-            + "</p>",
-            _table("logit lens", RUNS, self._lens_rows()),
+            paragraph(
+                f"{self._where()}: score {fixed(self.score)}, effect {fixed(self.effect)}"
+                + ("" if self.interval is None else f" ({fixed(self.interval[0])} to {fixed(self.interval[1])})")
+            ),
+            table(("logit lens", *RUNS), self._lens_rows()),
         ]
         if self.heads is not None:
-            rows = [(f"head {share.head}", *map(_signed, share[1:])) for share in self.heads]
-            parts.append(
-                _table(f"to the logit of {self._answer()}", ("clean", "corrupted"), [*rows, *self._sum_rows()])
-            )
+            rows = [(f"head {share.head}", *map(signed, share[1:])) for share in self.heads]
+            columns = (f"to the logit of {self._answer()}", "clean", "corrupted")
+            parts.append(table(columns, [*rows, *self._sum_rows()]))
         if self.neurons is not None:
-            rows = [(f"neuron {share.neuron}", *map(_signed, share[1:])) for share in self.neurons]
-            parts.append(_table("activation", ("clean", "corrupted", f"to the logit of {self._answer()}"), rows))
+            rows = [(f"neuron {share.neuron}", *map(signed, share[1:])) for share in self.neurons]
+            parts.append(table(("activation", "clean", "corrupted", f"to the logit of {self._answer()}"), rows))
         return "<div>" + "".join(parts) + "</div>"
 
     def _where(self) -> str:
         return f"{kind_name(self.kind)} of token {self.token} {quoted(self.piece)}, layer {self.layer}"
 
     def _answer(self) -> str:
-        answer = isolated(self.answer.strip() or "␣")
+        answer = as_label(self.answer)
         return answer if self.whole_answer is None else f"{answer} of {isolated(self.whole_answer.strip())}"
 
     def _lens_rows(self) -> list[tuple[str, ...]]:
         rows = [
-            (str(i + 1), *(f"{isolated(answer.text.strip() or '␣')} {answer.probability:.1%}" for answer in answers))
+            (str(i + 1), *(f"{as_label(answer.text)} {answer.probability:.1%}" for answer in answers))
             for i, answers in enumerate(zip(*(self.lens[run] for run in RUNS), strict=True))
         ]
         answer = self._answer()
         rows.append((f"p({answer})", *(f"{self.probability[run]:.2%}" for run in RUNS)))
         rows.append((f"rank of {answer}", *(str(self.rank[run]) for run in RUNS)))
-        rows.append((f"cosine to {answer}", *(_number(self.cosine[run]) for run in RUNS)))
+        rows.append((f"cosine to {answer}", *(fixed(self.cosine[run]) for run in RUNS)))
         return rows
 
     def _sum_rows(self) -> list[tuple[str, ...]]:
         if self.total is None:
             return []
-        return [("whole output", _signed(self.total["clean"]), _signed(self.total["corrupted"]))]
+        return [("whole output", signed(self.total["clean"]), signed(self.total["corrupted"]))]
 
 
 _PLAIN = ("kind", "token", "piece", "layer", "answer", "answer_id", "score", "effect")
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html(name)}</th>" for name in (title, *columns))
-    body = "".join(
-        f"<tr><th>{html(row[0])}</th>" + "".join(f"<td>{html(text)}</td>" for text in row[1:]) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -12,10 +12,10 @@ import xarray as xr
 from factlens import typed
 from factlens.arguments import a_text, flag, fraction, instance, one_of, whole
 from factlens.errors import FactError
-from factlens.escaping import shown
 from factlens.facts import Fact, read_fact
 from factlens.formats import Format
 from factlens.spelling import Wording, read_wording
+from factlens.tracing.picture import plot_trace, title_of, trace_image, trace_svg
 from factlens.tracing.protocol import (
     METRICS,
     MOST,
@@ -24,14 +24,12 @@ from factlens.tracing.protocol import (
     Noise,
     Replacement,
     corruption_record,
-    is_windowed,
-    kind_name,
     read_corruption,
     read_kind,
     read_metric,
 )
 from factlens.tracing.windows import window_layers
-from factlens.visible import isolated, quoted
+from factlens.visible import as_label, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,12 +222,11 @@ class Trace:
         """Return what a figure writes beside a token's row: its text, with the paper's ``*`` inside the subject."""
         token = whole("token", token, least=0, most=len(self.tokens) - 1)
         start, stop = self.subject_range
-        return _visible(self.tokens[token]) + ("*" if start <= token < stop else "")
+        return as_label(self.tokens[token]) + ("*" if start <= token < stop else "")
 
     def title(self, kind: str) -> str:
         """Return what a figure writes above a kind's panel."""
-        kind = one_of("kind", kind, self.kinds)
-        return f"{kind_name(kind)}, window of {self.window} layers" if is_windowed(kind) else kind_name(kind)
+        return title_of(one_of("kind", kind, self.kinds), self.window)
 
     @property
     def measured(self) -> str:
@@ -237,18 +234,18 @@ class Trace:
 
         Of an answer that ends inside a character it is the token: ``p(⟨E6⟩ of 東)``.
         """
-        answer = _visible(self.answer)
+        answer = as_label(self.answer)
         if self.whole_answer is not None:
-            answer = f"{answer} of {_visible(self.whole_answer)}"
+            answer = f"{answer} of {as_label(self.whole_answer)}"
         if self.metric == "logit_difference":
-            return f"{METRICS[self.metric]}, {answer} − {_visible(str(self.contrast))}"
+            return f"{METRICS[self.metric]}, {answer} − {as_label(str(self.contrast))}"
         return f"{METRICS[self.metric]}({answer})"
 
     @property
     def corrupted_by(self) -> str:
         """How the subject was corrupted, in few words."""
         if isinstance(self.corruption, Replacement):
-            return f"subject replaced by {_visible(self.corruption.subject)}"
+            return f"subject replaced by {as_label(self.corruption.subject)}"
         count = self.samples.sizes["sample"]
         return f"{count} noise sample{'' if count == 1 else 's'}, seed {self.seed}"
 
@@ -267,8 +264,6 @@ class Trace:
         effects
             Show ``scores - low`` instead of the scores.
         """
-        from factlens.tracing.plotting import plot_trace
-
         return plot_trace(self, effects=flag("effects", effects))
 
     def save(self, path: str | Path) -> Path:
@@ -326,14 +321,10 @@ class Trace:
         )
 
     def _svg(self) -> str:
-        from factlens.pictures import trace_svg
-
         return trace_svg(self)
 
     def _repr_html_(self) -> str:
-        from factlens.pictures import as_image
-
-        return as_image(self._svg(), f"Causal tracing of {isolated(self.fact.prompt)} → {_visible(self.shown_answer)}")
+        return trace_image(self)
 
 
 # What a file must hold.
@@ -380,11 +371,6 @@ def a_trace(name: str, value: Any) -> Trace:
         Otherwise.
     """
     return instance(name, value, Trace, "a factlens.Trace: factlens.trace(model, fact), or factlens.Trace.load(path)")
-
-
-def _visible(text: str) -> str:
-    """Return a text as a figure can show it among others: no space around it, marks for what cannot be seen."""
-    return isolated(shown(text).strip() or "␣")
 
 
 def label_samples(

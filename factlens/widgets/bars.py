@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import bqplot as bq
 import ipywidgets as w
 
-from factlens.visible import clipped, isolated, visible
+from factlens.drawing.colours import OLD
+from factlens.visible import clipped, isolated, trimmed
 
-BEFORE, AFTER = "#8a94a3", "#2f7de1"
+BEFORE, AFTER = OLD, "#2f7de1"
 LONGEST_LABEL = 16
 """Characters of an answer; as many as there is room for to the left of the bars."""
 
@@ -87,7 +88,7 @@ def _legend(*, current: bool) -> str:
 
 def _label(text: str) -> str:
     """Return a token's text for an axis: its space trimmed, everything else to be seen, a number behind it apart."""
-    return isolated(clipped(visible(text.strip(" ") or "␣"), LONGEST_LABEL))
+    return isolated(clipped(trimmed(text), LONGEST_LABEL))
 
 
 def _unique(labels: list[str]) -> list[str]:

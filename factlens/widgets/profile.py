@@ -12,7 +12,7 @@ import numpy as np
 from factlens.escaping import html
 from factlens.tracing import Trace
 from factlens.tracing.protocol import kind_name
-from factlens.visible import clipped, isolated, visible
+from factlens.visible import clipped, isolated, trimmed
 
 # Number, colour and dashes of a pin: those of its mark on the heatmap (docs/wire.md).
 _LONGEST_PIECE = 40
@@ -162,8 +162,8 @@ def _legend(trace: Trace, rows: Mapping[int, tuple[str, int]], *, pinned: bool, 
     parts = []
     for i, (kind, token) in rows.items():
         number = f"{i + 1} " if pinned else ""
-        piece = visible(trace.tokens[token].strip(" ")) or "␣"
-        where = f"{html(kind_name(kind))} at “{html(isolated(clipped(piece, _LONGEST_PIECE)))}”"
+        piece = isolated(clipped(trimmed(trace.tokens[token]), _LONGEST_PIECE))
+        where = f"{html(kind_name(kind))} at “{html(piece)}”"
         parts.append(f"<b style='color:{COLOURS[i]}'>{number}{MARKS[i]}</b> {where}")
     hint = "" if pinned else "&emsp;(pin cells to see theirs)"
     return f"{title}: {'&emsp;'.join(parts)}{hint}"

@@ -7,9 +7,8 @@ from typing import Any
 from factlens.escaping import html
 from factlens.models.belonging import ids_of, named
 from factlens.models.weights import WeightEdit
-from factlens.pictures import as_image, trace_svg
 from factlens.tracing import Trace
-from factlens.visible import isolated
+from factlens.tracing.picture import trace_image
 
 
 class Snapshot:
@@ -49,17 +48,10 @@ def _state(trace: Trace | None, edits: tuple[WeightEdit, ...]) -> tuple[Any, ...
 
 
 def _html(uid: str, trace: Trace | None, edits: tuple[WeightEdit, ...]) -> str:
-    if trace is None:
-        picture = "A factlens lens without a trace."
-    else:
-        picture = as_image(trace_svg(trace), _title(trace))
+    picture = "A factlens lens without a trace." if trace is None else trace_image(trace)
     carried = f" The model's weights carry: {html(named(tuple(map(str, edits)), ids_of(edits)))}." if edits else ""
     hint = "This is a picture of a factlens lens as it was last. To use the lens, run its cell again."
     return f'<div class="factlens-picture-{uid}">{picture}<p>{hint}{carried}</p></div>'
-
-
-def _title(trace: Trace) -> str:
-    return f"Causal tracing of {isolated(trace.fact.prompt)} → {isolated(trace.shown_answer.strip())}"
 
 
 def _publish(uid: str, output: str, *, update: bool) -> bool:

@@ -1,4 +1,8 @@
-"""Traces to frames: the one place where bytes for the browser are made. `docs/wire.md` describes them."""
+"""Traces to frames: the one place where bytes for the browser are made. `docs/wire.md` describes them.
+
+A frame is what `factlens.tracing.picture` is to the other ways to draw. It is not made from that: labels, colours and
+formats of numbers are the page's own, and a growing grid travels many times a second.
+"""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import factlens as fl
+from factlens.drawing.bars import answers_svg
 from factlens.evaluation.scoring import read
 from factlens.models.continuing import whole_texts
-from factlens.pictures import answers_svg, trace_svg
 from factlens.session import Session
 from factlens.tracing.recipe import caption_of, code_of
 from factlens.widgets.panels import edit_state, locate_state
@@ -100,7 +100,7 @@ def test_a_trace_says_what_it_shows_and_what_it_measured(tower: fl.Model, tmp_pa
     assert "→ '🗼'" in repr(trace)
     assert "“🗼”. Measured: its first token, ⟨F0 9F⟩." in caption_of(trace)
     assert "answer=" not in code_of(trace)
-    assert "→ 🗼" in trace_svg(trace)
+    assert "→ 🗼" in trace._svg()
     assert {k: frame_of(trace)[k] for k in ("answer", "answer_part")} == {"answer": "🗼", "answer_part": "⟨F0 9F⟩"}
     again = fl.Trace.load(trace.save(tmp_path / "a.safetensors"))
     assert (again.answer, again.whole_answer) == (trace.answer, trace.whole_answer)

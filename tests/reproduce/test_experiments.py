@@ -262,3 +262,12 @@ def test_by_name_with_provenance(
 
 def test_judging_is_the_one_of_evaluate() -> None:
     assert table4.evaluate is judging.evaluate is layer_sweep.evaluate
+
+
+def test_what_draws_is_missing_before_anything_is_computed(
+    model: fl.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("factlens.extras.find_spec", lambda name: None)
+    with pytest.raises(fl.FactlensError, match=r"needs matplotlib: pip install 'factlens\[plot\]'"):
+        reproduce("fig2", model, "atlas-facts", tmp_path / "no")
+    assert not (tmp_path / "no").exists()

@@ -23,6 +23,7 @@ from factlens.tracing import ROLES, Skipped
 from factlens.tracing.averages import tokens_of_roles
 from factlens.tracing.many import NOT_KNOWN
 from factlens.tracing.result import label_samples
+from tests.drawing.read_svg import cells
 from tests.support import small_model
 
 FIRST, MIDDLE, LAST, AFTER, FURTHER, END = ROLES
@@ -559,9 +560,7 @@ def test_many_kinds_fill_several_rows(model: fl.Model) -> None:
 def test_negative_effects_have_no_shade() -> None:
     found = fl.average([made((0, 1), 0.9, 0.1, [-0.05, -0.02])])
     assert found.plot().axes[0].get_images()[0].get_clim()[0] == 0
-    root = ElementTree.fromstring(found._svg())
-    cells = [element.get("fill") for element in root.iter() if "layer" in (element.findtext("{*}title") or "")]
-    assert set(cells) == {"#ffffff", "#dfe3e8"}
+    assert {colour for panel in cells(found._svg()) for colour, _ in panel.values()} == {"#ffffff", "#dfe3e8"}
 
 
 def test_the_picture_is_xml_and_nothing_in_it_is_markup(average: fl.Average) -> None:
@@ -569,7 +568,7 @@ def test_the_picture_is_xml_and_nothing_in_it_is_markup(average: fl.Average) -> 
     found = replace(average, model=nasty, skipped=(Skipped(average.facts[0], nasty * 9),))
     svg = found._svg()
     root = ElementTree.fromstring(svg)
-    assert {element.tag.rsplit("}")[-1] for element in root.iter()} == {"svg", "rect", "text", "title"}
+    assert {element.tag.rsplit("}")[-1] for element in root.iter()} == {*("svg", "g", "path", "rect", "text", "title")}
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
     titles = [element.text for element in root.iter() if element.tag.endswith("}title")]
     assert len(titles) == 2 * 6 * 2

@@ -21,6 +21,7 @@ from factlens.files import read_record, write_record
 from factlens.tracing import Trace
 from factlens.tracing.corruption import draw_noise
 from factlens.tracing.windows import default_window, window_layers
+from tests.drawing.read_svg import cells, drawn, notes, texts
 from tests.support import small_model
 from tests.tracing.made import made_trace
 
@@ -385,39 +386,6 @@ def test_a_trace_opens_without_torch(model: fl.Model, tmp_path: Path) -> None:
 # Pictures --------------------------------------------------------------------------------------------------------
 
 
-def drawn(svg: str) -> dict[str, list[ElementTree.Element]]:
-    """The elements of a picture by name."""
-    found: dict[str, list[ElementTree.Element]] = {}
-    for element in ElementTree.fromstring(svg).iter():
-        found.setdefault(element.tag.rsplit("}")[-1], []).append(element)
-    return found
-
-
-def texts(svg: str) -> list[str]:
-    return [element.text or "" for element in drawn(svg)["text"]]
-
-
-def notes(svg: str) -> list[str]:
-    """What the mouse finds."""
-    return [element.text or "" for element in drawn(svg)["title"]]
-
-
-def cells(svg: str) -> list[dict[tuple[int, int], tuple[str, str]]]:
-    """The colour and thickness of the cells of each panel, by token and layer; the last one drawn counts."""
-    panels = []
-    for group in drawn(svg)["g"]:
-        if not str(group.get("transform")).startswith("translate(0 "):
-            continue
-        panel = {}
-        for path in group:
-            for stroke in str(path.get("d"))[1:].split("M"):
-                begin, (row, length) = int(stroke.split()[0]), map(int, stroke.split()[1].split("h"))
-                for layer in range(begin, begin + length):
-                    panel[row, layer] = (str(path.get("stroke")), str(path.get("stroke-width")))
-        panels.append(panel)
-    return panels
-
-
 def test_a_cell_has_the_shade_of_its_share() -> None:
     trace = made_trace(layers=3)
     trace.samples.values[0, 0] = np.array([0.1, 0.5, 0.9])[:, None]
@@ -560,7 +528,7 @@ def test_nothing_sticks_out_of_the_picture(layers: int) -> None:
     trace = made_trace(layers=layers, tokens=["A very, very long subject token", " 東京", "\n", "", " x"])
     root = ElementTree.fromstring(trace._svg())
     width, height = map(float, str(root.get("viewBox")).split()[2:])
-    for element in root.iter("{*}text"):
+    for element in root.findall(".//{*}text"):
         x, y, size = (float(str(element.get(name))) for name in ("x", "y", "font-size"))
         # Half the size is about the mean width of a character.
         length = 0.5 * size * len(element.text or "")

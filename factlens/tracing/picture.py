@@ -1,0 +1,155 @@
+"""What is drawn of a trace and of an average: the descriptions that `factlens.drawing` reads, and their pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from factlens.drawing.figure import grid_figure, panels
+from factlens.drawing.grid import GridPicture, Panel, Row
+from factlens.drawing.grid_svg import grid_svg
+from factlens.drawing.html import as_image
+from factlens.drawing.numbers import brief, fixed
+from factlens.tracing.protocol import METRICS, is_windowed, kind_name
+from factlens.visible import as_label, isolated, visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from factlens.tracing.averages import Average
+    from factlens.tracing.result import Trace
+
+_REASONS, _LONGEST_REASON = 5, 110
+
+
+def family_of(kind: str) -> str:
+    """Return a kind's family of colours: a severed path has that of what is severed, a head that of attention."""
+    return "mlp" if kind == "severed_mlp" else "attn" if kind.startswith(("severed", "head")) else kind
+
+
+def title_of(kind: str, window: int) -> str:
+    """Return what stands above a kind's grid."""
+    return f"{kind_name(kind)}, window of {window} layers" if is_windowed(kind) else kind_name(kind)
+
+
+def panels_of(result: Trace | Average) -> tuple[Panel, ...]:
+    """Return the panels of a result, one per kind."""
+    return tuple(Panel(kind_name(kind), title_of(kind, result.window), family_of(kind)) for kind in result.kinds)
+
+
+def trace_picture(trace: Trace, *, effects: bool = False) -> GridPicture:
+    """Describe the grids of a trace: tokens down, from the corrupted run to the clean one.
+
+    With `effects` the numbers are ``scores - low``.
+    """
+    percent, zero = trace.metric == "probability", trace.low if effects else 0.0
+    (start, stop), template = trace.subject_range, set(trace.template_tokens)
+    subtitle = (
+        f"{trace.measured}: clean {brief(trace.high, percent)}, subject corrupted {brief(trace.low, percent)} · "
+        f"{trace.corrupted_by} · {trace.model}"
+    ) + (f", edited {len(trace.edits)} ×" if trace.edits else "")
+    scale = trace.measured.replace("logit difference, ", "logit difference\n")
+    return GridPicture(
+        title=visible(trace.fact.prompt),
+        ending=f" → {as_label(trace.shown_answer)}",
+        subtitle=subtitle,
+        alt=f"Causal tracing of {trace.fact.prompt}",
+        rows=tuple(Row(trace.label(i), start <= i < stop, i in template) for i in range(len(trace.tokens))),
+        panels=panels_of(trace),
+        values=(trace.effects if effects else trace.scores).values,
+        estimates=None if trace.estimate is None else trace.estimate.values - zero,
+        low=trace.low - zero,
+        high=trace.high - zero,
+        scale=f"effect on {scale}" if effects else scale,
+        complete=trace.complete,
+    )
+
+
+def trace_svg(trace: Trace) -> str:
+    """Draw the grids of a trace as SVG."""
+    return grid_svg(trace_picture(trace))
+
+
+def trace_image(trace: Trace) -> str:
+    """Draw the grids of a trace as an image for HTML."""
+    alt = f"Causal tracing of {isolated(trace.fact.prompt)} → {as_label(trace.shown_answer)}"
+    return as_image(trace_svg(trace), alt)
+
+
+def plot_trace(trace: Trace, *, effects: bool = False) -> Figure:
+    """Return a figure with one panel per kind; see `Trace.plot`."""
+    width, height = max(3.6, 1.2 + 0.08 * trace.n_layers), 0.8 + 0.28 * len(trace.tokens)
+    return grid_figure("Drawing a trace", trace_picture(trace, effects=effects), width, height, beside=1.2)
+
+
+def average_picture(average: Average) -> GridPicture:
+    """Describe average indirect effects: roles down, one scale from zero for all kinds, with 95 % intervals."""
+    grids, skipped = average.effects, average.skipped_reasons()
+    left_out = f" · {len(average.skipped)} left out" if skipped else ""
+    # An error's text may be long, and errors many; all of it is in the result's `skipped`.
+    reasons = [f"{count} left out: {reason}" for reason, count in skipped.items()][:_REASONS]
+    return GridPicture(
+        title=f"Average indirect effects over {average.n} fact{'' if average.n == 1 else 's'}",
+        subtitle=(
+            f"{average.model}{left_out} · {METRICS[average.metric]}: clean {fixed(average.high)}, "
+            f"subject corrupted {fixed(average.low)} · {average.headline}"
+        ),
+        alt=f"Average indirect effects on {average.model}",
+        rows=tuple(Row(str(role)) for role in grids["role"].values),
+        panels=panels_of(average),
+        values=grids.values,
+        bounds=average.interval().values,
+        low=0.0,
+        high=max(0.0, float(grids.max())),
+        scale=f"AIE on {METRICS[average.metric]}",
+        missing="no such token",
+        footnotes=tuple(shorten(reason, _LONGEST_REASON, placeholder=" ...") for reason in reasons),
+        number=fixed,
+        roomy=True,
+    )
+
+
+def average_svg(average: Average) -> str:
+    """Draw average indirect effects as SVG."""
+    return grid_svg(average_picture(average))
+
+
+def plot_average(average: Average) -> Figure:
+    """Return a figure with one heatmap per kind; see `Average.plot`."""
+    picture = average_picture(average)
+    # One scale for all, so that shades compare across kinds; without any positive effect it is empty.
+    rows = tuple(Row(row.label.capitalize()) for row in picture.rows)
+    picture = replace(picture, high=picture.high or 1.0, rows=rows)
+    return _headed(grid_figure("Drawing an average", picture, 3.4, 2.3, beside=1.6), average)
+
+
+def plot_average_lines(average: Average, level: float) -> Figure:
+    """Return a figure with one panel of lines per kind; see `Average.plot_lines`."""
+    titles = [panel.title for panel in panels_of(average)]
+    figure, axes = panels("Drawing an average", titles, 3.4, 3.0, beside=1.6)
+    grids, bounds, layers = average.effects, average.interval(level), np.arange(average.n_layers)
+    for panel, kind in zip(axes, average.kinds, strict=True):
+        panel.axhline(0, color="0.7", linewidth=0.8)
+        for i, role in enumerate(grids["role"].values):
+            if not int(average.count[i]):
+                continue
+            # Solid for the subject, dashed for what follows it: six colours alone are hard to tell apart.
+            style = "-" if i < 3 else "--"
+            panel.plot(
+                layers, grids.sel(kind=kind, role=role).values, style, color=f"C{i}", label=str(role).capitalize()
+            )
+            lower, upper = bounds.sel(kind=kind, role=role).values
+            panel.fill_between(layers, lower, upper, color=f"C{i}", alpha=0.2, linewidth=0)
+    axes[0].set_ylabel(f"AIE on {METRICS[average.metric]}, with {level:.0%} intervals", fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+    return _headed(figure, average)
+
+
+def _headed(figure: Figure, average: Average) -> Figure:
+    facts = f"{average.n} fact{'' if average.n == 1 else 's'}"
+    title = f"Average indirect effects over {facts}\n{average.model}, {average.headline}"
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    return figure
