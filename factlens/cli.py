@@ -11,7 +11,8 @@ from pathlib import Path
 from factlens import __version__
 from factlens import judging_commands as judging
 from factlens.errors import FactlensError
-from factlens.tracing.protocol import KINDS, METRICS
+from factlens.tracing.protocol import METRICS
+from factlens.tracing.sites import KINDS, SITES
 
 _STATUS = (
     "Printed are the probabilities of the whole target after the bare prompt: before, with v* put in, and after. Exit "
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--dtype", help="number format: float32, bfloat16, float16")
         command.add_argument("--out", type=Path, help=f"save the {name} to this file (.safetensors)")
     tracing = commands.choices["trace"]
-    tracing.add_argument("--kinds", nargs="+", default=KINDS, help="state, mlp, attn, head, head.3, severed_mlp, ...")
+    tracing.add_argument("--kinds", nargs="+", default=KINDS, help=f"{', '.join(SITES)}, head.3, ...")
     tracing.add_argument("--samples", type=int, default=10, help="corrupted runs (10)")
     tracing.add_argument("--window", type=int, help="layers restored together for mlp and attn (the model's default)")
     tracing.add_argument("--replace-by", metavar="SUBJECT", help="put another subject in the place instead of noise")

@@ -22,7 +22,8 @@ from factlens.files import write_text
 from factlens.pictures import answers_svg, report_svg, trace_svg
 from factlens.spelling import Wording
 from factlens.tracing import Replacement
-from factlens.tracing.protocol import METRICS, kind_name
+from factlens.tracing.protocol import METRICS
+from factlens.tracing.sites import site_of
 from factlens.visible import columns, isolated
 from factlens.warned import warnings_kept
 
@@ -155,7 +156,7 @@ def show_trace(trace: fl.Trace) -> None:
     labels = [f"{piece}{'*' if start <= i < stop else ' '}" for i, piece in enumerate(pieces)]
     width = max(map(columns, labels))
     panel = 2 * trace.n_layers
-    _say("   ".join([" " * width, *(kind_name(kind).ljust(panel)[:panel] for kind in trace.kinds)]))
+    _say("   ".join([" " * width, *(site_of(kind).label.ljust(panel)[:panel] for kind in trace.kinds)]))
     share = ((trace.scores - trace.low) / (trace.total_effect or 1.0)).clip(0, 1).values
     for i, label in enumerate(labels):
         rows = ["".join(_RAMP[round(4 * value)] * 2 for value in np.nan_to_num(grid[i])) for grid in share]
@@ -165,7 +166,7 @@ def show_trace(trace: fl.Trace) -> None:
     for kind in trace.kinds:
         peak = trace.peak(kind)
         where = f"“{isolated(peak.piece.strip() or '␣')}”, layer {peak.layer}"
-        _say(f"{kind_name(kind)}: most comes back at {where} (+{peak.effect:.2f})")
+        _say(f"{site_of(kind).label}: most comes back at {where} (+{peak.effect:.2f})")
 
 
 def show_report(report: Report) -> None:

@@ -73,9 +73,9 @@ def trace_svg(trace: Trace) -> str:
     if trace.estimate is not None:
         guesses = np.where(np.isnan(shares), (trace.estimate.values - trace.low) / (span or np.inf), np.nan)
     seen: set[tuple[int, int, int]] = set()
-    for n, kind in enumerate(kinds):
+    for n, site in enumerate(trace.sites):
         x, y = left + n % columns * pitch, top + n // columns * step_down
-        dark = shade_of(kind)
+        dark = shade_of(site.family)
         if n % columns == 0:
             for i, label in enumerate(labels):
                 weight, fill = "600" if start <= i < stop else "400", FAINT if i in template else INK
@@ -98,9 +98,8 @@ def trace_svg(trace: Trace) -> str:
     return _svg(width, below + 10, parts, f"Causal tracing of {trace.fact.prompt}")
 
 
-def shade_of(kind: str) -> tuple[int, int, int]:
-    """Return the darkest shade of a kind: a severed path has that of what is severed, a head that of attention."""
-    family = "mlp" if kind == "severed_mlp" else "attn" if kind.startswith(("severed", "head")) else kind
+def shade_of(family: str) -> tuple[int, int, int]:
+    """Return the darkest shade of a family of sites."""
     return SHADES.get(family, OTHER_SHADE)
 
 
@@ -219,8 +218,8 @@ def average_svg(average: Average, titles: Mapping[str, str], metric: str) -> str
     ]
     for i, role in enumerate(roles):
         parts.append(_text(left - 8, top + (i + 0.7) * cell_height, role, size=12, anchor="end"))
-    for n, kind in enumerate(average.kinds):
-        x0, dark = left + n * pitch, shade_of(kind)
+    for n, (kind, site) in enumerate(zip(average.kinds, average.sites, strict=True)):
+        x0, dark = left + n * pitch, shade_of(site.family)
         parts.append(_text(x0, top - 7, titles[kind], size=11, weight="600"))
         for (row, layer), effect in np.ndenumerate(grids.values[n]):
             x, y = x0 + layer * cell_width, top + row * cell_height

@@ -22,12 +22,10 @@ from factlens.tracing.protocol import (
     WINDOW_CONVENTIONS,
     Noise,
     corruption_record,
-    is_windowed,
-    kind_name,
     read_corruption,
-    read_kind,
 )
 from factlens.tracing.result import Trace
+from factlens.tracing.sites import Site, read_kind, site_of
 from factlens.tracing.statistics import mean_interval
 from factlens.typed import Array, Check, arrays, many, one_of, optional, record, text, whole
 
@@ -177,6 +175,11 @@ class Average:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of state that were traced."""
         return tuple(str(kind) for kind in self.each["kind"].values)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """What was restored for each of the kinds."""
+        return tuple(map(site_of, self.kinds))
 
     @property
     def n_layers(self) -> int:
@@ -392,8 +395,9 @@ class Average:
     def _svg(self) -> str:
         from factlens.pictures import average_svg
 
-        windows = {kind: f", {self.window} layers at a time" if is_windowed(kind) else "" for kind in self.kinds}
-        return average_svg(self, {kind: kind_name(kind) + windows[kind] for kind in self.kinds}, METRICS[self.metric])
+        window = f", {self.window} layers at a time"
+        titles = {site.name: site.label + (window if site.windowed else "") for site in self.sites}
+        return average_svg(self, titles, METRICS[self.metric])
 
     def _repr_html_(self) -> str:
         from factlens.pictures import as_image

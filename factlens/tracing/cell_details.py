@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from factlens.escaping import html
-from factlens.tracing.protocol import kind_name
+from factlens.tracing.sites import site_of
 from factlens.visible import isolated, quoted
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class CellDetails:
         return "<div>" + "".join(parts) + "</div>"
 
     def _where(self) -> str:
-        return f"{kind_name(self.kind)} of token {self.token} {quoted(self.piece)}, layer {self.layer}"
+        return f"{site_of(self.kind).label} of token {self.token} {quoted(self.piece)}, layer {self.layer}"
 
     def _answer(self) -> str:
         answer = isolated(self.answer.strip() or "␣")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from factlens.escaping import mathless
-from factlens.tracing.protocol import METRICS, is_windowed, kind_name
+from factlens.tracing.protocol import METRICS
 from factlens.tracing.result import Trace
+from factlens.tracing.sites import site_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +69,7 @@ def plot_trace(trace: Trace, *, effects: bool = False) -> Figure:
 
 def colours_of(kind: str) -> str:
     """Return a kind's colour map: a severed path has that of what is severed, a head that of attention."""
-    family = "mlp" if kind == "severed_mlp" else "attn" if kind.startswith(("severed", "head")) else kind
-    return _COLOURS.get(family, "Blues")
+    return _COLOURS.get(site_of(kind).family, "Blues")
 
 
 def plot_average(average: Average) -> Figure:
@@ -126,8 +126,8 @@ def _panels(average: Average, width: float, height: float) -> tuple[Figure, list
     for surplus in axes[len(kinds) :]:
         surplus.remove()
     for panel, kind in zip(axes, kinds, strict=False):
-        window = f", window of {average.window} layers" if is_windowed(kind) else ""
-        panel.set_title(f"{kind_name(kind)}{window}", fontsize=9)
+        window = f", window of {average.window} layers" if site_of(kind).windowed else ""
+        panel.set_title(f"{site_of(kind).label}{window}", fontsize=9)
         panel.set_xlabel("layer")
         # Also where another row stands below, which may be shorter.
         panel.xaxis.set_tick_params(labelbottom=True)

@@ -24,12 +24,10 @@ from factlens.tracing.protocol import (
     Noise,
     Replacement,
     corruption_record,
-    is_windowed,
-    kind_name,
     read_corruption,
-    read_kind,
     read_metric,
 )
+from factlens.tracing.sites import Site, read_kind, site_of
 from factlens.tracing.windows import window_layers
 from factlens.visible import isolated, quoted
 
@@ -154,6 +152,11 @@ class Trace:
         return tuple(str(kind) for kind in self.samples["kind"].values)
 
     @property
+    def sites(self) -> tuple[Site, ...]:
+        """What was restored for each of the kinds."""
+        return tuple(map(site_of, self.kinds))
+
+    @property
     def n_layers(self) -> int:
         """Number of layers."""
         return int(self.samples.sizes["layer"])
@@ -230,8 +233,8 @@ class Trace:
 
     def title(self, kind: str) -> str:
         """Return what a figure writes above a kind's panel."""
-        kind = one_of("kind", kind, self.kinds)
-        return f"{kind_name(kind)}, window of {self.window} layers" if is_windowed(kind) else kind_name(kind)
+        site = site_of(one_of("kind", kind, self.kinds))
+        return f"{site.label}, window of {self.window} layers" if site.windowed else site.label
 
     @property
     def measured(self) -> str:
