@@ -61,7 +61,7 @@ function render({ model, el }: RenderProps): () => void {
   function update(): void {
     const state = record(model.get("state"));
     const cell = decodeChosen(state.cell);
-    const details = cell && decodeDetails(state.details);
+    const details = cell && decodeDetails(state.details, cell.site.head);
     const reading = state.reading === true;
     const error = problem(state.error);
     setAttributes(root, { "aria-busy": reading ? "true" : "false", "data-ready": details ? "true" : "false" });
@@ -142,10 +142,10 @@ function answerCell(answer: Answer | undefined, { answerId }: CellDetails): HTML
 }
 
 function sharesTables(details: CellDetails, cell: ChosenCell): HTMLElement[] {
-  const { heads, neurons, total, kind } = details;
+  const { heads, neurons, total } = details;
   const whole = total ? [orDash(total.clean), orDash(total.corrupted)] : null;
   if (heads) {
-    const own = (share: Share) => kind === `head.${share.index}`;
+    const own = (share: Share) => share.index === cell.site.head;
     const body = element(
       "tbody",
       {},

@@ -6,9 +6,10 @@ import { setAttributes, setText, show } from "../shared/dom";
 import { dispatchGesture } from "../shared/gestures-event";
 import { lensOf, onTrait, type RenderProps } from "../shared/model";
 import type { PaletteName } from "../shared/palettes";
+import { siteTitle } from "../shared/sites";
 import { followTheme, readTheme, type Theme } from "../shared/theme";
 import { ownGestures, type SendGesture } from "./alone";
-import { type Comparison, decodeComparison } from "./comparison";
+import { type Comparison, decodeComparison, firstCompared } from "./comparison";
 import { Cursor } from "./cursor";
 import { type Cell, decodeCell, decodeFrame, type Frame, inward, outward, sameCell } from "./grid";
 import { move, stretch } from "./keyboard";
@@ -125,7 +126,8 @@ function render({ model, el }: RenderProps): () => void {
     toolbar.update({
       readable: (reading) => readable(given, comparison, reading),
       words: cells !== null && wordStarts(cells.tokens).length < cells.tokens.length,
-      compare: comparison?.a.kinds ?? [],
+      compare: Object.entries(comparison?.a.sites ?? {}).map(([kind, site]) => [kind, siteTitle(site)]),
+      first: comparison ? firstCompared(comparison) : "",
       always: given === null,
       code: (cells?.code ?? "") !== "",
     });

@@ -1,11 +1,10 @@
 // One panel: the title, the token labels, the canvas with its outlines above, and the layer axis below.
 import { tokenParts, tokenTitle } from "../shared/a11y";
 import { element, setAttributes, setText, show } from "../shared/dom";
-import { isWindowed } from "../shared/kinds";
 import type { Ramp } from "../shared/palettes";
 import type { Theme } from "../shared/theme";
 import { Brush } from "./brush";
-import { type Cell, type Frame, inward, sourceOf, subjectSpans } from "./grid";
+import { type Cell, type Frame, inward, siteOf, subjectSpans } from "./grid";
 import { cellAt } from "./hit";
 import type { Layout } from "./layout";
 import { mark } from "./pins";
@@ -146,7 +145,7 @@ export class Panel {
     const here = cell?.kind === this.kind;
     show(this.crossRow, cell !== null);
     show(this.crossColumn, here);
-    show(this.bracket, here && isWindowed(sourceOf(frame, this.kind)));
+    show(this.bracket, here && siteOf(frame, this.kind).windowed);
     if (!cell || !layout) return;
     place(this.crossRow, 0, cell.token * layout.cellHeight, layout.plotWidth, layout.cellHeight);
     if (!here) return;
