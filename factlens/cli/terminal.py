@@ -13,7 +13,8 @@ from factlens.progress import Share
 from factlens.timing import TimeLeft
 from factlens.tracing import Replacement
 from factlens.tracing.picture import trace_picture
-from factlens.tracing.protocol import METRICS, kind_name
+from factlens.tracing.protocol import METRICS
+from factlens.tracing.sites import site_of
 from factlens.visible import as_label, isolated
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def show_trace(trace: fl.Trace) -> None:
     for kind in trace.kinds:
         peak = trace.peak(kind)
         where = f"“{as_label(peak.piece)}”, layer {peak.layer}"
-        say(f"{kind_name(kind)}: most comes back at {where} (+{peak.effect:.2f})")
+        say(f"{site_of(kind).label}: most comes back at {where} (+{peak.effect:.2f})")
 
 
 def show_answers(before: Iterable[Answer], after: Iterable[Answer]) -> None:

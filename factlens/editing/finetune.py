@@ -17,7 +17,7 @@ from factlens.editing.hparams import FineTuneHparams
 from factlens.editing.prompts import Prompts
 from factlens.errors import NumericalError
 from factlens.models import Dense, Model
-from factlens.models.hooks import all_of, on_input, passing_through, replacing_forward, without_gradients
+from factlens.models.hooks import Kept, all_of, on_input, passing_through, replacing_forward, without_gradients
 from factlens.models.interrupts import interruption_point
 from factlens.progress import Share
 
@@ -88,10 +88,10 @@ def finetuned(
 @torch.no_grad()
 def _input_of(model: Model, layer: int, prompts: Prompts) -> Tensor:
     """Return the input of a layer, which changes of it and of the layers above leave alone."""
-    seen: list[Tensor] = []
-    with on_input(model.blocks[layer], seen.append):
+    below = Kept()
+    with below.input(model.blocks[layer]):
         model.model(input_ids=prompts.ids, attention_mask=prompts.mask, use_cache=False, logits_to_keep=1)
-    return seen[0]
+    return below[0]
 
 
 def _loss(model: Model, prompts: Prompts, layer: int, below: Tensor, moved: Mapping[nn.Module, Tensor]) -> Tensor:

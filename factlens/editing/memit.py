@@ -20,7 +20,7 @@ from torch import Tensor
 from factlens.editing.hparams import MemitHparams
 from factlens.editing.prompts import Prompts
 from factlens.models import LowRank, Model
-from factlens.models.hooks import all_of, on_input, on_output, run_until_stopped, stopping_after
+from factlens.models.hooks import Kept, all_of, run_until_stopped, stopping_after
 from factlens.models.interrupts import interruption_point
 from factlens.models.weights import WeightTerm
 from factlens.moments import SecondMoment
@@ -90,25 +90,22 @@ def _keys_and_states(model: Model, prompts: Prompts, layer: int, last: int) -> t
 
     Both in float64 on the CPU.
     """
-    seen: dict[str, list[Tensor]] = {"keys": [], "states": []}
+    keys, states = Kept(), Kept()
     for rows in torch.arange(len(prompts.ids), device=prompts.ids.device).split(_ROWS):
         interruption_point()
         ids, lookup = prompts.ids[rows], prompts.lookup[rows]
         # Nothing behind the longest subject is read.
         ids, mask = ids[:, : int(lookup.max()) + 1], prompts.mask[rows, : int(lookup.max()) + 1]
 
-        def keep(name: str, shape: torch.Size = ids.shape, lookup: Tensor = lookup) -> Callable[[Tensor], None]:
-            def hook(hidden: Tensor) -> None:
-                at = torch.arange(len(lookup), device=hidden.device), lookup.to(hidden.device)
-                seen[name].append(hidden.reshape(*shape, -1)[at].to("cpu", torch.float64))
-
-            return hook
+        def looked_up(hidden: Tensor, shape: torch.Size = ids.shape, lookup: Tensor = lookup) -> Tensor:
+            at = torch.arange(len(lookup), device=hidden.device), lookup.to(hidden.device)
+            return hidden.reshape(*shape, -1)[at].to("cpu", torch.float64)
 
         hooks = [
-            on_input(model.down_projection(layer).module, keep("keys")),
-            on_output(model.blocks[last], keep("states")),
+            keys.input(model.down_projection(layer).module, looked_up),
+            states.output(model.blocks[last], looked_up),
             stopping_after(model.blocks[last]),
         ]
         with all_of(hooks):
             run_until_stopped(partial(model.model, input_ids=ids, attention_mask=mask, use_cache=False))
-    return torch.cat(seen["keys"]), torch.cat(seen["states"])[prompts.bare.cpu()]
+    return torch.cat(keys), torch.cat(states)[prompts.bare.cpu()]

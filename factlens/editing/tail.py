@@ -12,15 +12,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache
 
 from factlens.editing.prompts import Prompts
 from factlens.models import Model
-from factlens.models.hooks import all_of, before, on_input, on_output, passing_through
-from factlens.models.interrupts import interruption_point
-from factlens.models.masks import LayerMask, watching_mask, with_argument
-from factlens.models.prefix import PrefixLayer, takes_positions
+from factlens.models.hooks import Kept, all_of, on_input, on_output
+from factlens.models.masks import LayerMask, watching_mask
+from factlens.models.partial import Entry, run_from
 
 Site = Literal["mlp", "block"]
 
@@ -64,23 +63,20 @@ class Tail:
     @torch.no_grad()
     def read(cls, model: Model, layer: int, prompts: Prompts) -> Tail:
         """Run the whole prompts once and keep what the tail needs; the caller holds ``model.exclusive()``."""
-        seen: dict[str, Tensor] = {}
+        residual, keys, values, states = Kept(), Kept(), Kept(), Kept()
 
-        def keep(name: str) -> Callable[[Tensor], None]:
-            def hook(hidden: Tensor) -> None:
-                # Some architectures flatten batch and tokens around their MLP (OPT).
-                seen[name] = hidden.reshape(*prompts.ids.shape, -1).clone()
-
-            return hook
+        def by_token(hidden: Tensor) -> Tensor:
+            # Some architectures flatten batch and tokens around their MLP (OPT).
+            return hidden.reshape(*prompts.ids.shape, -1).clone()
 
         above = range(layer, model.n_layers)
         watched = [LayerMask(rows=len(prompts.ids)) for _ in above]
         memory = DynamicCache()
         hooks = [
-            on_input(model.blocks[layer], keep("residual")),
-            on_input(model.down_projection(layer).module, keep("keys")),
-            on_output(model.mlp(layer), keep("values")),
-            on_output(model.blocks[layer], keep("states")),
+            residual.input(model.blocks[layer], by_token),
+            keys.input(model.down_projection(layer).module, by_token),
+            values.output(model.mlp(layer), by_token),
+            states.output(model.blocks[layer], by_token),
             *(watching_mask(model.blocks[i], mask) for i, mask in zip(above, watched, strict=True)),
             on_input(model.head, lambda hidden: hidden[:, :1]),
         ]
@@ -89,18 +85,18 @@ class Tail:
         places = _Places.of(prompts)
         rows = torch.arange(len(prompts.ids), device=prompts.ids.device)
         wide = torch.promote_types(model.dtype, torch.float32)
-        keys, values, states = (seen[name][rows, prompts.lookup].to(wide) for name in ("keys", "values", "states"))
+        looked_up = [kept[0][rows, prompts.lookup].to(wide) for kept in (keys, values, states)]
         return cls(
             model=model,
             layer=layer,
             lookup=prompts.lookup,
-            residual=seen["residual"][rows[:, None], places.tail],
+            residual=residual[0][rows[:, None], places.tail],
             positions=places.tail,
-            keys=keys,
-            values=values,
-            states=states,
+            keys=looked_up[0],
+            values=looked_up[1],
+            states=looked_up[2],
             cached=[(places.before(memory.layers[i].keys), places.before(memory.layers[i].values)) for i in above],
-            masks=places.masks(watched, seen["residual"]),
+            masks=places.masks(watched, residual[0]),
             alibi=[places.alibi(mask.alibi) for mask in watched],
         )
 
@@ -148,35 +144,21 @@ class Tail:
             changed[:, 0] += moved.to(output.dtype)
             return changed.reshape(output.shape)
 
-        cache = DynamicCache()
-        # Layers below are passed through and never ask for theirs; the model only asks how long they are.
-        cache.layers = [PrefixLayer(*self.cached[max(0, i - self.layer)]) for i in range(model.n_layers)]
+        def entering(layer: int, hidden: Tensor) -> Entry:
+            above = layer - self.layer
+            return Entry(self.residual if above == 0 else hidden, self.masks[above], self.alibi[above])
+
         module = model.mlp(self.layer) if site == "mlp" else model.blocks[self.layer]
-        hooks = [
-            passing_through(model.blocks[: self.layer], model.returns_tuple),
-            *(self._entering(i) for i in range(self.layer, model.n_layers)),
-            on_output(module, add),
-            on_input(model.head, lambda hidden: hidden[row, offset][None]),
-        ]
-        stand_in = self.residual.new_zeros(count, tokens, model.embedding_width)
-        extra = {"position_ids": self.positions} if takes_positions(model.model) else {}
-        with all_of(hooks):
-            found = model.model(inputs_embeds=stand_in, past_key_values=cache, use_cache=True, **extra).logits
-        return found[0]  # type: ignore[no-any-return]
-
-    def _entering(self, layer: int) -> Any:
-        mask, alibi = self.masks[layer - self.layer], self.alibi[layer - self.layer]
-
-        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            interruption_point()
-            if layer == self.layer:
-                args, kwargs = with_argument(module, "hidden_states", args, kwargs, self.residual)
-            args, kwargs = with_argument(module, "attention_mask", args, kwargs, mask)
-            if alibi is not None:
-                args, kwargs = with_argument(module, "alibi", args, kwargs, alibi)
-            return args, kwargs
-
-        return before(self.model.blocks[layer], enter)
+        contexts = [on_output(module, add), on_input(model.head, lambda hidden: hidden[row, offset][None])]
+        return run_from(
+            model,
+            self.layer,
+            count,
+            contexts,
+            entering=entering,
+            prefix=self.cached,
+            positions=self.positions,
+        )[0]
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,44 @@ def on_input(module: nn.Module, change: Callable[[Tensor], Tensor | None]) -> An
     return before(module, hook)
 
 
+class Kept(list[Tensor]):
+    """What modules give while contexts of this stand, in the order in which it comes.
+
+    >>> states = Kept()
+    >>> with states.output(block):  # doctest: +SKIP
+    ...     model(ids)
+    >>> states[0]  # doctest: +SKIP
+    """
+
+    def output(self, module: nn.Module, part: Callable[[Tensor], Tensor] | None = None) -> Any:
+        """Return a context that keeps every output of `module`, or a part of it."""
+        return on_output(module, self.keep(part))
+
+    def input(self, module: nn.Module, part: Callable[[Tensor], Tensor] | None = None) -> Any:
+        """Return a context that keeps every input of `module`, or a part of it."""
+        return on_input(module, self.keep(part))
+
+    def keep(
+        self, part: Callable[[Tensor], Tensor] | None = None, *, shielded: bool = False
+    ) -> Callable[[Tensor], Tensor | None]:
+        """Return a function that keeps what it is called on.
+
+        Parameters
+        ----------
+        part
+            What to keep of a tensor; all of it by default. What is changed in place later on wants a copy.
+        shielded
+            Let the run go on with a copy of what is kept, so that nothing changes that, and gradients reach it.
+        """
+
+        def keep(hidden: Tensor) -> Tensor | None:
+            kept = hidden if part is None else part(hidden)
+            self.append(kept)
+            return kept.clone().reshape(hidden.shape) if shielded else None
+
+        return keep
+
+
 @contextmanager
 def passing_through(blocks: Iterable[nn.Module], returns_tuple: bool) -> Iterator[None]:
     """Make `blocks` hand their input on untouched, so that a pass starts at a later block."""

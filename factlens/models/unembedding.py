@@ -7,13 +7,12 @@ the given states instead of computing their own.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from factlens.models.hooks import on_input, replacing_forward
+from factlens.models.hooks import Kept, on_output
 from factlens.models.model import Model
+from factlens.models.partial import run_from
 
 
 def unembed(model: Model, hidden: Tensor) -> Tensor:
@@ -53,13 +52,8 @@ def tail(model: Model, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """
     # Every state is a text of one token: the tail treats each alone.
     rows = hidden.reshape(-1, 1, hidden.shape[-1])
-    read: list[Tensor] = []
-
-    def block(*_args: Any, **_kwargs: Any) -> Any:
-        return (rows,) if model.returns_tuple else rows
-
-    stand_in = torch.zeros(len(rows), 1, model.embedding_width, dtype=model.dtype, device=model.device)
-    with replacing_forward(model.blocks, block), on_input(model.head, read.append):
-        logits = model.model(inputs_embeds=stand_in, use_cache=False).logits
+    read = Kept()
+    contexts = [on_output(model.blocks[-1], lambda _: rows), read.input(model.head)]
+    logits = run_from(model, model.n_layers, len(rows), contexts)
     shape = hidden.shape[:-1]
     return read[0].float().reshape(*shape, -1), logits.float().reshape(*shape, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event
@@ -15,7 +15,7 @@ from factlens.decoding import UTF8
 from factlens.errors import FactlensError, Interrupted, NumericalError, WeightsChanged
 from factlens.models import Model
 from factlens.models.given import a_model, some_layers
-from factlens.models.hooks import all_of, fused_activations, on_input, run_until_stopped, stopping_before
+from factlens.models.hooks import Kept, all_of, fused_activations, run_until_stopped, stopping_before
 from factlens.models.interrupts import interruption_point, interrupts_held, stopped_by
 from factlens.models.settling import settled
 from factlens.moments.checkpoint import Checkpoint, Position
@@ -248,25 +248,19 @@ def _keeping(kept: Checkpoint | None, at: Position) -> Iterator[None]:
 
 def _keys(model: Model, layers: list[int], ids: Tensor) -> dict[int, Tensor]:
     """Return what enters the layers' down projections, by one pass that ends there, or by two halves if it must."""
-    keys: dict[int, Tensor] = {}
-    hooks = [on_input(model.down_projection(layer).module, _keep(keys, layer)) for layer in layers]
+    keys = {layer: Kept() for layer in layers}
+    hooks = [kept.input(model.down_projection(layer).module, Tensor.detach) for layer, kept in keys.items()]
     # Registered last, so that it runs after the deepest layer's own hook.
     hooks.append(stopping_before(model.down_projection(layers[-1]).module))
     hooks.append(fused_activations(model.model))
     try:
         with all_of(hooks):
             run_until_stopped(lambda: model.model(input_ids=ids, use_cache=False))
-        return keys
+        return {layer: kept[0] for layer, kept in keys.items()}
     except torch.OutOfMemoryError:
         if len(ids) == 1:
             raise
-    keys.clear()
+    for kept in keys.values():
+        kept.clear()
     first, second = (_keys(model, layers, half) for half in ids.tensor_split(2))
     return {layer: torch.cat([first[layer].flatten(0, -2), second[layer].flatten(0, -2)]) for layer in layers}
-
-
-def _keep(into: dict[int, Tensor], layer: int) -> Callable[[Tensor], None]:
-    def keep(keys: Tensor) -> None:
-        into[layer] = keys.detach()
-
-    return keep

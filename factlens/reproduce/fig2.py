@@ -16,7 +16,7 @@ from factlens.models import Model
 from factlens.models.belonging import Weights
 from factlens.reproduce.folder import Folder
 from factlens.reproduce.published import TRACING, key_of
-from factlens.tracing import Average, Noise, Skipped, Trace, average, trace_many
+from factlens.tracing import KINDS, Average, Noise, Skipped, Trace, average, trace_many
 from factlens.tracing.corruption import noise_level
 
 LAST_SUBJECT = "last subject token"
@@ -84,7 +84,7 @@ def headline(found: Average, model: str) -> pd.DataFrame:
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("percent")
     if published := TRACING.get(key_of(model)):
         frame.loc["ATE", "published"] = published.total
-        for kind in ("state", "mlp", "attn"):
+        for kind in KINDS:
             frame.loc[f"AIE of {kind}, {LAST_SUBJECT}", "published"] = getattr(published, kind)
         frame.loc[f"AIE of state, {LAST_SUBJECT}", "published layer"] = published.state_layer
     return frame

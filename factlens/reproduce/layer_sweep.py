@@ -21,7 +21,7 @@ from factlens.reproduce.fig2 import traces
 from factlens.reproduce.folder import Folder
 from factlens.reproduce.published import EXPLAINED, key_of
 from factlens.tracing import Trace
-from factlens.tracing.protocol import KINDS
+from factlens.tracing.sites import KINDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

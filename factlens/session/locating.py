@@ -26,7 +26,7 @@ from factlens.timing import TimeLeft, roughly
 from factlens.tracing import Trace, Update, stream, stream_rest
 from factlens.tracing import details as read_details
 from factlens.tracing.ownership import check_trace
-from factlens.tracing.protocol import expand_kinds
+from factlens.tracing.sites import expand_kinds
 from factlens.warned import warnings_kept
 
 LEAST_SECONDS = 1.0

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from factlens.tracing.engine import Update, resume, stream, stream_rest, trace
     from factlens.tracing.inspecting import details
     from factlens.tracing.many import average_over, trace_many
-    from factlens.tracing.protocol import KINDS, Noise, Replacement
+    from factlens.tracing.protocol import Noise, Replacement
     from factlens.tracing.result import Peak, Trace
+    from factlens.tracing.sites import KINDS
 
 _HOME = {
     "ROLES": "averages",
@@ -31,11 +32,11 @@ _HOME = {
     "details": "inspecting",
     "average_over": "many",
     "trace_many": "many",
-    "KINDS": "protocol",
     "Noise": "protocol",
     "Replacement": "protocol",
     "Peak": "result",
     "Trace": "result",
+    "KINDS": "sites",
 }
 
 __all__ = [

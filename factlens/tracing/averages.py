@@ -25,9 +25,9 @@ from factlens.tracing.protocol import (
     Noise,
     corruption_record,
     read_corruption,
-    read_kind,
 )
 from factlens.tracing.result import Trace
+from factlens.tracing.sites import Site, read_kind, site_of
 from factlens.tracing.statistics import mean_interval
 from factlens.typed import Array, Check, arrays, many, one_of, optional, record, text, whole
 
@@ -175,6 +175,11 @@ class Average:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of state that were traced."""
         return tuple(str(kind) for kind in self.each["kind"].values)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """What was restored for each of the kinds."""
+        return tuple(map(site_of, self.kinds))
 
     @property
     def n_layers(self) -> int:

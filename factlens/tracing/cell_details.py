@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from factlens.drawing.html import paragraph, table
 from factlens.drawing.numbers import fixed, signed
-from factlens.tracing.protocol import kind_name
+from factlens.tracing.sites import site_of
 from factlens.visible import as_label, isolated, quoted
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class CellDetails:
         return "<div>" + "".join(parts) + "</div>"
 
     def _where(self) -> str:
-        return f"{kind_name(self.kind)} of token {self.token} {quoted(self.piece)}, layer {self.layer}"
+        return f"{site_of(self.kind).label} of token {self.token} {quoted(self.piece)}, layer {self.layer}"
 
     def _answer(self) -> str:
         answer = as_label(self.answer)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from factlens.tracing.protocol import SEVERED, head_of, is_windowed
-from factlens.tracing.windows import window_layers
+from factlens.tracing.sites import Site, site_of
 
 
 @dataclass(frozen=True)
@@ -15,30 +14,28 @@ class Cell:
 
     Attributes
     ----------
-    kind, token, layer
-        Where it stands in the grids; `layer` is the window's centre for ``mlp`` and ``attn``.
-    joins
-        The block at whose input the run departs from the corrupted run.
-    clean_state
-        Whether it joins with the token's clean state in place.
-    site, layers
-        The layers whose output at `site`, at this token, is set: to the clean value, or, where the path is severed,
-        to the corrupted one.
-    head
-        The only head that is set; None for all of the output.
-    severed
-        Whether the outputs are set to their corrupted values.
+    site, token, layer
+        Where it stands in the grids; `layer` is the middle of a window.
+    layers
+        The layers whose output of the site's source, at this token, is set: to the clean value, or, where the path is
+        severed, to the corrupted one. They begin at the block at whose input the run departs from the corrupted run,
+        and that also where there are none of them: behind the layer whose state is restored.
     """
 
-    kind: str
+    site: Site
     token: int
     layer: int
-    joins: int
-    clean_state: bool = False
-    site: str | None = None
-    layers: range = range(0)
-    head: int | None = None
-    severed: bool = False
+    layers: range
+
+    @property
+    def kind(self) -> str:
+        """The grid that it stands in."""
+        return self.site.name
+
+    @property
+    def joins(self) -> int:
+        """The block at whose input the run departs from the corrupted run."""
+        return self.layers.start
 
 
 def cells_of_row(kinds: Sequence[str], token: int, window: int, n_layers: int, convention: str = "code") -> list[Cell]:
@@ -46,20 +43,11 @@ def cells_of_row(kinds: Sequence[str], token: int, window: int, n_layers: int, c
 
     States of the last layer are left out: only the token's own answer is read from them, so they are known.
     """
-    cells = []
-    for kind in kinds:
-        for layer in range(n_layers):
-            if is_windowed(kind):
-                layers = window_layers(layer, window, n_layers, convention)
-                cells.append(Cell(kind, token, layer, layers.start, site=kind, layers=layers))
-            elif (head := head_of(kind)) is not None:
-                cells.append(Cell(kind, token, layer, layer, site="head", layers=range(layer, layer + 1), head=head))
-            elif layer + 1 < n_layers:
-                cell = Cell(kind, token, layer, layer + 1, clean_state=True)
-                if kind in SEVERED:
-                    cell = replace(cell, site=SEVERED[kind], layers=range(layer + 1, n_layers), severed=True)
-                cells.append(cell)
-    return cells
+    return [
+        Cell(site, token, layer, site.layers(layer, window, n_layers, convention))
+        for site in map(site_of, kinds)
+        for layer in range(n_layers - 1 if site.restores_state else n_layers)
+    ]
 
 
 @dataclass(frozen=True)
@@ -89,7 +77,7 @@ def tracks_for(cells: Sequence[Cell]) -> tuple[list[Track], list[int]]:
     """
     trunks: dict[tuple[object, ...], Cell] = {}
     for cell in cells:
-        if is_windowed(cell.kind):
+        if cell.site.windowed:
             known = trunks.setdefault((cell.kind, cell.token, cell.joins), cell)
             if cell.layers.stop > known.layers.stop:
                 trunks[cell.kind, cell.token, cell.joins] = cell

@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from factlens.models import Model
-from factlens.models.hooks import all_of, on_input, on_output, passing_through
+from factlens.models.hooks import Kept, on_input, passing_through
+from factlens.models.partial import run_from
 from factlens.models.quantised import is_quantised
 from factlens.models.unembedding import tail
-from factlens.tracing.runs import States, module_at
+from factlens.tracing.runs import SOURCES, States
+from factlens.tracing.sites import ATTENTION, MLP, PARTS
 
 # Large enough that the small constant in a norm's square root does not count, small enough for float16.
 _PROBE = 1024.0
@@ -128,9 +130,9 @@ def answer_direction(
     model
         The model; the caller holds ``model.exclusive()``.
     clean
-        The clean run, with the outputs of ``"attn"`` and ``"mlp"``.
+        The clean run, with the outputs of attention and MLP.
     part
-        ``"attn"`` or ``"mlp"``.
+        Which of the two, of `factlens.tracing.sites.PARTS`.
     layer, token
         Where the output is.
     row
@@ -142,10 +144,10 @@ def answer_direction(
         ``(width,)``, float32. None where the model does not simply add the output to the residual (OPT-350m), or
         does more than normalise before it unembeds.
     """
-    outputs = {name: clean.sites[name][layer][0, token] for name in ("attn", "mlp")}
+    outputs = {name: clean.outputs[name][layer][0, token] for name in PARTS}
     added = {name: _added(model, layer, name, output[None])[0] for name, output in outputs.items()}
     before, after = clean.residual[layer][0, token].float(), clean.residual[layer + 1][0, token].float()
-    whole = before + added["attn"].to(before.device) + added["mlp"].to(before.device)
+    whole = before + added[ATTENTION].to(before.device) + added[MLP].to(before.device)
     if row is None or not close(whole.to(after.device), after, _slack(outputs[part].dtype)):
         return None
     last = freeze(lambda rows: tail(model, rows)[0], clean.residual[-1][0, token])
@@ -160,20 +162,16 @@ def _added(model: Model, layer: int, part: str, rows: Tensor) -> Tensor:
 
     The block runs on a residual of zeros with its other module silenced, so that nothing else is in what it returns.
     """
-    block, other = model.blocks[layer], "mlp" if part == "attn" else "attn"
-    seen: list[Tensor] = []
-    stand_in = torch.zeros(len(rows), 1, model.embedding_width, dtype=model.dtype, device=model.device)
-    with all_of(
-        [
-            passing_through([each for each in model.blocks if each is not block], model.returns_tuple),
-            on_input(block, torch.zeros_like),
-            on_output(module_at(model, other, layer), torch.zeros_like),
-            on_output(module_at(model, part, layer), lambda output: rows.to(output.device).view_as(output)),
-            on_output(block, lambda output: seen.append(output[:, 0].float())),
-        ]
-    ):
-        model.model(inputs_embeds=stand_in, use_cache=False)
-    return seen[0]
+    block, added = model.blocks[layer], Kept()
+    contexts = [
+        passing_through(model.blocks[layer + 1 :], model.returns_tuple),
+        on_input(block, torch.zeros_like),
+        *(SOURCES[other].around(model, layer, torch.zeros_like) for other in PARTS if other != part),
+        SOURCES[part].around(model, layer, lambda output: rows.to(output.device).view_as(output)),
+        added.output(block, lambda output: output[:, 0].float()),
+    ]
+    run_from(model, layer, len(rows), contexts)
+    return added[0]
 
 
 def weight_towards(model: Model, module: nn.Module, direction: Tensor) -> Tensor | None:
@@ -213,7 +211,7 @@ def head_contributions(model: Model, layer: int, outputs: Tensor, direction: Ten
     outputs
         The heads' outputs side by side, ``(rows, heads * head width)``.
     direction
-        From `answer_direction`, for ``"attn"``.
+        From `answer_direction`, for attention.
 
     Returns
     -------

@@ -33,10 +33,11 @@ from factlens.tracing.corruption import Corrupted, corrupt
 from factlens.tracing.options import DEFAULTS, checked_options
 from factlens.tracing.ownership import check_trace
 from factlens.tracing.preview import estimate
-from factlens.tracing.protocol import KINDS, Corruption, head_of
+from factlens.tracing.protocol import Corruption
 from factlens.tracing.result import Trace, a_trace, label_estimate, label_samples
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
 from factlens.tracing.schedule import cells_within, sweeps_for, telling_order
+from factlens.tracing.sites import KINDS, site_of
 from factlens.tracing.sweep import sweep
 
 T = TypeVar("T")
@@ -438,10 +439,10 @@ def _both_runs(
     preview: bool,
 ) -> tuple[Runs, Question, np.ndarray | None]:
     """Run clean and corrupted; fill in the model's own answer; estimate the grids from the gradient."""
-    sites = ["mlp", "attn", *(["head"] if any(head_of(kind) is not None for kind in kinds) else [])]
+    sources = dict.fromkeys(site.source for site in map(site_of, kinds) if site.source)
     with torch.set_grad_enabled(preview), without_gradients(model.model):
         runs = run_clean_and_corrupted(
-            model, encoding.ids, corrupted, forced=question.forced, positions=question.positions, sites=sites
+            model, encoding.ids, corrupted, forced=question.forced, positions=question.positions, sources=sources
         )
         question = question.with_own_answer(int(runs.clean.logits[0, -1].argmax()))
         guess = estimate(runs, question, kinds, window, convention, model.n_heads) if preview else None
@@ -466,7 +467,7 @@ def _start(
     # Left of the subject the corrupted run is the clean run: restoring a state there changes nothing.
     values[:, :first] = low
     # Nothing but the token's own answer is read from the last layer.
-    last = [i for i, kind in enumerate(kinds) if kind == "state" or kind.startswith("severed")]
+    last = [i for i, kind in enumerate(kinds) if site_of(kind).restores_state]
     if last:
         values[last, :, -1] = low
         for token in range(len(encoding.ids)):

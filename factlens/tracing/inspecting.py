@@ -19,8 +19,9 @@ from factlens.models.unembedding import tail
 from factlens.tracing.cell_details import RUNS, CellDetails, HeadShare, NeuronShare
 from factlens.tracing.contributions import answer_direction, head_contributions, unembedding_row, weight_towards
 from factlens.tracing.ownership import check_trace
-from factlens.tracing.rerun import Rerun, needs_heads, residuals_of, run_again
+from factlens.tracing.rerun import Rerun, residuals_of, run_again
 from factlens.tracing.result import Trace, a_trace
+from factlens.tracing.sites import HEADS, site_of
 
 
 @settled
@@ -139,21 +140,22 @@ class _Shares:
 
 
 def _shares(model: Model, rerun: Rerun, kind: str, token: int, layer: int, row: Tensor | None, k: int) -> _Shares:
-    part = "attn" if needs_heads(kind) else kind
-    if part not in ("attn", "mlp"):
+    site = site_of(kind)
+    if site.shares is None:
         return _Shares()
+    part = site.family
     runs, place = rerun.runs, rerun.runs.at[token]
     direction = answer_direction(model, runs.clean, part, layer, token, row)
     if direction is None:
         return _Shares()
 
-    def both(site: str) -> tuple[Tensor, Tensor]:
-        return runs.clean.sites[site][layer][:, token], runs.corrupted.sites[site][layer][:, place]
+    def both(source: str) -> tuple[Tensor, Tensor]:
+        return runs.clean.outputs[source][layer][:, token], runs.corrupted.outputs[source][layer][:, place]
 
     clean, corrupted = ((output.to(direction) @ direction).mean().item() for output in both(part))
     total = {"clean": clean, "corrupted": corrupted}
-    if part == "attn":
-        shares = [head_contributions(model, layer, outputs, direction) for outputs in both("head")]
+    if site.shares == "heads":
+        shares = [head_contributions(model, layer, outputs, direction) for outputs in both(HEADS)]
         each = [share.mean(0).tolist() for share in shares if share is not None]
         heads = tuple(HeadShare(i, *pair) for i, pair in enumerate(zip(*each, strict=True))) if each else None
         return _Shares(total, heads=heads)

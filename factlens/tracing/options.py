@@ -8,7 +8,8 @@ from typing import Any
 from factlens.arguments import a_seed, flag, known, one_of, optional, refuse, whole
 from factlens.models import Model
 from factlens.spelling import a_wording
-from factlens.tracing.protocol import KINDS, METRICS, WINDOW_CONVENTIONS, Corruption, Noise, expand_kinds
+from factlens.tracing.protocol import METRICS, WINDOW_CONVENTIONS, Corruption, Noise
+from factlens.tracing.sites import KINDS, expand_kinds
 from factlens.tracing.windows import default_window
 
 DEFAULTS: Mapping[str, Any] = {

@@ -13,7 +13,8 @@ from factlens.drawing.grid import GridPicture, Panel, Row
 from factlens.drawing.grid_svg import grid_svg
 from factlens.drawing.html import as_image
 from factlens.drawing.numbers import brief, fixed
-from factlens.tracing.protocol import METRICS, is_windowed, kind_name
+from factlens.tracing.protocol import METRICS
+from factlens.tracing.sites import Site
 from factlens.visible import as_label, isolated, visible
 
 if TYPE_CHECKING:
@@ -25,19 +26,14 @@ if TYPE_CHECKING:
 _REASONS, _LONGEST_REASON = 5, 110
 
 
-def family_of(kind: str) -> str:
-    """Return a kind's family of colours: a severed path has that of what is severed, a head that of attention."""
-    return "mlp" if kind == "severed_mlp" else "attn" if kind.startswith(("severed", "head")) else kind
-
-
-def title_of(kind: str, window: int) -> str:
-    """Return what stands above a kind's grid."""
-    return f"{kind_name(kind)}, window of {window} layers" if is_windowed(kind) else kind_name(kind)
+def title_of(site: Site, window: int) -> str:
+    """Return what stands above the grid of a site."""
+    return f"{site.label}, window of {window} layers" if site.windowed else site.label
 
 
 def panels_of(result: Trace | Average) -> tuple[Panel, ...]:
     """Return the panels of a result, one per kind."""
-    return tuple(Panel(kind_name(kind), title_of(kind, result.window), family_of(kind)) for kind in result.kinds)
+    return tuple(Panel(site.label, title_of(site, result.window), site.family) for site in result.sites)
 
 
 def trace_picture(trace: Trace, *, effects: bool = False) -> GridPicture:

@@ -10,15 +10,15 @@ they come.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from factlens.tracing.answers import Question
-from factlens.tracing.protocol import SEVERED, head_of, is_windowed
-from factlens.tracing.runs import Runs
-from factlens.tracing.windows import window_layers
+from factlens.tracing.runs import Runs, States
+from factlens.tracing.sites import Site, site_of
 
 
 def estimate(
@@ -45,46 +45,47 @@ def estimate(
     Returns
     -------
     numpy.ndarray
-        ``(kinds, tokens, layers)``, float32, mean over samples; NaN for severed kinds, whose second path the first
+        ``(kinds, tokens, layers)``, float32, mean over samples; NaN for severed paths, the second of which the first
         order does not see.
     """
     if runs.history is None:
         raise ValueError("The runs were made without gradients.")
     states, skip = runs.history
-    at = list(runs.at)
-    wanted = {"state": states.residual[1:], **states.sites}
-    flat = [(name, layer, tensor) for name, layers in wanted.items() for layer, tensor in enumerate(layers)]
+    at, sites = list(runs.at), [site_of(kind) for kind in kinds]
+    noisy, clean = _by_source(states), _by_source(runs.clean)
     total = question.smooth(states.logits[skip:]).sum()
-    gradients = torch.autograd.grad(total, [tensor for _, _, tensor in flat])
-    effects: dict[str, list[Tensor]] = {name: [] for name in wanted}
-    for (name, layer, tensor), gradient in zip(flat, gradients, strict=True):
-        clean = (runs.clean.residual[1:] if name == "state" else runs.clean.sites[name])[layer]
-        change = (clean - tensor[skip:, at]).detach().float() * gradient[skip:, at].float()
-        if name == "head":
-            effects[name].append(change.unflatten(-1, (n_heads, -1)).sum(-1).cpu())
-        else:
-            effects[name].append(change.sum(-1).cpu())
+    gradients = iter(torch.autograd.grad(total, list(chain.from_iterable(noisy.values()))))
+    effects: dict[str | None, list[Tensor]] = {source: [] for source in noisy}
+    for source, tensors in noisy.items():
+        parts = n_heads if any(site.by_head and site.source == source for site in sites) else 1
+        for tensor, other, gradient in zip(tensors, clean[source], gradients, strict=False):
+            change = (other - tensor[skip:, at]).detach().float() * gradient[skip:, at].float()
+            effects[source].append(change.unflatten(-1, (parts, -1)).sum(-1).cpu())
     prompt = len(at) - len(question.forced)
     low = question.score(runs.corrupted.logits).cpu()
-    return np.stack([_scores(kind, effects, low, question, window, convention)[:prompt] for kind in kinds])
+    return np.stack([_scores(site, effects, low, question, window, convention)[:prompt] for site in sites])
+
+
+def _by_source(states: States) -> dict[str | None, list[Tensor]]:
+    """Return what a site may restore, by its source: outputs of modules, and the states for None."""
+    restored: dict[str | None, list[Tensor]] = {None: states.residual[1:]}
+    restored.update(states.outputs)
+    return restored
 
 
 def _scores(
-    kind: str, effects: dict[str, list[Tensor]], low: Tensor, question: Question, window: int, convention: str
+    site: Site, effects: dict[str | None, list[Tensor]], low: Tensor, question: Question, window: int, convention: str
 ) -> np.ndarray:
-    """Estimated scores of one kind, ``(tokens, layers)``."""
-    layers = len(effects["state"])
-    if kind in SEVERED:
-        return np.full((effects["state"][0].shape[1], layers), np.nan, np.float32)
-    head = head_of(kind)
-    if head is not None:
-        change = torch.stack([layer[..., head] for layer in effects["head"]], -1)
-    elif is_windowed(kind):
-        single = torch.stack(effects[kind], -1)
-        windows = [window_layers(layer, window, layers, convention) for layer in range(layers)]
+    """Estimated scores of one site, ``(tokens, layers)``."""
+    single = torch.stack(effects[site.source], -1)
+    single = single.sum(2) if site.head is None else single[:, :, site.head]
+    if site.severed:
+        return np.full(single.shape[1:], np.nan, np.float32)
+    change = single
+    if site.windowed:
+        layers = single.shape[-1]
+        windows = [site.layers(layer, window, layers, convention) for layer in range(layers)]
         change = torch.stack([single[..., near.start : near.stop].sum(-1) for near in windows], -1)
-    else:
-        change = torch.stack(effects["state"], -1)
     base = low[:, None, None]
     scores = (base * change.exp()).clamp(max=1) if question.metric == "probability" else base + change
     return np.asarray(scores.mean(0).numpy(), np.float32)

@@ -1,30 +1,17 @@
-"""The choices that a trace is made of: what is restored, how the subject is corrupted, what is measured.
+"""The choices that a trace is made of: how the subject is corrupted, what is measured.
 
 Plain records without torch, so that a saved trace can be read anywhere.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from factlens import typed
-from factlens.arguments import a_text, flag, items, number, one_of, optional, shown, some_texts
-from factlens.errors import ArgumentError, FactError
-from factlens.typed import BadField
+from factlens.arguments import a_text, flag, number, one_of, optional, some_texts
+from factlens.errors import ArgumentError
 
-KINDS = ("state", "mlp", "attn")
-"""The three grids of the paper, traced by default."""
-SEVERED = {"severed_mlp": "mlp", "severed_attn": "attn"}
-"""Kinds that restore a state while the MLP (attention) of that token is held at its corrupted output."""
-KIND_NAMES = {
-    "state": "hidden state",
-    "mlp": "MLP",
-    "attn": "attention",
-    "severed_mlp": "hidden state, MLP severed",
-    "severed_attn": "hidden state, attention severed",
-}
 METRICS = {
     "probability": "p",
     "log_probability": "log p",
@@ -32,53 +19,6 @@ METRICS = {
 }
 NOISE_SHAPES = ("gaussian", "uniform", "multivariate")
 WINDOW_CONVENTIONS = ("code", "paper")
-_HEAD = re.compile(r"head\.(\d+)")
-
-
-def head_of(kind: str) -> int | None:
-    """Return the number of the attention head that a kind such as ``"head.3"`` names; None for every other kind."""
-    found = _HEAD.fullmatch(kind)
-    return int(found[1]) if found else None
-
-
-def kind_name(kind: str) -> str:
-    """Return what a kind is called in a figure."""
-    return f"attention head {head_of(kind)}" if head_of(kind) is not None else KIND_NAMES[kind]
-
-
-def is_windowed(kind: str) -> bool:
-    """Whether a kind restores a window of layers rather than one."""
-    return kind in ("mlp", "attn")
-
-
-def expand_kinds(kinds: Any, n_heads: int | None) -> tuple[str, ...]:
-    """Return the kinds without repetition, ``"head"`` written out as every head of the model.
-
-    Raises
-    ------
-    FactError
-        If one of them is not a kind, or the model has no such head.
-    """
-    if isinstance(kinds, str):
-        kinds = (kinds,)
-    found: list[str] = []
-    for kind in items("kinds", kinds, f"some of {', '.join(KIND_NAMES)}, head, head.0, ...", example="['mlp', 'attn']"):
-        head = head_of(kind) if isinstance(kind, str) else None
-        if kind == "head" or head is not None:
-            if n_heads is None:
-                raise FactError("Heads cannot be traced on this model: its family map names no attention output.")
-            if head is not None and head >= n_heads:
-                raise FactError(
-                    f"There is no head {head}: the model's {n_heads} heads are numbered 0 to {n_heads - 1}."
-                )
-            found += [f"head.{i}" for i in range(n_heads)] if kind == "head" else [kind]
-        elif isinstance(kind, str) and kind in KIND_NAMES:
-            found.append(kind)
-        else:
-            raise FactError(f"kinds must be some of {', '.join(KIND_NAMES)}, head, head.0, ..., not {shown(kind)}.")
-    if not found:
-        raise FactError(f"kinds must be some of {', '.join(KIND_NAMES)}, head, head.0, ...; none was given.")
-    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -171,14 +111,6 @@ def read_corruption(value: Any) -> Corruption:
 MOST = 1e15
 """No metric is larger than this, nor smaller than its negative: what is computed from it stays within float32."""
 read_metric = typed.number_within(-MOST, MOST)
-
-
-def read_kind(value: Any) -> str:
-    """Return a kind that a file names; raise ValueError if there is no such kind."""
-    if typed.text(value) not in KIND_NAMES and head_of(value) is None:
-        raise BadField(f"is {value!r:.40}, which is no kind of state")
-    return str(value)
-
 
 _REPLACEMENT = typed.record({"replacement": typed.text})
 _NOISE = typed.record(

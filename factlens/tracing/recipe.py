@@ -11,8 +11,9 @@ from factlens.models.belonging import named
 from factlens.models.pieces import is_marked
 from factlens.slots import marked
 from factlens.spelling import Exactly, Wording
-from factlens.tracing.protocol import KINDS, Noise, Replacement
+from factlens.tracing.protocol import Noise, Replacement
 from factlens.tracing.result import Trace
+from factlens.tracing.sites import KINDS
 from factlens.visible import isolated, line
 
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from factlens.models import Model
-from factlens.models.hooks import all_of, on_input, on_output
+from factlens.models.hooks import Kept, all_of, on_output
 from factlens.tracing.answers import Question
 from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.corruption import corrupt
-from factlens.tracing.protocol import head_of
 from factlens.tracing.result import Trace
-from factlens.tracing.runs import Runs, module_at, reading, run_clean_and_corrupted
+from factlens.tracing.runs import SOURCES, Runs, reading, run_clean_and_corrupted
+from factlens.tracing.sites import HEADS, PARTS, site_of
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,7 @@ class Rerun:
     Attributes
     ----------
     runs
-        Both, with the outputs of MLP and attention, and of the heads where `needs_heads`.
-    embedded
-        Token embeddings of the corrupted prompts with the forced tokens of the answer, ``(S, tokens, width)``.
+        Both, with the outputs of MLP and attention, and of the heads where the cell has a part in theirs.
     question
         What the trace measured.
     neurons
@@ -36,7 +34,6 @@ class Rerun:
     """
 
     runs: Runs
-    embedded: Tensor
     question: Question
     neurons: tuple[Tensor, Tensor] | None
 
@@ -57,14 +54,12 @@ def run_again(model: Model, trace: Trace, kind: str, layer: int) -> Rerun:
     encoding = model.encode(trace.fact)
     question = Question(trace.metric, trace.answer_ids, trace.contrast_ids)
     corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
-    embedded = corrupted.embedded
-    if question.forced:
-        forced = model.embedding(torch.tensor([question.forced], device=model.device))
-        embedded = torch.cat([embedded, forced.expand(len(embedded), -1, -1)], 1)
-    seen: list[Tensor] = []
+    site, active = site_of(kind), Kept()
+    sources = (*PARTS, *((HEADS,) if site.shares == "heads" else ()), *((site.source,) if site.source else ()))
     watch = []
-    if kind == "mlp" and model.family.down is not None:
-        watch.append(on_input(model.blocks[layer].get_submodule(model.family.down), _keep_flat(seen)))
+    if site.shares == "neurons" and model.family.down is not None:
+        down = model.blocks[layer].get_submodule(model.family.down)
+        watch.append(active.input(down, lambda hidden: hidden.flatten(0, -2).clone()))
     with all_of(watch):
         runs = run_clean_and_corrupted(
             model,
@@ -72,23 +67,14 @@ def run_again(model: Model, trace: Trace, kind: str, layer: int) -> Rerun:
             corrupted,
             forced=question.forced,
             positions=question.positions,
-            sites=("mlp", "attn", *(("head",) if needs_heads(kind) else ())),
+            sources=dict.fromkeys(sources),
         )
     neurons = None
-    if seen:
+    if active:
         # One batch or two, rows of tokens or flattened (OPT): the clean row's tokens come first.
-        flat, clean_tokens = torch.cat(seen), len(encoding.ids) + len(question.forced)
+        flat, clean_tokens = torch.cat(active), len(encoding.ids) + len(question.forced)
         neurons = flat[None, :clean_tokens], flat[clean_tokens:].view(runs.samples, runs.tokens, -1)
-    return Rerun(runs, embedded, question, neurons)
-
-
-def needs_heads(kind: str) -> bool:
-    """Whether the heads' outputs play a part in a cell of this kind."""
-    return kind == "attn" or head_of(kind) is not None
-
-
-def _keep_flat(into: list[Tensor]) -> Callable[[Tensor], None]:
-    return lambda hidden: into.append(hidden.flatten(0, -2).clone())
+    return Rerun(runs, question, neurons)
 
 
 def residuals_of(model: Model, trace: Trace, rerun: Rerun, kind: str, token: int, layer: int) -> dict[str, Tensor]:
@@ -96,7 +82,8 @@ def residuals_of(model: Model, trace: Trace, rerun: Rerun, kind: str, token: int
     runs = rerun.runs
     cells = cells_of_row([kind], token, trace.window, model.n_layers, trace.window_convention)
     # A grid's last layer of states is known without computing, so it has no cells.
-    cell = next((cell for cell in cells if cell.layer == layer), Cell(kind, token, layer, layer + 1, clean_state=True))
+    behind = range(layer + 1, layer + 1)
+    cell = next((cell for cell in cells if cell.layer == layer), Cell(site_of(kind), token, layer, behind))
     return {
         "clean": runs.clean.residual[layer + 1][:, token],
         "corrupted": runs.corrupted.residual[layer + 1][:, runs.at[token]],
@@ -114,8 +101,8 @@ def restored_run(model: Model, rerun: Rerun, cell: Cell) -> tuple[Tensor, Tensor
         The residual where it leaves the cell's layer at its token, ``(S, width)``; the logits at the positions that
         are read, ``(S, positions, vocabulary)``, float32.
     """
-    runs, place = rerun.runs, rerun.runs.at[cell.token]
-    hooks, seen = [], []
+    runs, site, place = rerun.runs, cell.site, rerun.runs.at[cell.token]
+    hooks, left = [], Kept()
 
     def putting(value: Tensor, part: slice = slice(None)) -> Callable[[Tensor], Tensor]:
         def put(output: Tensor) -> Tensor:
@@ -125,20 +112,20 @@ def restored_run(model: Model, rerun: Rerun, cell: Cell) -> tuple[Tensor, Tensor
 
         return put
 
-    if cell.clean_state:
+    if site.restores_state:
         state = runs.clean.residual[cell.joins][:, cell.token]
         hooks.append(on_output(model.blocks[cell.joins - 1], putting(state)))
     for layer in cell.layers:
-        site = str(cell.site)
-        if cell.severed:
-            value = runs.corrupted.sites[site][layer][:, place]
+        source = str(site.source)
+        if site.severed:
+            value = runs.corrupted.outputs[source][layer][:, place]
         else:
-            value = runs.clean.sites[site][layer][:, cell.token]
+            value = runs.clean.outputs[source][layer][:, cell.token]
         width = value.shape[-1] // model.n_heads
-        part = slice(None) if cell.head is None else slice(cell.head * width, (cell.head + 1) * width)
-        hooks.append((on_input if site == "head" else on_output)(module_at(model, site, layer), putting(value, part)))
+        part = slice(None) if site.head is None else slice(site.head * width, (site.head + 1) * width)
+        hooks.append(SOURCES[source].around(model, layer, putting(value, part)))
     # Registered after the hook that puts the state in, so that it sees what was put.
-    hooks.append(on_output(model.blocks[cell.layer], lambda output: seen.append(output[:, place].clone())))
+    hooks.append(left.output(model.blocks[cell.layer], lambda output: output[:, place].clone()))
     with all_of([*hooks, reading(model, runs.positions)]):
-        logits = model.model(inputs_embeds=rerun.embedded, use_cache=False).logits
-    return seen[0], logits.float()
+        logits = model.model(inputs_embeds=runs.embedded, use_cache=False).logits
+    return left[0], logits.float()

@@ -25,9 +25,9 @@ from factlens.tracing.protocol import (
     Replacement,
     corruption_record,
     read_corruption,
-    read_kind,
     read_metric,
 )
+from factlens.tracing.sites import Site, read_kind, site_of
 from factlens.tracing.windows import window_layers
 from factlens.visible import as_label, quoted
 
@@ -150,6 +150,11 @@ class Trace:
         return tuple(str(kind) for kind in self.samples["kind"].values)
 
     @property
+    def sites(self) -> tuple[Site, ...]:
+        """What was restored for each of the kinds."""
+        return tuple(map(site_of, self.kinds))
+
+    @property
     def n_layers(self) -> int:
         """Number of layers."""
         return int(self.samples.sizes["layer"])
@@ -226,7 +231,7 @@ class Trace:
 
     def title(self, kind: str) -> str:
         """Return what a figure writes above a kind's panel."""
-        return title_of(one_of("kind", kind, self.kinds), self.window)
+        return title_of(site_of(one_of("kind", kind, self.kinds)), self.window)
 
     @property
     def measured(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +11,39 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from factlens.models import Model
-from factlens.models.hooks import all_of, on_input, on_output
+from factlens.models.hooks import Kept, all_of, on_input, on_output
 from factlens.models.masks import LayerMask, watching_mask
 from factlens.models.model import check_finite
 from factlens.tracing.corruption import Corrupted
+from factlens.tracing.sites import ATTENTION, HEADS, MLP
 
-SITES = ("mlp", "attn", "head")
-"""Where outputs are kept and restored: MLP, attention, and the heads' outputs side by side."""
+
+@dataclass(frozen=True)
+class Source:
+    """A module of each block, whose output (or input) is kept, and set in restored runs.
+
+    Attributes
+    ----------
+    module
+        Finds it, from a model and a layer.
+    at_input
+        Whether its input is meant.
+    """
+
+    module: Callable[[Model, int], nn.Module]
+    at_input: bool = False
+
+    def around(self, model: Model, layer: int, change: Callable[[Tensor], Tensor | None]) -> Any:
+        """Return a context in which ``change(hidden)`` is called on what the module gives in a layer."""
+        return (on_input if self.at_input else on_output)(self.module(model, layer), change)
+
+
+SOURCES = {
+    MLP: Source(Model.mlp),
+    ATTENTION: Source(Model.attention),
+    HEADS: Source(Model.attention_out, at_input=True),
+}
+"""Where that stands in a model which a `factlens.tracing.sites.Site` can set."""
 
 
 @dataclass
@@ -28,21 +54,21 @@ class States:
     ----------
     residual
         Input of each block and, last of all, output of the last one: ``(rows, tokens, width)``.
-    sites
-        For each site the output in each layer, ``(rows, tokens, width)``.
+    outputs
+        For each source the output in each layer, ``(rows, tokens, width)``.
     logits
         Logits at the positions that are read, ``(rows, positions, vocabulary)``, float32.
     """
 
     residual: list[Tensor] = field(default_factory=list)
-    sites: dict[str, list[Tensor]] = field(default_factory=dict)
+    outputs: dict[str, list[Tensor]] = field(default_factory=dict)
     logits: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def rows(self, choose: slice) -> States:
         """Return some of the rows."""
         return States(
             [layer[choose] for layer in self.residual],
-            {site: [layer[choose] for layer in layers] for site, layers in self.sites.items()},
+            {source: [layer[choose] for layer in layers] for source, layers in self.outputs.items()},
             self.logits[choose],
         )
 
@@ -50,7 +76,7 @@ class States:
         """Return the same states without their history of gradients."""
         return States(
             [layer.detach() for layer in self.residual],
-            {site: [layer.detach() for layer in layers] for site, layers in self.sites.items()},
+            {source: [layer.detach() for layer in layers] for source, layers in self.outputs.items()},
             self.logits.detach(),
         )
 
@@ -68,6 +94,8 @@ class Runs:
     masks
         What each layer's attention adds to its scores, ``(1, heads or 1, tokens, tokens)``, and BLOOM's position
         biases; see `LayerMask`.
+    embedded
+        Token embeddings of the corrupted prompts with the forced tokens of the answer, ``(S, tokens, width)``.
     at
         For each token of the clean prompt, its place in the corrupted one.
     positions
@@ -82,6 +110,7 @@ class Runs:
     keys: list[Tensor]
     values: list[Tensor]
     masks: list[LayerMask]
+    embedded: Tensor
     at: tuple[int, ...]
     positions: int
     history: tuple[States, int] | None = None
@@ -108,7 +137,7 @@ def run_clean_and_corrupted(
     *,
     forced: Sequence[int] = (),
     positions: int = 1,
-    sites: Sequence[str] = ("mlp", "attn"),
+    sources: Iterable[str],
 ) -> Runs:
     """Run the clean prompt and its corrupted copies, in one batch where they are equally long, and keep the states.
 
@@ -126,8 +155,8 @@ def run_clean_and_corrupted(
         Token ids of the answer to append to all of them.
     positions
         How many positions at the end to read.
-    sites
-        Which module outputs to keep, of `SITES`.
+    sources
+        Which module outputs to keep, of `SOURCES`.
 
     Raises
     ------
@@ -140,12 +169,12 @@ def run_clean_and_corrupted(
         tail = model.embedding(torch.tensor([list(forced)], device=model.device)).detach()
         noisy = torch.cat([noisy, tail.expand(len(noisy), -1, -1)], 1)
     if noisy.shape[1] == clean.shape[1]:
-        states, memory, masks = _run(model, torch.cat([clean, noisy]), positions, sites)
+        states, memory, masks = _run(model, torch.cat([clean, noisy]), positions, sources)
         first, others, skip = states.detached().rows(slice(0, 1)), states.detached().rows(slice(1, None)), 1
         keys, values = [layer.keys[1:] for layer in memory.layers], [layer.values[1:] for layer in memory.layers]
     else:
-        first = _run(model, clean, positions, sites)[0].detached()
-        states, memory, masks = _run(model, noisy, positions, sites)
+        first = _run(model, clean, positions, sources)[0].detached()
+        states, memory, masks = _run(model, noisy, positions, sources)
         others, skip = states.detached(), 0
         keys, values = [layer.keys for layer in memory.layers], [layer.values for layer in memory.layers]
     return Runs(
@@ -154,6 +183,7 @@ def run_clean_and_corrupted(
         keys=[key.detach() for key in keys],
         values=[value.detach() for value in values],
         masks=masks,
+        embedded=noisy.detach(),
         at=(*corrupted.at, *(corrupted.embedded.shape[1] + i for i in range(len(forced)))),
         positions=positions,
         history=(states, skip) if torch.is_grad_enabled() else None,
@@ -161,46 +191,30 @@ def run_clean_and_corrupted(
 
 
 def _run(
-    model: Model, embedded: Tensor, positions: int, sites: Sequence[str]
+    model: Model, embedded: Tensor, positions: int, sources: Iterable[str]
 ) -> tuple[States, DynamicCache, list[LayerMask]]:
-    states = States(sites={site: [] for site in sites})
+    residual, outputs = Kept(), {source: Kept() for source in sources}
     masks = [LayerMask(rows=len(embedded)) for _ in model.blocks]
     # Plain layers, never the cropped ones that a sliding window would get: short windows still need every key.
     memory = DynamicCache()
     rows, tokens = embedded.shape[:2]
     if torch.is_grad_enabled():
         embedded = embedded.requires_grad_()
-    hooks = [on_input(block, _keep(states.residual)) for block in model.blocks]
+
+    def by_token(hidden: Tensor) -> Tensor:
+        return hidden.reshape(rows, tokens, -1)
+
+    # All of it shielded: some architectures add to a module's output in place.
+    hooks = [on_input(block, residual.keep(shielded=True)) for block in model.blocks]
     hooks += [watching_mask(block, mask) for block, mask in zip(model.blocks, masks, strict=True)]
-    for site in sites:
-        for layer in range(model.n_layers):
-            module = module_at(model, site, layer)
-            around = on_input if site == "head" else on_output
-            hooks.append(around(module, _keep(states.sites[site], (rows, tokens))))
-    hooks.append(on_output(model.blocks[-1], _keep(states.residual)))
+    for source, kept in outputs.items():
+        keep = kept.keep(by_token, shielded=True)
+        hooks += [SOURCES[source].around(model, layer, keep) for layer in range(model.n_layers)]
+    hooks.append(on_output(model.blocks[-1], residual.keep(shielded=True)))
     hooks.append(reading(model, positions))
     with all_of(hooks):
         logits = model.model(inputs_embeds=embedded, past_key_values=memory, use_cache=True).logits
-    states.logits = check_finite(logits.float(), model.name)
-    return states, memory, masks
-
-
-def module_at(model: Model, site: str, layer: int) -> nn.Module:
-    """Return the module whose output (for ``"head"``, whose input) is the site in a layer."""
-    if site == "mlp":
-        return model.mlp(layer)
-    return model.attention(layer) if site == "attn" else model.attention_out(layer)
-
-
-def _keep(into: list[Tensor], shape: tuple[int, int] | None = None) -> Callable[[Tensor], Tensor]:
-    def keep(hidden: Tensor) -> Tensor:
-        kept = hidden if shape is None else hidden.reshape(*shape, -1)
-        into.append(kept)
-        # The run goes on with a copy, since some architectures add to a module's output in place; a copy of what was
-        # kept, so that gradients reach it.
-        return kept.clone().reshape(hidden.shape)
-
-    return keep
+    return States(residual, {**outputs}, check_finite(logits.float(), model.name)), memory, masks
 
 
 def reading(model: Model, positions: int) -> Any:

@@ -14,24 +14,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers import DynamicCache
+from torch import Tensor
 
 from factlens.models import Model
-from factlens.models.hooks import (
-    all_of,
-    before,
-    fused_activations,
-    on_input,
-    on_output,
-    passing_through,
-    replacing_forward,
-)
-from factlens.models.interrupts import interruption_point
-from factlens.models.masks import argument, with_argument
-from factlens.models.prefix import PrefixLayer, takes_positions
+from factlens.models.hooks import fused_activations, replacing_forward
+from factlens.models.partial import Entry, run_from
 from factlens.tracing.cells import Cell, Track, tracks_for
-from factlens.tracing.runs import Runs, module_at, reading
+from factlens.tracing.runs import SOURCES, Runs, reading
+from factlens.tracing.sites import MLP
 
 
 @torch.no_grad()
@@ -57,15 +47,17 @@ def sweep(model: Model, runs: Runs, cells: Sequence[Cell]) -> Tensor:
     start = min(runs.at[cell.token] for cell in cells)
     first = tracks[0].joins
     walk = _Walk(model, runs, tracks, start, first)
-    with all_of(walk.hooks()):
-        # The row that enters is a stand-in, replaced where the first cells join. Everything that depends on the
-        # number of rows is put right at each block; positions have batch one and broadcast.
-        stand_in = torch.zeros_like(runs.corrupted.residual[0][:1, start:])
-        if model.embedding_width != model.width:
-            stand_in = stand_in.new_zeros(1, runs.tokens - start, model.embedding_width)
-        positions = torch.arange(start, runs.tokens, device=model.device)[None]
-        extra = {"position_ids": positions} if takes_positions(model.model) else {}
-        logits = model.model(inputs_embeds=stand_in, past_key_values=walk.prefix(), use_cache=True, **extra).logits
+    # The row that enters is a stand-in, replaced where the first cells join. Everything that depends on the number of
+    # rows is put right at each block; positions have batch one and broadcast.
+    logits = run_from(
+        model,
+        first,
+        1,
+        walk.hooks(),
+        entering=walk.entering,
+        prefix=[(runs.keys[i][:, :, :start], runs.values[i][:, :, :start]) for i in range(first, model.n_layers)],
+        positions=torch.arange(start, runs.tokens, device=model.device)[None],
+    )
     each: Tensor = logits.float().view(len(tracks), runs.samples, runs.positions, -1)
     return each if track_of == list(range(len(tracks))) else each[torch.tensor(track_of, device=each.device)]
 
@@ -78,57 +70,36 @@ class _Walk:
         self.tokens = runs.tokens - start
 
     def hooks(self) -> Iterator[Any]:
-        """Yield the context managers that turn one forward pass of the model into the sweep."""
+        """Yield the context managers that turn a partial pass of the model into the sweep."""
         model = self.model
-        yield passing_through(model.blocks[: self.first], model.returns_tuple)
         yield fused_activations(model.model)
         for layer in range(self.first, model.n_layers):
-            yield self._entering(layer)
             rows = sum(track.joins <= layer for track in self.tracks)
-            for site in ("mlp", "attn", "head"):
-                here = [i for i, track in enumerate(self.tracks[:rows]) if self._sets(track, site, layer)]
+            setting: dict[str, list[int]] = {}
+            for i, track in enumerate(self.tracks[:rows]):
                 # A trunk is set in its own window, which contains the windows of what forks from it.
-                if here:
-                    around = on_input if site == "head" else on_output
-                    yield around(module_at(model, site, layer), self._setting(here, site, layer))
-            yield self._mlp_where_needed(layer, rows)
+                if layer in track.cell.layers:
+                    setting.setdefault(str(track.cell.site.source), []).append(i)
+            for source, here in setting.items():
+                yield SOURCES[source].around(model, layer, self._setting(here, source, layer))
+            yield self._mlp_where_needed(layer, rows, setting.get(MLP, ()))
         yield reading(model, self.runs.positions)
 
-    def prefix(self) -> DynamicCache:
-        """Return the corrupted runs' keys and values left of the first token, as a cache."""
-        cache = DynamicCache()
-        cache.layers = [
-            PrefixLayer(keys[:, :, : self.start], values[:, :, : self.start])
-            for keys, values in zip(self.runs.keys, self.runs.values, strict=True)
-        ]
-        return cache
-
-    def _entering(self, layer: int) -> Any:
+    def entering(self, layer: int, hidden: Tensor) -> Entry:
         """Append the rows that join at a block's input, and make mask and biases fit their number."""
         joining = [track for track in self.tracks if track.joins == layer]
-        runs, block, mask = self.runs, self.model.blocks[layer], self.runs.masks[layer]
-
-        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            interruption_point()
-            hidden = argument(module, "hidden_states", args, kwargs)
-            if joining:
-                parts = [] if layer == self.first else [hidden]
-                hidden = torch.cat([*parts, *(self._joined(track, hidden) for track in joining)])
-                args, kwargs = with_argument(module, "hidden_states", args, kwargs, hidden)
-            additive = mask.additive(self.start, runs.tokens, hidden)
-            args, kwargs = with_argument(module, "attention_mask", args, kwargs, additive)
-            if mask.alibi is not None:
-                args, kwargs = with_argument(module, "alibi", args, kwargs, mask.alibi_for(len(hidden)))
-            return args, kwargs
-
-        return before(block, enter)
+        if joining:
+            parts = [] if layer == self.first else [hidden]
+            hidden = torch.cat([*parts, *(self._joined(track, hidden) for track in joining)])
+        mask = self.runs.masks[layer]
+        return Entry(hidden, mask.additive(self.start, self.runs.tokens, hidden), mask.alibi_for(len(hidden)))
 
     def _joined(self, track: Track, hidden: Tensor) -> Tensor:
         samples = self.runs.samples
         if track.forks is not None:
             return hidden[track.forks * samples : (track.forks + 1) * samples]
         rows = self.runs.corrupted.residual[track.joins][:, self.start :].to(hidden.device)
-        if track.cell.clean_state:
+        if track.cell.site.restores_state:
             rows = rows.clone()
             rows[:, self._offset(track)] = self.runs.clean.residual[track.joins][0, track.cell.token].to(rows.device)
         return rows
@@ -136,21 +107,19 @@ class _Walk:
     def _offset(self, track: Track) -> int:
         return self.runs.at[track.cell.token] - self.start
 
-    def _sets(self, track: Track, site: str, layer: int) -> bool:
-        return track.cell.site == site and layer in track.cell.layers
-
-    def _setting(self, here: Sequence[int], site: str, layer: int) -> Any:
-        """Return a hook that sets a site's output at each track's own token."""
+    def _setting(self, here: Sequence[int], source: str, layer: int) -> Any:
+        """Return a function that sets what a source gives at each track's own token."""
         runs, samples = self.runs, self.runs.samples
-        clean, corrupted = runs.clean.sites[site][layer], runs.corrupted.sites[site][layer]
+        clean, corrupted = runs.clean.outputs[source][layer], runs.corrupted.outputs[source][layer]
         width = clean.shape[-1]
-        each = width // self.model.n_heads if site == "head" else width
+        each = width // self.model.n_heads
 
         # Tracks that take the same value at the same place are written together.
         alike: dict[tuple[int, bool, int | None], list[int]] = {}
         for i in here:
             cell = self.tracks[i].cell
-            alike.setdefault((cell.token, cell.severed, cell.head), []).extend(range(i * samples, (i + 1) * samples))
+            key = cell.token, cell.site.severed, cell.site.head
+            alike.setdefault(key, []).extend(range(i * samples, (i + 1) * samples))
         writes = []
         for (token, severed, head), places in alike.items():
             values = corrupted[:, runs.at[token]].repeat(len(places) // samples, 1) if severed else clean[:, token]
@@ -161,7 +130,7 @@ class _Walk:
 
         def put(output: Tensor) -> Tensor:
             # Outputs are fresh tensors and are written in place; an input may be somebody else's.
-            changed = output.clone() if site == "head" else output
+            changed = output.clone() if SOURCES[source].at_input else output
             rows = changed.view(-1, self.tokens, width)
             for places, offset, part, values in writes:
                 rows[places.to(rows.device), offset, part] = values.to(rows.device)
@@ -170,7 +139,7 @@ class _Walk:
         return put
 
     @contextmanager
-    def _mlp_where_needed(self, layer: int, rows: int) -> Iterator[None]:
+    def _mlp_where_needed(self, layer: int, rows: int, setting: Sequence[int]) -> Iterator[None]:
         """Run the MLP only at positions whose output is used.
 
         Unused are: outputs that are set anyway; in the last layer, all but the positions that are read.
@@ -178,9 +147,8 @@ class _Walk:
         needed = torch.ones(rows, self.tokens, dtype=torch.bool)
         if layer == self.model.n_layers - 1:
             needed[:, : self.tokens - self.runs.positions] = False
-        for i, track in enumerate(self.tracks[:rows]):
-            if self._sets(track, "mlp", layer):
-                needed[i, self._offset(track)] = False
+        for i in setting:
+            needed[i, self._offset(self.tracks[i])] = False
         # Gathering and scattering cost about as much as a twentieth of the MLP.
         if needed.float().mean() > 0.95:
             yield

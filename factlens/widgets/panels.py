@@ -18,9 +18,10 @@ from factlens.session import Session
 from factlens.session.following import label_of
 from factlens.session.locating import written_down
 from factlens.spelling import Exactly
+from factlens.tracing.sites import site_of
 from factlens.visible import arrowed
 from factlens.widgets.base import Bundled, Part
-from factlens.widgets.wire import part_of_answer
+from factlens.widgets.wire import described, part_of_answer
 
 METHOD_TITLES = {
     "rome": "ROME",
@@ -149,7 +150,8 @@ def details_state(session: Session) -> dict[str, Any]:
     shown = None
     if trace is not None and cell is not None:
         last = len(trace.tokens) - 1
-        shown = {**cell, "piece": trace.tokens[cell["token"]], "last": cell["token"] == last}
+        site = described(site_of(cell["kind"]))
+        shown = {**cell, "site": site, "piece": trace.tokens[cell["token"]], "last": cell["token"] == last}
     return {
         "traced": trace is not None,
         "cell": shown,

@@ -11,7 +11,7 @@ import numpy as np
 
 from factlens.escaping import html
 from factlens.tracing import Trace
-from factlens.tracing.protocol import kind_name
+from factlens.tracing.sites import site_of
 from factlens.visible import clipped, isolated, trimmed
 
 # Number, colour and dashes of a pin: those of its mark on the heatmap (docs/wire.md).
@@ -163,7 +163,7 @@ def _legend(trace: Trace, rows: Mapping[int, tuple[str, int]], *, pinned: bool, 
     for i, (kind, token) in rows.items():
         number = f"{i + 1} " if pinned else ""
         piece = isolated(clipped(trimmed(trace.tokens[token]), _LONGEST_PIECE))
-        where = f"{html(kind_name(kind))} at “{html(piece)}”"
+        where = f"{html(site_of(kind).label)} at “{html(piece)}”"
         parts.append(f"<b style='color:{COLOURS[i]}'>{number}{MARKS[i]}</b> {where}")
     hint = "" if pinned else "&emsp;(pin cells to see theirs)"
     return f"{title}: {'&emsp;'.join(parts)}{hint}"

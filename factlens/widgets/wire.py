@@ -15,8 +15,13 @@ from factlens.tracing import Trace
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
 from factlens.tracing.recipe import caption_of, code_of
 from factlens.tracing.side_by_side import side_by_side
+from factlens.tracing.sites import Site, site_of
 
-SCHEMA = 2
+SCHEMA = 3
+_QUALITY = {
+    "facts": FACTS,
+    "rank_correlation": {site_of(kind).label: known for kind, known in RANK_CORRELATION.items()},
+}
 
 
 def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dict[str, Any]:
@@ -31,6 +36,7 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
         "schema": SCHEMA,
         "run": run,
         "kinds": list(trace.kinds),
+        "sites": {site.name: described(site) for site in trace.sites},
         "tokens": [
             {"text": piece, "id": token, "subject": start <= i < stop, **({"template": True} if i in template else {})}
             for i, (piece, token) in enumerate(zip(trace.tokens, trace.token_ids, strict=True))
@@ -49,13 +55,18 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
         "complete": trace.complete,
         "stopped": stopped,
         "suggested": _suggested(trace, scores),
-        "quality": None if estimate is None else {"facts": FACTS, "rank_correlation": dict(RANK_CORRELATION)},
+        "quality": None if estimate is None else _QUALITY,
         "grid": _bytes(scores),
         "estimate": None if estimate is None else _bytes(estimate),
         "half": _half(trace) if trace.complete or stopped else None,
         "caption": caption_of(trace),
         "code": code_of(trace),
     }
+
+
+def described(site: Site) -> dict[str, Any]:
+    """Return what the page needs to know of a site."""
+    return {name: getattr(site, name) for name in ("label", "family", "windowed", "edited", "head")}
 
 
 def comparison_of(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> dict[str, Any]:
@@ -124,11 +135,12 @@ def _suggested(trace: Trace, scores: np.ndarray) -> dict[str, Any] | None:
     None before that row is known exactly (estimates suggest nothing), and None when even that effect is less than a
     tenth of the total: a fact that is not read there suggests no layer.
     """
-    if "mlp" not in trace.kinds or abs(trace.total_effect) < 1e-9:
+    place = next((i for i, site in enumerate(trace.sites) if site.edited), None)
+    if place is None or abs(trace.total_effect) < 1e-9:
         return None
     token = trace.subject_range[1] - 1
     # As a share of the total, so that it reads the same where corruption has raised the metric.
-    row = (scores[trace.kinds.index("mlp"), token] - trace.low) / trace.total_effect
+    row = (scores[place, token] - trace.low) / trace.total_effect
     if np.isnan(row).any() or row.max() < 0.1:
         return None
-    return {"kind": "mlp", "token": token, "layer": int(row.argmax())}
+    return {"kind": trace.kinds[place], "token": token, "layer": int(row.argmax())}

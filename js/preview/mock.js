@@ -68,7 +68,25 @@ export const TOKENS = ["The", " Space", " Needle", " is", " in", " down", "town"
   subject: index < 3,
 }));
 
-export const QUALITY = { facts: 100, rank_correlation: { state: 0.81, mlp: 0.77, attn: 0.64 } };
+export const QUALITY = { facts: 100, rank_correlation: { "hidden state": 0.81, MLP: 0.77, attention: 0.64 } };
+
+const site = (label, family, rest = {}) => ({ label, family, windowed: false, edited: false, head: null, ...rest });
+const SITES = {
+  state: site("hidden state", "state"),
+  mlp: site("MLP", "mlp", { windowed: true, edited: true }),
+  attn: site("attention", "attn", { windowed: true }),
+  severed_mlp: site("hidden state, MLP severed", "mlp"),
+  severed_attn: site("hidden state, attention severed", "attn"),
+};
+
+/** What Python says of some kinds (js/test/golden.test.ts holds this against what it really says). */
+export function fakeSites(kinds) {
+  const of = (kind) => {
+    const head = Number(kind.split(".")[1]);
+    return SITES[kind] ?? site(`attention head ${head}`, "attn", { head });
+  };
+  return Object.fromEntries(kinds.map((kind) => [kind, of(kind)]));
+}
 
 /**
  * A grid as tracing might give it: an early site at the subject's last token, a late one at the last token.
@@ -117,9 +135,10 @@ export function fakeFrame({
     });
   });
   return {
-    schema: 1,
+    schema: 3,
     run,
     kinds,
+    sites: fakeSites(kinds),
     tokens,
     layers,
     metric: "probability",
@@ -292,7 +311,7 @@ export function fakeReader(details = fakeDetails(), rest = {}) {
   const { kind, token, layer, piece } = details ?? fakeDetails();
   return {
     traced: true,
-    cell: { kind, token, layer, piece, last: token === 6 },
+    cell: { kind, site: fakeSites([kind])[kind], token, layer, piece, last: token === 6 },
     reading: false,
     outdated: false,
     status: "idle",

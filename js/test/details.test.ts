@@ -24,10 +24,11 @@ const wire = {
   neurons: [{ neuron: 160, clean: 3.6, corrupted: 0.7, contribution: -0.244 }],
 };
 const probability = { metric: "probability", contrast: "" };
-const chosen = { kind: "mlp", layer: 3, piece: " Needle", last: false };
+const mlp = { label: "MLP", family: "mlp", windowed: true, edited: true, head: null };
+const chosen = { site: mlp, layer: 3, piece: " Needle", last: false };
 
-function decoded(rest: Record<string, unknown> = {}): cell.CellDetails {
-  const found = cell.decodeDetails({ ...wire, ...rest });
+function decoded(rest: Record<string, unknown> = {}, head: number | null = null): cell.CellDetails {
+  const found = cell.decodeDetails({ ...wire, ...rest }, head);
   if (!found) throw new Error("no details");
   return found;
 }
@@ -45,7 +46,8 @@ describe("what Python sends", () => {
     expect(cell.decodeDetails(null)).toBeNull();
     expect(cell.decodeDetails({})?.lens.clean).toEqual([]);
     expect(cell.decodeChosen(null)).toBeNull();
-    expect(cell.decodeChosen({ ...chosen, token: 2 })).toEqual(chosen);
+    expect(cell.decodeChosen({ ...chosen, kind: "mlp", token: 2 })).toEqual(chosen);
+    expect(cell.decodeChosen({ kind: "new" })?.site).toMatchObject({ label: "new", windowed: false, head: null });
   });
 
   test("of many heads the largest shares of either sign are kept, and the cell's own", () => {
@@ -54,10 +56,10 @@ describe("what Python sends", () => {
       clean: head % 2 ? head : -head,
       corrupted: 0,
     }));
-    const indices = (kind: string) => decoded({ kind, heads }).heads?.map((share) => share.index);
-    expect(indices("attn")).toEqual([11, 10, 9, 8, 7, 6, 5, 4]);
-    expect(indices("head.7")).toEqual([11, 10, 9, 8, 7, 6, 5, 4]);
-    expect(indices("head.1")).toEqual([11, 10, 9, 8, 7, 6, 5, 4, 1]);
+    const indices = (own: number | null) => decoded({ heads }, own).heads?.map((share) => share.index);
+    expect(indices(null)).toEqual([11, 10, 9, 8, 7, 6, 5, 4]);
+    expect(indices(7)).toEqual([11, 10, 9, 8, 7, 6, 5, 4]);
+    expect(indices(1)).toEqual([11, 10, 9, 8, 7, 6, 5, 4, 1]);
   });
 });
 
@@ -68,7 +70,7 @@ describe("in words", () => {
       "Reads the residual stream leaving layer 3 at token “Needle”: what the model would say next if that layer were " +
         "its last (logit lens). Of the restored layers, those up to layer 3 have acted there.",
     );
-    expect(cell.whatIsRead({ ...chosen, kind: "head.3" })).not.toContain("restored layers");
+    expect(cell.whatIsRead({ ...chosen, site: { ...mlp, windowed: false } })).not.toContain("restored layers");
   });
 
   test("the exact score, as far as there is one", () => {

@@ -1,6 +1,8 @@
 /// <reference types="vite/client" />
 // The files in golden/ are what Python puts on the wire (tests/widgets/test_golden.py): read here as a page reads it.
 import { expect, test } from "vitest";
+// @ts-expect-error: plain JavaScript, shared with the browser tests
+import { fakeSites } from "../preview/mock.js";
 import { halfAt, valueAt } from "../src/heatmap/cells";
 import { compared, decodeComparison } from "../src/heatmap/comparison";
 import { decodeFrame, type Frame } from "../src/heatmap/grid";
@@ -41,13 +43,16 @@ test("a stopped one, with estimates where nothing was computed", () => {
   expect(frame).toMatchObject({ stopped: true, complete: false, computed: 72, estimated: 72 });
   expect(valueAt(frame, { kind: "attn", token: 5, layer: 0 })?.estimated).toBe(true);
   expect(progress(frame, false)).toBe("Stopped after 72 of 144 cells: the others are estimates.");
-  expect(estimateNote(frame, false)).toContain("rank correlation");
+  expect(estimateNote(frame, false)).toMatch(/rank correlation .*: hidden state 0\.\d\d, MLP/);
 });
 
-test("kinds, windows and conventions by name", () => {
+test("sites, windows and conventions", () => {
   const frame = frameOf("paper-window");
+  expect(frame.sites).toEqual(fakeSites(["mlp", "head.2", "severed_attn"]));
+  expect(frameOf("complete").sites).toEqual(fakeSites(["state", "mlp", "attn"]));
   expect(windowOf(frame, "mlp", 3)).toEqual([3, 4]);
   expect(windowOf(frame, "head.2", 3)).toEqual([3, 3]);
+  expect(windowOf(frame, "severed_attn", 3)).toEqual([3, 3]);
 });
 
 test("two traces", () => {

@@ -4,7 +4,7 @@ import { decodeCell, decodeFrame, floats } from "../src/heatmap/grid";
 
 function wire(grid: unknown, rest: Record<string, unknown> = {}) {
   return {
-    schema: 1,
+    schema: 3,
     run: 3,
     kinds: ["state", "mlp"],
     tokens: [
@@ -68,7 +68,7 @@ describe("decodeFrame", () => {
     some[3] = Number.NaN;
     const guess = new Float32Array(12).fill(0.25);
     guess[3] = Number.NaN; // severed: neither computed nor estimated
-    const quality = { facts: 100, rank_correlation: { state: 0.8, mlp: 0.7, attn: null } };
+    const quality = { facts: 100, rank_correlation: { "hidden state": 0.8, MLP: 0.7, attention: null } };
     const frame = decodeFrame(wire(some.buffer, { estimate: new DataView(guess.buffer), quality }));
     if (!frame) throw new Error("no frame");
     expect(valueAt(frame, { kind: "state", token: 0, layer: 1 })).toEqual({ value: 1 / 16, estimated: false });
@@ -78,8 +78,8 @@ describe("decodeFrame", () => {
     expect(frame.quality).toEqual({
       facts: 100,
       correlation: [
-        ["state", 0.8],
-        ["mlp", 0.7],
+        ["hidden state", 0.8],
+        ["MLP", 0.7],
       ],
     });
   });

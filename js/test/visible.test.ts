@@ -130,6 +130,7 @@ describe("texts from right to left", () => {
 function frameWith(rest: Record<string, unknown>): Frame {
   const wire = {
     kinds: ["mlp"],
+    sites: { mlp: { label: "MLP" } },
     tokens: [{ text: "a" }],
     layers: 1,
     low: 0,

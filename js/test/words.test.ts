@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
+// @ts-expect-error: plain JavaScript, shared with the browser tests
+import { fakeSites } from "../preview/mock.js";
+import { siteOf } from "../src/heatmap/cells";
 import { decodeFrame, type Frame } from "../src/heatmap/grid";
+import { windowOf } from "../src/heatmap/scales";
 import * as say from "../src/heatmap/sentences";
 import { decimal, percent, restored, signedDecimal, tokenName, tokenParts } from "../src/shared/a11y";
-import { family, kindName, kindTitle } from "../src/shared/kinds";
 
 function frame(rest: Record<string, unknown> = {}): Frame {
   const grid = new Float32Array(3 * 3 * 4).fill(0.41);
@@ -10,6 +13,7 @@ function frame(rest: Record<string, unknown> = {}): Frame {
   const decoded = decodeFrame({
     run: 1,
     kinds: ["state", "mlp", "attn"],
+    sites: fakeSites(["state", "mlp", "attn"]),
     tokens: [
       { text: "The", id: 1, subject: true },
       { text: " Needle", id: 812, subject: true },
@@ -129,7 +133,7 @@ describe("an estimate", () => {
   const missing = new Float32Array(3 * 3 * 4).fill(0.41);
   missing.fill(Number.NaN, 0, 12); // all of the hidden state's panel
   const guess = new Float32Array(3 * 3 * 4).fill(0.25);
-  const quality = { facts: 100, rank_correlation: { state: 0.814, mlp: -0.2, attn: 0.6 } };
+  const quality = { facts: 100, rank_correlation: { "hidden state": 0.814, MLP: -0.2, attention: 0.6 } };
   const half = frame({ complete: false, grid: missing.buffer, estimate: guess.buffer, quality });
   const cell = { kind: "state", token: 1, layer: 2 };
 
@@ -185,29 +189,25 @@ test("the interval of an effect, where there is one", () => {
   ]);
 });
 
-test("kinds have names, titles and the colour of their family", () => {
-  expect(["state", "severed_mlp", "head.11", "new"].map(kindName)).toEqual([
-    "hidden state",
-    "hidden state, MLP severed",
-    "attention head 11",
-    "new",
+test("sites are called and drawn as Python says", () => {
+  const kinds = ["mlp", "severed_attn", "new"];
+  const some = frame({ kinds, sites: fakeSites(kinds.slice(0, 2)) });
+  expect(kinds.map((kind) => say.panelTitle(some, kind))).toEqual(["MLP", "Hidden state, attention severed", "New"]);
+  expect(kinds.map((kind) => siteOf(some, kind).family)).toEqual(["mlp", "attn", ""]);
+  expect(kinds.map((kind) => say.kindNote(some, kind))).toEqual([
+    "3 layers restored together",
+    "one layer restored",
+    "one layer restored",
   ]);
-  expect(["attn", "severed_attn", "head.0"].map(kindTitle)).toEqual([
-    "Attention",
-    "Hidden state, attention severed",
-    "Attention head 0",
+  expect(kinds.map((kind) => windowOf(some, kind, 2))).toEqual([
+    [1, 3],
+    [2, 2],
+    [2, 2],
   ]);
-  expect(["state", "mlp", "severed_mlp", "severed_attn", "head.3"].map(family)).toEqual([
-    "state",
-    "mlp",
-    "mlp",
-    "attn",
-    "attn",
-  ]);
-  expect(say.kindNote(frame(), "mlp")).toBe("3 layers restored together");
-  for (const kind of ["state", "severed_mlp", "head.3"]) {
-    expect(say.kindNote(frame(), kind)).toBe("one layer restored");
-  }
+  const edit = { method: "ROME", layers: [1] };
+  const words = (kind: string) => say.selected(some, { kind, token: 0, layer: 1 }, edit);
+  expect(words("mlp")).toContain("An edit with ROME will change the MLP of layer 1.");
+  expect(words("severed_attn")).toContain("ROME edits MLPs: it will change the MLP of layer 1.");
 });
 
 test("the state of the trace", () => {

@@ -21,7 +21,9 @@ FOLDER = Path(__file__).parents[2] / "js" / "test" / "golden"
 STATES: dict[str, Any] = {
     "complete": lambda: frame_of(made_trace(), run=3),
     "stopped": lambda: frame_of(made_trace(computed=0.5, estimated=True), run=4, stopped=True),
-    "paper-window": lambda: frame_of(made_trace(kinds=("mlp", "head.2"), window=2, window_convention="paper")),
+    "paper-window": lambda: frame_of(
+        made_trace(kinds=("mlp", "head.2", "severed_attn"), window=2, window_convention="paper")
+    ),
     "comparison": lambda: comparison_of(made_trace(), made_trace(low=0.2, answer=" Paris"), ("before", "now")),
     "hostile": lambda: frame_of(made_trace(tokens=("<img src=x onerror=1>", "\u202eabc", "\x00\ud800", "x" * 10_000))),
 }

@@ -1,8 +1,8 @@
 // What a cell knows, as Python sends it (docs/wire.md): read with care, and said in words.
 import { answerName, percent, signedDecimal, tokenName } from "../shared/a11y";
-import { isWindowed, kindName } from "../shared/kinds";
 import { type Measure, measureName, precise } from "../shared/measure";
 import { list, number, record, text } from "../shared/model";
+import { decodeSite, type Site } from "../shared/sites";
 
 export const RUNS = ["clean", "corrupted", "restored"] as const;
 export type Run = (typeof RUNS)[number];
@@ -23,7 +23,6 @@ export interface Share {
 }
 
 export interface CellDetails {
-  kind: string;
   piece: string;
   layer: number;
   /** The text of the answer's first token, and where that ends inside a character, up to that character's end. */
@@ -45,7 +44,8 @@ export interface CellDetails {
   neurons: Share[] | null;
 }
 
-export function decodeDetails(value: unknown): CellDetails | null {
+/** What a cell knows; of `head`, if it is about one, always the share. */
+export function decodeDetails(value: unknown, head: number | null = null): CellDetails | null {
   if (value === null || typeof value !== "object") return null;
   const fields = record(value);
   const [lower, upper] = list(fields.interval).map(number);
@@ -53,7 +53,6 @@ export function decodeDetails(value: unknown): CellDetails | null {
   const heads = shares(fields.heads, "head", ["clean", "corrupted"]);
   heads?.sort((a, b) => Math.abs(b.values[0] ?? 0) - Math.abs(a.values[0] ?? 0));
   return {
-    kind: text(fields.kind),
     piece: text(fields.piece),
     layer: number(fields.layer) ?? 0,
     shown: text(fields.whole_answer) || text(fields.answer),
@@ -67,7 +66,7 @@ export function decodeDetails(value: unknown): CellDetails | null {
     probability: byRun(fields.probability, number),
     cosine: byRun(fields.cosine, number),
     total: total && { clean: number(total.clean), corrupted: number(total.corrupted) },
-    heads: heads && foremost(heads, text(fields.kind)),
+    heads: heads && foremost(heads, head),
     headCount: heads?.length ?? 0,
     neurons: shares(fields.neurons, "neuron", ["clean", "corrupted", "contribution"]),
   };
@@ -94,15 +93,14 @@ function shares(value: unknown, index: string, columns: string[]): Share[] | nul
 }
 
 /** The first few; the head that the cell is about is always among them. */
-function foremost(heads: Share[], kind: string): Share[] {
-  const own = heads.findIndex((share) => kind === `head.${share.index}`);
-  return heads.filter((_, i) => i < MOST_HEADS || i === own);
+function foremost(heads: Share[], own: number | null): Share[] {
+  return heads.filter((share, i) => i < MOST_HEADS || share.index === own);
 }
 
 // --- in words ---------------------------------------------------------------------------------------------------------
 
 export interface ChosenCell {
-  kind: string;
+  site: Site;
   layer: number;
   piece: string;
   /** Is it the prompt's last token, from which the answer is read? */
@@ -111,21 +109,21 @@ export interface ChosenCell {
 
 export function decodeChosen(value: unknown): ChosenCell | null {
   if (value === null || typeof value !== "object") return null;
-  const { kind, layer, piece, last } = record(value);
-  return { kind: text(kind), layer: number(layer) ?? 0, piece: text(piece), last: last === true };
+  const { kind, site, layer, piece, last } = record(value);
+  return { site: decodeSite(site, text(kind)), layer: number(layer) ?? 0, piece: text(piece), last: last === true };
 }
 
 /** "layer 3 · MLP · token “le”" */
-export function cellTitle({ kind, layer, piece }: ChosenCell): string {
-  return `layer ${layer} · ${kindName(kind)} · token “${tokenName(piece)}”`;
+export function cellTitle({ site, layer, piece }: ChosenCell): string {
+  return `layer ${layer} · ${site.label} · token “${tokenName(piece)}”`;
 }
 
 /** What is read, and of a window what of it can be seen there. */
-export function whatIsRead({ kind, layer, piece }: ChosenCell): string {
+export function whatIsRead({ site, layer, piece }: ChosenCell): string {
   const read =
     `Reads the residual stream leaving layer ${layer} at token “${tokenName(piece)}”: ` +
     "what the model would say next if that layer were its last (logit lens).";
-  return isWindowed(kind) ? `${read} Of the restored layers, those up to layer ${layer} have acted there.` : read;
+  return site.windowed ? `${read} Of the restored layers, those up to layer ${layer} have acted there.` : read;
 }
 
 /** "probability 0.40, effect +0.10 (95 % interval −0.03 to +0.23)" */

@@ -27,7 +27,7 @@ export default panel("details", "What the selected cell knows", ({ root, banner 
 
   function update(state: Record<string, unknown>): boolean {
     const cell = decodeChosen(state.cell);
-    const details = cell && decodeDetails(state.details);
+    const details = cell && decodeDetails(state.details, cell.site.head);
     const reading = state.reading === true;
     setAttributes(root, { "data-ready": String(details !== null) });
     // Between two cells the panel keeps its height: what stands below must not jump.

@@ -56,10 +56,10 @@ function answerCell(answer: Answer | undefined, { answerId }: CellDetails): HTML
 }
 
 export function sharesTables(details: CellDetails, cell: ChosenCell): HTMLElement[] {
-  const { heads, neurons, total, kind } = details;
+  const { heads, neurons, total } = details;
   const whole = total ? [orDash(total.clean), orDash(total.corrupted)] : null;
   if (heads) {
-    const own = (share: Share) => kind === `head.${share.index}`;
+    const own = (share: Share) => share.index === cell.site.head;
     const body = element(
       "tbody",
       {},

@@ -1,4 +1,5 @@
 // The cells of a frame: what each shows, and which cells on the page stand for which of the trace.
+import { decodeSite, type Site } from "../shared/sites";
 import type { Cell, Frame, Scale, Token } from "./grid";
 
 export interface Value {
@@ -9,6 +10,11 @@ export interface Value {
 /** The kind that a panel shows. */
 export function sourceOf(frame: Frame, kind: string): string {
   return frame.sources[kind] ?? kind;
+}
+
+/** What a panel restores. */
+export function siteOf(frame: Frame, kind: string): Site {
+  return frame.sites[sourceOf(frame, kind)] ?? decodeSite(null, sourceOf(frame, kind));
 }
 
 export function scaleOf(frame: Frame, kind: string): Scale {

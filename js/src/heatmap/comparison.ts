@@ -25,6 +25,11 @@ export function decodeComparison(value: unknown): Comparison | null {
   return alike ? { a, b, names: [first || "A", second || "B"] } : null;
 }
 
+/** The kind that is compared as long as no other is chosen: what edits change, since most comparisons are of edits. */
+export function firstCompared({ a }: Comparison): string {
+  return a.kinds.find((kind) => a.sites[kind]?.edited) ?? a.kinds[0] ?? "";
+}
+
 /** The three panels of one kind as one frame. Both traces share a scale; the difference has its own, about zero. */
 export function compared({ a, b, names }: Comparison, kind: string): Frame {
   const place = Math.max(0, a.kinds.indexOf(kind));

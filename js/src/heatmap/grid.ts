@@ -1,6 +1,7 @@
 // From the `frame` trait to numbers. NaN stays NaN: it means "not computed", never zero.
 import type { Reading } from "../shared/measure";
 import { list, number, record, text } from "../shared/model";
+import { decodeSite, type Site } from "../shared/sites";
 
 export interface Token {
   text: string;
@@ -26,6 +27,8 @@ export interface Scale {
 export interface Frame {
   run: number;
   kinds: string[];
+  /** What each of the kinds restores. */
+  sites: Record<string, Site>;
   tokens: Token[];
   layers: number;
   metric: string;
@@ -71,7 +74,7 @@ export interface Frame {
   tokenAt: Int32Array | null;
 }
 
-/** How well estimates agree with exact grids: the rank correlation by kind, measured on so many facts. */
+/** How well estimates agree with exact grids: the rank correlation by label, measured on so many facts. */
 export interface Quality {
   facts: number;
   correlation: [string, number][];
@@ -116,6 +119,7 @@ export function decodeFrame(value: unknown): Frame | null {
   const frame: Frame = {
     run: number(fields.run) ?? 0,
     kinds,
+    sites: Object.fromEntries(kinds.map((kind) => [kind, decodeSite(record(fields.sites)[kind], kind)])),
     tokens,
     layers,
     metric: text(fields.metric),
@@ -160,9 +164,9 @@ function grid(value: unknown, size: number): Float32Array {
 
 function decodeQuality(value: unknown): Quality | null {
   const fields = record(value);
-  const correlation = Object.entries(record(fields.rank_correlation)).flatMap(([kind, given]): [string, number][] => {
+  const correlation = Object.entries(record(fields.rank_correlation)).flatMap(([label, given]): [string, number][] => {
     const found = number(given);
-    return found === null ? [] : [[kind, found]];
+    return found === null ? [] : [[label, found]];
   });
   const facts = number(fields.facts);
   return facts === null || correlation.length === 0 ? null : { facts, correlation };

@@ -1,15 +1,14 @@
 // The colour bar. Both ends are said in words: what the corrupted run gives and what the clean run gives.
 import { element, setAttributes, setText, show } from "../shared/dom";
-import { family } from "../shared/kinds";
 import { brief, isProbability, measureName } from "../shared/measure";
 import type { Theme } from "../shared/theme";
-import { scaleOf, sourceOf } from "./cells";
+import { scaleOf, siteOf, sourceOf } from "./cells";
 import type { Frame } from "./grid";
 import { css, divergingRamp, gradient, type PaletteName, type Ramp, rampFor } from "./palettes";
 
 /** The colours of one panel. */
 export function panelRamp(frame: Frame, kind: string, palette: PaletteName, theme: Theme): Ramp {
-  return scaleOf(frame, kind).diverging ? divergingRamp(theme) : rampFor(sourceOf(frame, kind), palette, theme);
+  return scaleOf(frame, kind).diverging ? divergingRamp(theme) : rampFor(siteOf(frame, kind).family, palette, theme);
 }
 
 export class Legend {
@@ -43,7 +42,7 @@ export class Legend {
     });
     const plain = frame.kinds.filter((kind) => !scaleOf(frame, kind).diverging);
     // One stripe for each ramp in use: a dozen heads share theirs.
-    const ramps = new Map(plain.map((kind) => [palette === "safe" ? "" : family(sourceOf(frame, kind)), kind]));
+    const ramps = new Map(plain.map((kind) => [palette === "safe" ? "" : siteOf(frame, kind).family, kind]));
     this.#bar.replaceChildren(
       ...[...ramps.values()].map((kind) => stripe(gradient(panelRamp(frame, kind, palette, theme)))),
     );
@@ -58,7 +57,10 @@ export class Legend {
       });
       this.#change.replaceChildren(stripe(gradient(divergingRamp(theme), -1)));
     }
-    this.#guess.style.setProperty("--fl-guess", css(rampFor(plain[0] ?? "", palette, theme)(0.5)));
+    this.#guess.style.setProperty(
+      "--fl-guess",
+      css(rampFor(siteOf(frame, plain[0] ?? "").family, palette, theme)(0.5)),
+    );
     show(this.#guesses, frame.estimated > 0);
     show(this.#missing, frame.computed + frame.estimated < frame.scores.length);
   }

@@ -1,9 +1,8 @@
-// Colours for scores: a ramp per kind ("rome", recognisable from the paper) or one for all ("safe").
+// Colours for scores: a ramp per family of sites ("rome", recognisable from the paper) or one for all ("safe").
 //
 // Both begin at the page's own background, so that "nothing restored" looks like nothing, in a light and in a dark
 // page. Green against red is lost on many eyes; so the panels are always named in words as well, and "safe" is one
 // ramp along blue-yellow whose lightness alone tells the value.
-import { family } from "../shared/kinds";
 import type { Rgb, Theme } from "../shared/theme";
 
 export type PaletteName = "rome" | "safe";
@@ -77,9 +76,9 @@ const DARK_ABOVE: Rgb[] = [
   [255, 200, 130],
 ];
 
-export function rampFor(kind: string, palette: PaletteName, theme: Theme): Ramp {
+export function rampFor(family: string, palette: PaletteName, theme: Theme): Ramp {
   const table = theme.dark ? DARK : LIGHT;
-  const colours = palette === "safe" ? table.safe : (table[family(kind)] ?? table.safe);
+  const colours = palette === "safe" ? table.safe : (table[family] ?? table.safe);
   return through([theme.background, ...(colours ?? [])]);
 }
 

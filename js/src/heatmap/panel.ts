@@ -1,11 +1,10 @@
 // One panel: the title, the token labels, the canvas with its outlines above, and the layer axis below.
 import { tokenTitle } from "../shared/a11y";
 import { element, place, setAttributes, setText, show } from "../shared/dom";
-import { isWindowed } from "../shared/kinds";
 import { pieceOf } from "../shared/pieces";
 import type { Theme } from "../shared/theme";
 import { Brush } from "./brush";
-import { inward, sourceOf, subjectSpans } from "./cells";
+import { inward, siteOf, subjectSpans } from "./cells";
 import type { Cell, Frame } from "./grid";
 import { cellAt } from "./hit";
 import type { Layout } from "./layout";
@@ -148,7 +147,7 @@ export class Panel {
     const here = cell?.kind === this.kind;
     show(this.#crossRow, cell !== null);
     show(this.#crossColumn, here);
-    show(this.#bracket, here && isWindowed(sourceOf(frame, this.kind)));
+    show(this.#bracket, here && siteOf(frame, this.kind).windowed);
     if (!cell || !layout) return;
     this.#cover(this.#crossRow, 0, cell.token, frame.layers, 1);
     if (!here) return;

@@ -1,7 +1,7 @@
 // From what Python sent to what the page shows: words or tokens, the reading, one trace or two, whose scale.
 import type { Reading } from "../shared/measure";
 import { shown } from "./cells";
-import { type Comparison, compared } from "./comparison";
+import { type Comparison, compared, firstCompared } from "./comparison";
 import type { Frame, Scale } from "./grid";
 import { isReadable, read } from "./readings";
 import { groupWords } from "./words";
@@ -19,9 +19,7 @@ export function prepare(frame: Frame | null, comparison: Comparison | null, opti
   const each = (given: Frame) => read(options.words ? groupWords(given) : given, options.reading);
   if (comparison && (options.compare !== null || !frame)) {
     const kinds = comparison.a.kinds;
-    const kind = kinds.includes(options.compare ?? "")
-      ? (options.compare as string)
-      : (kinds.find((k) => k === "mlp") ?? kinds[0] ?? "");
+    const kind = kinds.includes(options.compare ?? "") ? (options.compare as string) : firstCompared(comparison);
     const pair = { ...comparison, a: each(comparison.a), b: each(comparison.b) };
     return pair.a.reading === pair.b.reading ? compared(pair, kind) : compared(comparison, kind);
   }

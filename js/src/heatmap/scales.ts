@@ -1,6 +1,5 @@
 // From scores to places on the colour bar, and from layers to the axis.
-import { isWindowed } from "../shared/kinds";
-import { sourceOf } from "./cells";
+import { siteOf } from "./cells";
 import type { Frame, Scale } from "./grid";
 
 /**
@@ -32,19 +31,17 @@ export function ticks(layers: number, cellWidth: number, apart = 22): number[] {
 
 /**
  * First and last layer that are restored together with `layer`, cut off at both ends of the model. A window of an even
- * number of layers reaches further down in ROME's code, further up in the paper. Most kinds restore one layer alone.
+ * number of layers reaches further down in ROME's code, further up in the paper.
  */
 export function windowAround(
-  kind: string,
   layer: number,
   { window, layers, convention }: { window: number; layers: number; convention: string },
 ): [number, number] {
-  if (!isWindowed(kind)) return [layer, layer];
   const first = layer - Math.floor((convention === "paper" ? window - 1 : window) / 2);
   return [Math.max(0, first), Math.min(layers - 1, first + window - 1)];
 }
 
-/** The same for a panel of a frame. */
+/** The same for a panel of a frame; most sites are restored in one layer alone. */
 export function windowOf(frame: Frame, kind: string, layer: number): [number, number] {
-  return windowAround(sourceOf(frame, kind), layer, frame);
+  return siteOf(frame, kind).windowed ? windowAround(layer, frame) : [layer, layer];
 }

@@ -1,10 +1,10 @@
 // Everything the heatmap says in words, for eyes and for screen readers.
 import { answerName, percent, restored, signedDecimal, tokenName, tokenTitle } from "../shared/a11y";
-import { isWindowed, kindName, kindTitle } from "../shared/kinds";
 import { layersWords } from "../shared/layers";
 import { isProbability, measureName, precise } from "../shared/measure";
 import { number as integer, list, record, text } from "../shared/model";
-import { halfAt, inward, outward, scaleOf, sourceOf, type Value, valueAt } from "./cells";
+import { siteTitle } from "../shared/sites";
+import { halfAt, inward, outward, scaleOf, siteOf, sourceOf, type Value, valueAt } from "./cells";
 import { isDifference } from "./comparison";
 import type { Cell, Frame } from "./grid";
 import type { Means } from "./range";
@@ -16,7 +16,7 @@ export const HONEST =
   "Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023, arXiv:2301.04213).";
 
 export function panelTitle(frame: Frame, kind: string): string {
-  return frame.titles[kind] ?? kindTitle(kind);
+  return frame.titles[kind] ?? siteTitle(siteOf(frame, kind));
 }
 
 /** Below a panel's title: how much is restored for one cell, and its scale where that is its own. */
@@ -26,17 +26,19 @@ export function kindNote(frame: Frame, kind: string): string {
   if (isDifference(frame, kind)) return `${number(frame, kind, scale.low)} to ${number(frame, kind, scale.high)}`;
   if (compared) return "";
   if (frame.scales[kind]) return `${precise(frame, scale.low)} to ${precise(frame, scale.high)}`;
-  return isWindowed(kind) && frame.window > 1 ? `${frame.window} layers restored together` : "one layer restored";
+  return siteOf(frame, kind).windowed && frame.window > 1
+    ? `${frame.window} layers restored together`
+    : "one layer restored";
 }
 
 export function heading(frame: Frame): string {
   const each = Object.keys(frame.titles).length > 0 ? "each trace’s own answer" : "the answer";
   const answer = frame.answer ? answerName(frame.answer, frame.answerPart) : each;
-  const compared = frame.kinds[0] === undefined ? "" : sourceOf(frame, frame.kinds[0]);
+  const [first = ""] = frame.kinds;
   const rest =
-    compared === frame.kinds[0]
+    sourceOf(frame, first) === first
       ? "after restoring one part of the clean run"
-      : `after restoring one part of the clean run: ${kindName(compared)}`;
+      : `after restoring one part of the clean run: ${siteOf(frame, first).label}`;
   if (frame.reading === "effect") return `Indirect effect on ${answer} ${rest}`;
   if (frame.reading === "restored") return `Share of the total effect on ${answer} ${rest}`;
   if (frame.reading === "log_odds") return `Log-odds of ${answer} ${rest}`;
@@ -66,7 +68,7 @@ export function estimateNote(frame: Frame, busy: boolean): string {
   const fate = busy && !frame.stopped ? "replaced by exact values as they come" : "the exact values were not computed";
   const { quality } = frame;
   if (!quality) return `Hatched colours: estimated from gradients, ${fate}.`;
-  const each = quality.correlation.map(([kind, value]) => `${kindName(kind)} ${value.toFixed(2).replace("-", "−")}`);
+  const each = quality.correlation.map(([label, value]) => `${label} ${value.toFixed(2).replace("-", "−")}`);
   return (
     `Hatched colours: estimated from gradients, ${fate} ` +
     `(rank correlation with the exact grid on ${quality.facts} atlas facts: ${each.join(", ")}).`
@@ -115,7 +117,7 @@ export function cellLabel(frame: Frame, cell: Cell): string {
   if (token?.subject) parts.push("subject");
   if (token?.template) parts.push("of the chat's template");
   if (cell.token === frame.tokens.length - 1) parts.push("last");
-  parts.push(`layer ${cell.layer}`, kindName(sourceOf(frame, cell.kind)));
+  parts.push(`layer ${cell.layer}`, siteOf(frame, cell.kind).label);
   if (frame.titles[cell.kind]) parts.push(panelTitle(frame, cell.kind));
   parts.push(valueText(frame, cell, " percent"));
   return parts.join(", ");
@@ -123,7 +125,7 @@ export function cellLabel(frame: Frame, cell: Cell): string {
 
 /** "Layer 2 · MLP · token “Needle”" */
 export function cellName(frame: Frame, cell: Cell): string {
-  return `Layer ${cell.layer} · ${kindName(sourceOf(frame, cell.kind))} · token “${tokenName(frame.tokens[cell.token]?.text ?? "")}”`;
+  return `Layer ${cell.layer} · ${siteOf(frame, cell.kind).label} · token “${tokenName(frame.tokens[cell.token]?.text ?? "")}”`;
 }
 
 /** What an edit from here would change; a heatmap of its own edits nothing. */
@@ -144,7 +146,7 @@ export function selected(frame: Frame, cell: Cell, edit: Edit | null): string {
   if (!edit) return what;
   const { method, layers } = edit;
   const mlps = `${layers.length === 1 ? "MLP" : "MLPs"} of ${layersWords(layers)}`;
-  return sourceOf(frame, cell.kind) === "mlp"
+  return siteOf(frame, cell.kind).edited
     ? `${what} An edit with ${method} will change the ${mlps}.`
     : `${what} ${capital(method)} edits MLPs: it will change the ${mlps}.`;
 }
@@ -167,7 +169,7 @@ export function tooltipLines(frame: Frame, cell: Cell): string[] {
   const found = valueAt(frame, cell);
   const token = frame.tokens[cell.token];
   const id = token?.id === null || token?.id === undefined ? "" : ` (id ${token.id})`;
-  const name = `Layer ${cell.layer} · ${kindName(sourceOf(frame, cell.kind))}`;
+  const name = `Layer ${cell.layer} · ${siteOf(frame, cell.kind).label}`;
   const lines = [
     frame.titles[cell.kind] ? `${panelTitle(frame, cell.kind)}: ${name}` : name,
     `token “${tokenTitle(token?.text ?? "")}”${id}`,
@@ -210,7 +212,7 @@ export function pinned(frame: Frame, cell: Cell): string {
 
 /** A pin of a kind, or of a row, that the picture does not show at the moment. */
 export function pinnedElsewhere(frame: Frame, cell: Cell): string {
-  return `Layer ${cell.layer} · ${kindName(cell.kind)}: not in this ${Object.keys(frame.titles).length > 0 ? "comparison" : "picture"}`;
+  return `Layer ${cell.layer} · ${siteOf(frame, cell.kind).label}: not in this ${Object.keys(frame.titles).length > 0 ? "comparison" : "picture"}`;
 }
 
 /** What is marked on the axes, and the mean of the cells that lie there. */
@@ -223,7 +225,7 @@ export function range(frame: Frame, layers: Span | null, rows: Span | null, mean
   }
   const where = capital(parts.join(", "));
   const each = means.map(({ kind, mean, cells }) => {
-    const name = frame.titles[kind] ?? kindName(kind);
+    const name = frame.titles[kind] ?? siteOf(frame, kind).label;
     return mean === null
       ? `${name} not computed`
       : `${name} ${number(frame, kind, mean)}${cells ? "" : " (part of it)"}`;

@@ -1,6 +1,7 @@
 // What a view shows: the traces as they came, the frame that was made of them, and what Python says beside them.
 import type { AnyModel } from "../shared/model";
-import { type Comparison, decodeComparison } from "./comparison";
+import { siteTitle } from "../shared/sites";
+import { type Comparison, decodeComparison, firstCompared } from "./comparison";
 import { type Cell, decodeCell, decodeFrame, type Frame } from "./grid";
 import { type Options, prepare, readable } from "./prepare";
 import type { Offer } from "./toolbar";
@@ -36,7 +37,8 @@ export class Shown {
     return {
       readable: (reading) => readable(given, comparison, reading),
       words: cells !== null && wordStarts(cells.tokens).length < cells.tokens.length,
-      compare: comparison?.a.kinds ?? [],
+      compare: Object.entries(comparison?.a.sites ?? {}).map(([kind, site]) => [kind, siteTitle(site)]),
+      first: comparison ? firstCompared(comparison) : "",
       always: given === null,
       code: (cells?.code ?? "") !== "",
     };

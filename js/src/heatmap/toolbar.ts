@@ -1,6 +1,5 @@
 // What the reader chooses about the picture: colours, units, rows, scale, comparison; and what leaves the page.
 import { element, isAvailable, onClick, redraw, setAttributes, setAvailable, setPressed, show } from "../shared/dom";
-import { kindTitle } from "../shared/kinds";
 import type { Reading } from "../shared/measure";
 import type { PaletteName } from "./palettes";
 import type { Options } from "./prepare";
@@ -24,8 +23,10 @@ export interface Offer {
   readable: (reading: Reading) => boolean;
   /** Has the prompt words of several tokens? */
   words: boolean;
-  /** The kinds of the comparison; empty without one. */
-  compare: string[];
+  /** The kinds of the comparison with their titles; empty without one. */
+  compare: [kind: string, title: string][];
+  /** The one that is compared as long as no other is chosen. */
+  first: string;
   /** Is there nothing but the comparison? */
   always: boolean;
   code: boolean;
@@ -186,11 +187,7 @@ export class Toolbar {
     }
     show(this.#compare, offer.compare.length > 0 && !offer.always);
     setPressed(this.#compare, comparing);
-    fill(
-      this.#kinds,
-      offer.compare.map((kind) => [kind, kindTitle(kind)]),
-      choice.compare ?? preferred(offer.compare),
-    );
+    fill(this.#kinds, offer.compare, choice.compare ?? offer.first);
     show(this.#kinds, comparing && offer.compare.length > 1);
     if (!offer.readable(choice.reading)) choice.reading = "score";
     fill(
@@ -203,10 +200,6 @@ export class Toolbar {
     this.#own.checked = choice.ownScale;
     setAvailable(this.#copy, offer.code, "There is no code for this.");
   }
-}
-
-function preferred(kinds: string[]): string {
-  return kinds.includes("mlp") ? "mlp" : (kinds[0] ?? "");
 }
 
 function fill(box: HTMLSelectElement, options: [string, string][], chosen: string): void {
