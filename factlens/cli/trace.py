@@ -7,7 +7,8 @@ import argparse
 import factlens as fl
 from factlens.cli.options import add_fact, model_and_fact, wording
 from factlens.cli.terminal import say, show_trace
-from factlens.tracing.protocol import KINDS, METRICS
+from factlens.tracing.protocol import METRICS
+from factlens.tracing.sites import KINDS, SITES
 
 HELP = "trace a fact"
 
@@ -15,7 +16,7 @@ HELP = "trace a fact"
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_fact(command, "trace")
-    command.add_argument("--kinds", nargs="+", default=KINDS, help="state, mlp, attn, head, head.3, severed_mlp, ...")
+    command.add_argument("--kinds", nargs="+", default=KINDS, help=f"{', '.join(SITES)}, head.3, ...")
     command.add_argument("--samples", type=int, default=10, help="corrupted runs (10)")
     command.add_argument("--window", type=int, help="layers restored together for mlp and attn (the model's default)")
     command.add_argument("--replace-by", metavar="SUBJECT", help="put another subject in the place instead of noise")
