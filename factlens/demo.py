@@ -22,7 +22,7 @@ from factlens.files import write_text
 from factlens.pictures import answers_svg, report_svg, trace_svg
 from factlens.spelling import Wording
 from factlens.tracing import Replacement
-from factlens.tracing.protocol import METRICS, kind_name
+from factlens.tracing.protocol import kind_name
 from factlens.visible import columns, isolated
 from factlens.warned import warnings_kept
 
@@ -147,7 +147,7 @@ def show_trace(trace: fl.Trace) -> None:
     if trace.whole_answer is not None:
         answer += f" (measured: its first token, {trace.answer.strip()})"
     _say(
-        f"“{isolated(trace.fact.prompt)}” → {answer}: {METRICS[trace.metric]} = {trace.high:.2f} clean, "
+        f"“{isolated(trace.fact.prompt)}” → {answer}: {trace.measure.label} = {trace.high:.2f} clean, "
         f"{trace.low:.2f} with the subject {corruption}\n"
     )
     start, stop = trace.subject_range

@@ -173,8 +173,8 @@ def _notes(trace: Trace, n: int, scores: np.ndarray, labels: Sequence[str], widt
 
 
 def _brief(trace: Trace, value: float) -> str:
-    """Write a number for a glance: probabilities in percent, everything else as it is."""
-    if trace.metric != "probability":
+    """Write a number for a glance: shares in percent, everything else as it is."""
+    if not trace.measure.share:
         return f"{value:.2f}".replace("-", "−")
     if 0 < value < 0.001:
         return "<0.1%"
@@ -202,7 +202,8 @@ def average_svg(average: Average, titles: Mapping[str, str], metric: str) -> str
     grids, layers, skipped = average.effects, average.n_layers, average.skipped_reasons()
     bounds = average.interval().values
     roles = [str(role) for role in grids["role"].values]
-    high = max(0.0, float(grids.max()))
+    better = average.measure.better
+    high = max(0.0, float((better * grids).max()))
     panel = layers * cell_width
     # A title may be wider than a panel of few layers.
     pitch = gap + max(panel, *(int(6.3 * len(title)) for title in titles.values()))
@@ -229,7 +230,7 @@ def average_svg(average: Average, titles: Mapping[str, str], metric: str) -> str
             value = "no such token" if np.isnan(effect) else f"{effect:.3f}{interval}"
             parts.append(
                 f"<rect x='{x}' y='{y}' width='{cell_width - 1}' height='{cell_height - 1}' "
-                f"fill='{_shade(dark, effect, 0, high)}'>"
+                f"fill='{_shade(dark, better * effect, 0, high)}'>"
                 f"<title>{html(roles[row])}, layer {layer}, {html(titles[kind])}: {value}</title></rect>"
             )
         parts.append(
@@ -239,7 +240,7 @@ def average_svg(average: Average, titles: Mapping[str, str], metric: str) -> str
         for layer in range(0, layers, max(1, -(-layers // 12))):
             x = x0 + (layer + 0.5) * cell_width
             parts.append(_text(x, bottom + 14, str(layer), size=10, anchor="middle", fill=FAINT))
-        parts.append(_scale(x0, bottom + 28, min(panel, 120), dark, 0, high))
+        parts.append(_scale(x0, bottom + 28, min(panel, 120), dark, 0, better * high))
     # An error's text may be long, and errors many; all of it is in the result's `skipped`.
     reasons = [shorten(f"{count} left out: {reason}", 110, placeholder=" ...") for reason, count in skipped.items()][:5]
     for i, reason in enumerate(reasons):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from factlens.tracing.engine import Update, resume, stream, stream_rest, trace
     from factlens.tracing.inspecting import details
     from factlens.tracing.many import average_over, trace_many
+    from factlens.tracing.metrics import METRICS, TraceMetric
     from factlens.tracing.protocol import KINDS, Noise, Replacement
     from factlens.tracing.result import Peak, Trace
 
@@ -29,6 +30,8 @@ _HOME = {
     "stream_rest": "engine",
     "trace": "engine",
     "details": "inspecting",
+    "METRICS": "metrics",
+    "TraceMetric": "metrics",
     "average_over": "many",
     "trace_many": "many",
     "KINDS": "protocol",
@@ -40,6 +43,7 @@ _HOME = {
 
 __all__ = [
     "KINDS",
+    "METRICS",
     "ROLES",
     "Average",
     "CellDetails",
@@ -48,6 +52,7 @@ __all__ = [
     "Replacement",
     "Skipped",
     "Trace",
+    "TraceMetric",
     "Update",
     "average",
     "average_over",

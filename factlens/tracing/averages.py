@@ -16,9 +16,8 @@ from factlens.arguments import a_text, fraction, items, shown
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, read_fact
 from factlens.files import complete, fields_of, read_record, write_record
+from factlens.tracing.metrics import MOST, TraceMetric, check_metric, metric_of, own_metric, read_trace_metric
 from factlens.tracing.protocol import (
-    METRICS,
-    MOST,
     WINDOW_CONVENTIONS,
     Noise,
     corruption_record,
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_FORMAT, _SCHEMA = "factlens.average", 2
+_FORMAT, _SCHEMA = "factlens.average", 3
+_BEFORE_OWN_METRICS = 2
 
 ROLES = (
     "first subject token",
@@ -143,8 +143,8 @@ class Average:
         Name and fingerprint of the model.
     edits, edit_ids
         The edits that its weights carried, as in `Trace`.
-    metric
-        What was measured; effects are in its unit.
+    metric, own_metric
+        What was measured, as in `Trace`; effects are in its unit.
     window, window_convention
         Layers restored together for ``mlp`` and ``attn``, as in `Trace`.
     corruption
@@ -165,8 +165,14 @@ class Average:
     window_convention: str
     corruption: Noise | None
     skipped: tuple[Skipped, ...] = ()
+    own_metric: TraceMetric | None = None
 
     # Derived -----------------------------------------------------------------------------------------------------
+
+    @property
+    def measure(self) -> TraceMetric:
+        """The metric, as in `Trace`."""
+        return metric_of(self)
 
     @property
     def n(self) -> int:
@@ -293,7 +299,7 @@ class Average:
         if kind not in self.kinds:
             raise FactError(f"The kind {kind!r} was not traced; there are {', '.join(self.kinds)}.")
         grid = self.effects.sel(kind=kind).values
-        role, layer = (int(i) for i in np.unravel_index(np.nanargmax(grid), grid.shape))
+        role, layer = (int(i) for i in np.unravel_index(np.nanargmax(self.measure.better * grid), grid.shape))
         return RolePeak(ROLES[role], layer, float(grid[role, layer]))
 
     def skipped_reasons(self) -> dict[str, int]:
@@ -353,6 +359,7 @@ class Average:
             "skipped": [{**vars(left_out), "fact": asdict(left_out.fact)} for left_out in self.skipped],
             "corruption": None if self.corruption is None else corruption_record(self.corruption),
             "kinds": self.kinds,
+            "own_metric": None if self.own_metric is None else self.own_metric.described(),
             **{name: getattr(self, name) for name in _PLAIN},
         }
         return write_record(path, _FORMAT, _SCHEMA, content, {name: self.each[name].values for name in _ARRAYS})
@@ -366,9 +373,9 @@ class Average:
         FileFormatError
             If the file is not an average written by `save`, is damaged, or comes from another version's format.
         """
-        content, numbers = read_record(path, _FORMAT, _SCHEMA)
+        content, numbers = read_record(path, _FORMAT, _SCHEMA, _BEFORE_OWN_METRICS)
         with complete(path, "average"):
-            fields = _FIELDS(fields_of(content))
+            fields = (_FIELDS if content["schema"] == _SCHEMA else _EARLIER)(fields_of(content))
             facts, kinds = fields["facts"], fields.pop("kinds")
             sizes = {"fact": len(facts), "kind": len(kinds), "role": len(ROLES)}
             numbers = arrays(numbers, _ARRAYS, sizes)
@@ -380,7 +387,9 @@ class Average:
                 raise ValueError("it names one replacement for all facts")
             if (np.isnan(numbers["effect"]) != (numbers["tokens"] == 0)[:, None, :, None]).any():
                 raise ValueError("its effects do not fit the tokens that play each role")
-            return cls(each=_label(numbers, facts, kinds), **fields)
+            found = cls(each=_label(numbers, facts, kinds), **fields)
+            check_metric(found)
+            return found
 
     def __repr__(self) -> str:
         left_out = f" ({len(self.skipped)} left out)" if self.skipped else ""
@@ -393,7 +402,7 @@ class Average:
         from factlens.pictures import average_svg
 
         windows = {kind: f", {self.window} layers at a time" if is_windowed(kind) else "" for kind in self.kinds}
-        return average_svg(self, {kind: kind_name(kind) + windows[kind] for kind in self.kinds}, METRICS[self.metric])
+        return average_svg(self, {kind: kind_name(kind) + windows[kind] for kind in self.kinds}, self.measure.label)
 
     def _repr_html_(self) -> str:
         from factlens.pictures import as_image
@@ -408,20 +417,20 @@ _PLAIN: dict[str, Check] = {
     "fingerprint": text,
     "edits": many(text),
     "edit_ids": many(text),
-    "metric": one_of(*METRICS),
+    "metric": text,
     "window": whole(1),
     "window_convention": one_of(*WINDOW_CONVENTIONS),
 }
 _SKIPPED = record({"fact": read_fact, "reason": text, "answer": optional(text)})
-_FIELDS = record(
-    {
-        "facts": many(read_fact, least=1),
-        "skipped": many(lambda value: Skipped(**_SKIPPED(value))),
-        "corruption": optional(read_corruption),
-        "kinds": many(read_kind, least=1, unique=True),
-        **_PLAIN,
-    }
-)
+_WHOLE: dict[str, Check] = {
+    "facts": many(read_fact, least=1),
+    "skipped": many(lambda value: Skipped(**_SKIPPED(value))),
+    "corruption": optional(read_corruption),
+    "kinds": many(read_kind, least=1, unique=True),
+    **_PLAIN,
+}
+_EARLIER = record(_WHOLE)
+_FIELDS = record({**_WHOLE, "own_metric": optional(read_trace_metric)})
 _ARRAYS = {
     # NaN for a role that no token plays.
     "effect": Array(("fact", "kind", "role", "layer"), nan=True, largest=MOST),
@@ -490,6 +499,7 @@ class _Part(NamedTuple):
         """Average a trace's grids over the tokens of each role."""
         grids = trace.samples.values.mean(-1, dtype=np.float64) - trace.low
         roles = tokens_of_roles(len(trace.tokens), trace.subject_range, trace.template_tokens)
+        better = trace.measure.better
         effect = np.full((len(grids), len(ROLES), trace.n_layers), np.nan, np.float32)
         for i, tokens in enumerate(roles):
             if tokens:
@@ -497,7 +507,7 @@ class _Part(NamedTuple):
         arrays = {
             "effect": effect,
             "tokens": np.array([len(tokens) for tokens in roles]),
-            "best": grids.max((1, 2)),
+            "best": better * (better * grids).max((1, 2)),
             "high": trace.high,
             "low": trace.low,
         }
@@ -516,6 +526,7 @@ def _average(first: Trace, parts: Sequence[_Part], skipped: Sequence[Skipped]) -
         edits=first.edits,
         edit_ids=first.edit_ids,
         metric=first.metric,
+        own_metric=own_metric(first.measure),
         window=first.window,
         window_convention=first.window_convention,
         corruption=first.corruption if isinstance(first.corruption, Noise) else None,
@@ -572,7 +583,7 @@ def _ways(trace: Trace) -> dict[str, Any]:
     return {
         "number of layers": trace.n_layers,
         "list of kinds": trace.kinds,
-        "metric": trace.metric,
+        "metric": trace.metric if trace.own_metric is None else repr(trace.own_metric),
         "window": trace.window,
         "window_convention": trace.window_convention,
         "corruption": trace.corruption if noise else "a replacement",

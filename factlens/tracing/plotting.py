@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from factlens.escaping import mathless
-from factlens.tracing.protocol import METRICS, is_windowed, kind_name
+from factlens.tracing.protocol import is_windowed, kind_name
 from factlens.tracing.result import Trace
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def plot_trace(trace: Trace, *, effects: bool = False) -> Figure:
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set_yticks(range(rows), labels)
         bar = figure.colorbar(image, ax=panel, shrink=0.9)
-        measured = trace.measured.replace("logit difference, ", "logit difference\n")
+        label = trace.measure.label
+        measured = trace.measured.replace(f"{label}, ", f"{label}\n", 1)
         bar.set_label(mathless(f"{'effect on ' if effects else ''}{measured}"), fontsize=8)
         if high < low:
             bar.ax.invert_yaxis()
@@ -76,20 +77,21 @@ def plot_average(average: Average) -> Figure:
     """Return a figure with one heatmap per kind, roles down and layers across; see `Average.plot`."""
     figure, axes = _panels(average, 3.4, 2.3)
     grids = average.effects
-    # One scale for all, so that shades compare across kinds; without any positive effect it is empty.
-    high = max(0.0, float(grids.max())) or 1.0
+    # One scale for all, so that shades compare across kinds; without any effect to the better it is empty.
+    better = average.measure.better
+    high = better * (max(0.0, float((better * grids).max())) or 1.0)
     for panel, kind in zip(axes, average.kinds, strict=True):
         image = panel.imshow(
             grids.sel(kind=kind).values,
             aspect="auto",
-            cmap=colours_of(kind),
-            vmin=0.0,
-            vmax=high,
+            cmap=colours_of(kind) + ("_r" if high < 0 else ""),
+            vmin=min(0.0, high),
+            vmax=max(0.0, high),
             interpolation="nearest",
         )
         panel.set_facecolor("0.85")
         panel.set_yticks(range(grids.sizes["role"]), [str(role).capitalize() for role in grids["role"].values])
-        figure.colorbar(image, ax=panel, shrink=0.9).set_label(f"AIE on {METRICS[average.metric]}", fontsize=8)
+        figure.colorbar(image, ax=panel, shrink=0.9).set_label(f"AIE on {average.measure.label}", fontsize=8)
     return figure
 
 
@@ -109,7 +111,7 @@ def plot_average_lines(average: Average, level: float) -> Figure:
             )
             lower, upper = bounds.sel(kind=kind, role=role).values
             panel.fill_between(layers, lower, upper, color=f"C{i}", alpha=0.2, linewidth=0)
-    axes[0].set_ylabel(f"AIE on {METRICS[average.metric]}, with {level:.0%} intervals", fontsize=8)
+    axes[0].set_ylabel(f"AIE on {average.measure.label}, with {level:.0%} intervals", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure
 

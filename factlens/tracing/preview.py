@@ -23,12 +23,12 @@ from factlens.tracing.windows import window_layers
 
 def estimate(
     runs: Runs, question: Question, kinds: Sequence[str], window: int, convention: str, n_heads: int
-) -> np.ndarray:
+) -> np.ndarray | None:
     """Estimate the scores of all cells.
 
-    The gradient is taken of the log-probability or the logit difference: the gradient of a probability vanishes where
-    the answer has become improbable, which is what corruption does. For the metric ``"probability"`` the estimated
-    change of the logarithm is applied to each corrupted run's probability, which is cut off at 1.
+    The gradient is taken of the metric, or of its logarithm where it has one: the gradient of a probability vanishes
+    where the answer has become improbable, which is what corruption does. The estimated change of the logarithm is then
+    applied to each corrupted run's number, and shares are cut off at 1.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def estimate(
 
     Returns
     -------
-    numpy.ndarray
+    numpy.ndarray or None
         ``(kinds, tokens, layers)``, float32, mean over samples; NaN for severed kinds, whose second path the first
-        order does not see.
+        order does not see. None for a metric without a gradient, such as a rank.
     """
     if runs.history is None:
         raise ValueError("The runs were made without gradients.")
@@ -55,6 +55,8 @@ def estimate(
     wanted = {"state": states.residual[1:], **states.sites}
     flat = [(name, layer, tensor) for name, layers in wanted.items() for layer, tensor in enumerate(layers)]
     total = question.smooth(states.logits[skip:]).sum()
+    if not total.requires_grad:
+        return None
     gradients = torch.autograd.grad(total, [tensor for _, _, tensor in flat])
     effects: dict[str, list[Tensor]] = {name: [] for name in wanted}
     for (name, layer, tensor), gradient in zip(flat, gradients, strict=True):
@@ -86,5 +88,7 @@ def _scores(
     else:
         change = torch.stack(effects["state"], -1)
     base = low[:, None, None]
-    scores = (base * change.exp()).clamp(max=1) if question.metric == "probability" else base + change
+    scores = base + change if question.metric.logarithm is None else base * change.exp()
+    if question.metric.share:
+        scores = scores.clamp(max=1)
     return np.asarray(scores.mean(0).numpy(), np.float32)

@@ -12,6 +12,7 @@ from typing import Any
 from factlens import typed
 from factlens.arguments import a_text, flag, items, number, one_of, optional, shown, some_texts
 from factlens.errors import ArgumentError, FactError
+from factlens.tracing.metrics import METRICS as METRICS
 from factlens.typed import BadField
 
 KINDS = ("state", "mlp", "attn")
@@ -24,11 +25,6 @@ KIND_NAMES = {
     "attn": "attention",
     "severed_mlp": "hidden state, MLP severed",
     "severed_attn": "hidden state, attention severed",
-}
-METRICS = {
-    "probability": "p",
-    "log_probability": "log p",
-    "logit_difference": "logit difference",
 }
 NOISE_SHAPES = ("gaussian", "uniform", "multivariate")
 WINDOW_CONVENTIONS = ("code", "paper")
@@ -166,11 +162,6 @@ def read_corruption(value: Any) -> Corruption:
     if isinstance(value, dict) and "replacement" in value:
         return Replacement(_REPLACEMENT(value)["replacement"])
     return Noise(**_NOISE(value))
-
-
-MOST = 1e15
-"""No metric is larger than this, nor smaller than its negative: what is computed from it stays within float32."""
-read_metric = typed.number_within(-MOST, MOST)
 
 
 def read_kind(value: Any) -> str:

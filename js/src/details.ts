@@ -20,6 +20,7 @@ import {
   whatIsRead,
 } from "./shared/cell-details";
 import { element, OWN_KEYS, setAttributes, setText, show, tearDown } from "./shared/dom";
+import { decodeMetric } from "./shared/measure";
 import { onTrait, problem, type RenderProps, record, text } from "./shared/model";
 import { followTheme } from "./shared/theme";
 
@@ -82,7 +83,7 @@ function render({ model, el }: RenderProps): () => void {
     show(found, details !== null);
     if (!cell || !details) return;
 
-    const measure = { metric: text(state.metric), contrast: text(state.contrast) };
+    const measure = { metric: decodeMetric(state.metric), contrast: text(state.contrast) };
     setText(score, scoreLine(details, measure));
     setText(read, whatIsRead(cell));
     // Progress elsewhere must not build the tables anew under somebody who is reading or copying them.

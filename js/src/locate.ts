@@ -14,6 +14,7 @@ import {
 } from "./shared/dom";
 import { fileButton } from "./shared/file-button";
 import { dispatchGesture, onWaiting } from "./shared/gestures-event";
+import { decodeMetric } from "./shared/measure";
 import { lensOf, list, number, onTrait, problem, type Reading, type RenderProps, record, text } from "./shared/model";
 import { answerLine, editsBadge, RUNNING } from "./shared/panel-sentences";
 import { pieceOf } from "./shared/pieces";
@@ -168,7 +169,7 @@ function render({ model, el }: RenderProps): () => void {
     setText(message, words);
     show(progressRow, running);
 
-    const measure = { metric: text(state.metric), contrast: text(state.contrast) };
+    const measure = { metric: decodeMetric(state.metric), contrast: text(state.contrast) };
     const line = answerLine(
       text(state.answer),
       text(state.answer_part),
