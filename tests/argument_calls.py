@@ -180,6 +180,7 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
         lambda **arguments: list(fl.stream(**arguments)), model=b.model, fact=FACT, kinds=["mlp"], **TRACED
     ),
     "TraceMetric": lambda _: (tracing.TraceMetric, {**NAMED, "title": "mine", "contrasted": None, "logarithm": print}),
+    "PromptMetric": lambda _: (evaluation.PromptMetric, {**NAMED, "aggregation": "mean"}),
     "stream_rest": lambda b: call(
         lambda **arguments: list(tracing.stream_rest(**arguments)), model=b.model, trace=b.trace, memory=2**20
     ),
