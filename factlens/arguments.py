@@ -203,6 +203,11 @@ def function(name: str, value: Any) -> Callable[..., Any]:
     return cast("Callable[..., Any]", value)
 
 
+def name_of(value: Callable[..., Any]) -> str:
+    """Return what a function is called; an object that can be called has the name of its class."""
+    return str(getattr(value, "__name__", type(value).__name__)).strip("<>")
+
+
 def event(name: str, value: Any) -> Event:
     """Return a `threading.Event`, or what can be asked and waited for like one.
 

@@ -63,6 +63,10 @@ class NumericalError(FactlensError, ArithmeticError):
     """The model, or a step of the method, produced NaN or infinity."""
 
 
+class MetricError(FactlensError, ValueError):
+    """The function of a metric gives no number, not one for each thing it is asked about, or is not known here."""
+
+
 class WrongModel(FactlensError, ValueError):
     """Something belongs to other weights than those at hand.
 

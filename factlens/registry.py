@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
-from factlens.arguments import a_text, shown
+from factlens.arguments import a_text, name_of, shown
 from factlens.errors import ArgumentError
 
 T = TypeVar("T")
@@ -64,6 +64,32 @@ class Registry(Mapping[str, T], Generic[T]):
         if value not in self:
             raise ArgumentError(f"There is no {self.what} {shown(value)}: {argument} must be one of {', '.join(self)}.")
         return self[value]
+
+    def given(self, argument: str, value: Any, *kinds: type[Any]) -> T:
+        """Return the entry that was given as `argument`: by name, itself, or as a function of one's own.
+
+        Entries of these `kinds` have a ``name`` and a ``function``; a function alone becomes one of the first kind,
+        under its own name.
+
+        Raises
+        ------
+        ArgumentError
+            If it is none of these, has no function, or has the name of a registered one that is another.
+        """
+        if not isinstance(value, kinds):
+            if isinstance(value, type) or not callable(value):
+                return self.named(argument, value)
+            value = kinds[0](name_of(value), value)
+        registered: Any = self.get(value.name, value)
+        if registered.function is not value.function:
+            raise ArgumentError(
+                f"There is a {self.what} {value.name!r} already, which {argument} is not. Give yours another name: "
+                f"{kinds[0].__name__}('mine', my_function)."
+            )
+        if value.function is None:
+            raise ArgumentError(f"{argument} must have a function, and the {self.what} {value.name!r} has none.")
+        entry: T = registered
+        return entry
 
     def register(self, name: str, entry: T) -> T:
         """Add an entry of one's own, and return it.

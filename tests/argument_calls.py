@@ -127,6 +127,9 @@ OWN_RECORD = {"prompt": "{} is in", "subject": "The Louvre", "target": "Rome", "
 # What works ----------------------------------------------------------------------------------------------------------
 
 
+NAMED = {"name": "mine", "function": print, "label": "m", "unit": "%", "better": 1}
+
+
 def call(function: Callable[..., Any], **arguments: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
     return function, arguments
 
@@ -176,6 +179,8 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
     "stream": lambda b: call(
         lambda **arguments: list(fl.stream(**arguments)), model=b.model, fact=FACT, kinds=["mlp"], **TRACED
     ),
+    "TraceMetric": lambda _: (tracing.TraceMetric, {**NAMED, "title": "mine", "contrasted": None, "logarithm": print}),
+    "PromptMetric": lambda _: (evaluation.PromptMetric, {**NAMED, "aggregation": "mean"}),
     "stream_rest": lambda b: call(
         lambda **arguments: list(tracing.stream_rest(**arguments)), model=b.model, trace=b.trace, memory=2**20
     ),

@@ -12,7 +12,8 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 import factlens as fl
-from factlens.evaluation import Probe, Report
+from factlens.evaluation import Probe, PromptMetric, Report
+from factlens.tracing import TraceMetric
 from tests.editing.made import FACT
 from tests.support import small_model
 
@@ -115,12 +116,18 @@ OPTIONS: dict[str, list[Bad]] = {
     "seed": SEED,
     "window": whole(1, none=True),
     "window_convention": one_of("code", "paper"),
-    "metric": one_of("probability", "log_probability", "logit_difference"),
+    "metric": [
+        *one_of("probability", "log_probability", "logit_difference"),
+        (str, "one of probability"),
+        (TraceMetric("mine"), "must have a function"),
+        (TraceMetric("probability", print), "already"),
+    ],
     "answer": text(none=True),
     "contrast": text(none=True),
     "preview": flag(),
     "memory": whole(1, none=True),
 }
+BETTER: list[Bad] = [(value, "1 or -1") for value in (0, 2, True, None, "up")]
 MANY = {**OPTIONS, "answer": [("Paris", "give each fact its own"), (None, "give each fact its own")]}
 CONTEXTS: list[Bad] = [
     (value, "pair") for value in (((1,),), (1, 2), "ab", 3, None, ((1, 2, 3),), {1: 2}, (("1", 2, 3),))
@@ -258,6 +265,24 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
     },
     "Replacement": {"subject": text()},
     "stream": {"model": MODEL, "fact": A_FACT, "stop": STOP, **OPTIONS},
+    "TraceMetric": {
+        "name": text(),
+        "function": function(),
+        "label": text(empty=True),
+        "title": text(empty=True),
+        "unit": text(empty=True),
+        "better": BETTER,
+        "contrasted": [bad for bad in flag() if bad[0] is not None],
+        "logarithm": function(),
+    },
+    "PromptMetric": {
+        "name": text(),
+        "function": function(),
+        "label": text(empty=True),
+        "unit": text(empty=True),
+        "better": BETTER,
+        "aggregation": one_of("mean", "median", "min", "max"),
+    },
     "stream_rest": {"model": MODEL, "trace": A_TRACE, "memory": whole(1, none=True), "stop": STOP},
     "resume": {"model": MODEL, "trace": A_TRACE, "stop": STOP},
     "trace": {"model": MODEL, "fact": A_FACT, "stop": STOP, **OPTIONS, "sampels": [(3, "samples")]},
@@ -317,6 +342,12 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "checks": [(value, "checks") for value in (3, "checks", {"a": 1}, [3], [None], Probe)],
         "method": METHOD,
         "way": one_of("single", "sequential", "at once"),
+        "metrics": [
+            *((value, "metrics in a list") for value in ("success", 3, {"a": 1}, str, print)),
+            *(([value], "metrics[0] must be one of score, success") for value in ("nonsense", 3, None, str)),
+            ([PromptMetric("mine")], "metrics[0] must have a function"),
+            ([PromptMetric("success", print)], "There is a metric of edits 'success' already"),
+        ],
         "generate": flag(),
         "unrelated": texts(none=True),
         "texts": texts(none=True, empty=True),
@@ -485,6 +516,11 @@ ANYTHING: dict[str, str] = {
     **dict.fromkeys(("Peak", "Answer", "Reading"), RECORD),
     **dict.fromkeys(("LowRank.matrix", "Dense.matrix"), "a tensor, from the weights themselves"),
     **{f"Model.{name}": PARTS for name in ("attention", "mlp", "attention_out", "down_projection", "check_editable")},
+    **dict.fromkeys(("RecordMetric", "CombinedMetric"), RECORD),
+    **dict.fromkeys(("PromptMetric.symbols", "PromptMetric.brief"), "for the metrics of factlens itself"),
+    **{f"PromptMetric.{name}": "what was measured" for name in ("value", "values", "numbers")},
+    "RecordMetric.numbers": "what was measured",
+    "TraceMetric.smooth": "tensors and ids that tracing has made",
     "Model.check_layer": "it is the check: whatever is no layer is refused",
     "Model.check_unchanged": "what the caller has from the model itself, and words of ours",
     "Model.origin_of": "whatever is not in force has no origin",

@@ -17,7 +17,7 @@ import torch
 import factlens as fl
 from factlens.drawing.html import as_image
 from factlens.editing import Took
-from factlens.evaluation import Checks, Outcome, Record, Report
+from factlens.evaluation import Checks, Outcome, PromptMetric, Record, Report
 from factlens.evaluation.measuring import Measured
 from factlens.evaluation.outcome_store import OutcomeStore
 from factlens.evaluation.scoring import Reading
@@ -122,11 +122,12 @@ def report() -> Report:
                 for n in range(len(checks.probes))
             )
             before = Measured(readings, ("Zürich is old and old",), 0.0, 12.5)
-            after = Measured(readings, ("Zürich is new",), 0.25)
+            after = Measured(readings, ("Zürich is new",), 0.25, values={"own": (0.5, -2.0, 1e6)})
             took = (Took(0.001, 0.98, 0.97, True, True), Took(0.1, None, float("nan"), None, False, "<i>日本"))[i]
             outcomes.append(Outcome(label, Record(fact, checks, name), before, after, 1.5, took=took))
     lost = replace(outcomes[0], label="lost", after=None, error="no edit <i>", seconds=float("nan"), took=None)
     provenance = {"model": "some model", "way": "single", "seed": 0, "settings": {"rome": {"steps": "3"}}}
+    provenance["metrics"] = ["score", "success", PromptMetric("own", label="<b>own", unit="日", better=-1).described()]
     return Report((*outcomes, lost), 9, provenance)
 
 
@@ -268,9 +269,9 @@ def save(what: Any, path: Path) -> None:
 
 
 KINDS = {
-    "trace": Kind(trace, save, fl.Trace.load, ("factlens.trace", 4)),
-    "replaced trace": Kind(replaced_trace, save, fl.Trace.load, ("factlens.trace", 4)),
-    "average": Kind(made_average, save, fl.Average.load, ("factlens.average", 2)),
+    "trace": Kind(trace, save, fl.Trace.load, ("factlens.trace", 5)),
+    "replaced trace": Kind(replaced_trace, save, fl.Trace.load, ("factlens.trace", 5)),
+    "average": Kind(made_average, save, fl.Average.load, ("factlens.average", 3)),
     "edit": Kind(edit, save, fl.Edit.load, ("factlens.edit", 4)),
     "moment": Kind(moment, save, SecondMoment.load, ("factlens.moment", 2)),
     "checkpoint": Kind(position, save_checkpoint, load_checkpoint, ("factlens.moments-unfinished", 1)),

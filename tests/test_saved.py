@@ -159,12 +159,26 @@ def test_a_record_has_exactly_its_fields(name: str, tmp_path: Path) -> None:
             kind.load(path)
 
 
+@pytest.mark.parametrize(("name", "schema"), [("trace", 4), ("average", 2)])
+def test_what_was_saved_before_there_were_own_metrics_is_read(name: str, schema: int, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    path = kind.saved(tmp_path)
+    with opened(kind, path) as content:
+        content["schema"] = schema
+        del content["own_metric"]
+    assert same(kind.load(path), kind.make())
+    with opened(kind, kind.saved(tmp_path)) as content:
+        content["schema"] = schema
+    with pytest.raises(FileFormatError, match="own_metric"):
+        kind.load(path)
+
+
 def test_a_trace_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     kind = KINDS["trace"]
     path = kind.saved(tmp_path)
     with opened(kind, path) as content:
         content["schema"] = 3
-        for later in ("answer_given", "template_tokens", "whole_answer"):
+        for later in ("answer_given", "template_tokens", "whole_answer", "own_metric"):
             del content[later]
         for later in ("slot", "conversation"):
             del content["fact"][later]
@@ -306,8 +320,8 @@ TRAPS = {
     "nothing": lambda text: "",
     "more behind": lambda text: text + "{}",
     "a list": lambda text: f"[{text}]",
-    "the schema before": lambda text: text.replace('"schema": 3', '"schema": 1'),
-    "a truth for a schema": lambda text: text.replace('"schema": 3', '"schema": true'),
+    "the schema before": lambda text: text.replace('"schema": 4', '"schema": 1'),
+    "a truth for a schema": lambda text: text.replace('"schema": 4', '"schema": true'),
     "no checksum": lambda text: text.replace('"checksum"', '"sum"'),
     "another checksum": lambda text: text.replace('"checksum": "', '"checksum": "0'),
     "another number": lambda text: text.replace("12.5", "12.25", 1),

@@ -13,7 +13,6 @@ from factlens.progress import Share
 from factlens.timing import TimeLeft
 from factlens.tracing import Replacement
 from factlens.tracing.picture import trace_picture
-from factlens.tracing.protocol import METRICS
 from factlens.tracing.sites import site_of
 from factlens.visible import as_label, isolated
 
@@ -37,7 +36,7 @@ def show_trace(trace: fl.Trace) -> None:
     if trace.whole_answer is not None:
         answer += f" (measured: its first token, {trace.answer.strip()})"
     say(
-        f"“{isolated(trace.fact.prompt)}” → {answer}: {METRICS[trace.metric]} = {trace.high:.2f} clean, "
+        f"“{isolated(trace.fact.prompt)}” → {answer}: {trace.measure.label} = {trace.high:.2f} clean, "
         f"{trace.low:.2f} with the subject {corruption}\n"
     )
     say(grid_text(trace_picture(trace)))

@@ -2,8 +2,9 @@
 
 from factlens.evaluation.checks import ROLE_NAMES, ROLES, Checks, Probe, atlas_checks
 from factlens.evaluation.judging import WAYS, evaluate
+from factlens.evaluation.measures import CombinedMetric, Metric, PromptMetric, RecordMetric
 from factlens.evaluation.measuring import Measured
-from factlens.evaluation.metrics import METRICS, Metric
+from factlens.evaluation.metrics import METRICS, TABLE
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
 from factlens.evaluation.scoring import Reading, read
@@ -12,14 +13,18 @@ __all__ = [
     "METRICS",
     "ROLES",
     "ROLE_NAMES",
+    "TABLE",
     "WAYS",
     "Checks",
+    "CombinedMetric",
     "Measured",
     "Metric",
     "Outcome",
     "Probe",
+    "PromptMetric",
     "Reading",
     "Record",
+    "RecordMetric",
     "Report",
     "atlas_checks",
     "evaluate",

@@ -33,12 +33,15 @@ from factlens.editing.api import quiet_edit, settle, some_moments
 from factlens.editing.methods import ONE_FACT
 from factlens.errors import ArgumentError, FactError, Interrupted, NumericalError, WeightsChanged
 from factlens.evaluation.chatting import as_read
-from factlens.evaluation.checks import Checks, atlas_checks
+from factlens.evaluation.checks import Checks, Probe, atlas_checks
 from factlens.evaluation.elsewhere import ordinary_text, unrelated_prompts
+from factlens.evaluation.measures import PromptMetric, RecordMetric
 from factlens.evaluation.measuring import Asking, Meter
+from factlens.evaluation.metrics import TABLE, metric_record, own_metrics, some_metrics
 from factlens.evaluation.outcome_store import OutcomeStore
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
+from factlens.evaluation.scoring import Reading
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.belonging import Weights, ids_of
@@ -59,6 +62,7 @@ def evaluate(
     *,
     method: str | Sequence[str] | Mapping[str, Mapping[str, Any]] = "rome",
     way: Way = "single",
+    metrics: Iterable[str | PromptMetric | Callable[[Probe, Reading], float]] | None = None,
     generate: bool = True,
     unrelated: Iterable[str] | None = None,
     texts: Iterable[str] | None = None,
@@ -90,6 +94,10 @@ def evaluate(
     way
         ``"single"``: each fact is edited alone, judged, and taken back. ``"sequential"``: one after the other on top
         of each other. ``"at once"``: all in one edit. The last two are judged when all edits are in force.
+    metrics
+        What is counted; what is not needed for it is not asked. Names (`factlens.evaluation.TABLE` has them), or
+        functions of your own, of a `Probe` and the `Reading` with what the model says after it, that give one number:
+        see `factlens.evaluation.PromptMetric`. Default: all that are registered.
     generate
         Whether the model writes on after the checks' generation prompts, for fluency and consistency.
     unrelated
@@ -126,6 +134,8 @@ def evaluate(
     FactError
         If `what` is empty, a fact has no target, there are no ready-made checks for it, or `way` or an option
         makes no sense.
+    MetricError
+        If a function of your own gives anything but one finite number.
     WrongModel
         If `what` is an edit of another model.
     WeightsChanged
@@ -136,6 +146,8 @@ def evaluate(
     model = a_model("model", model)
     one_of("way", way, WAYS)
     generate, seed = flag("generate", generate), a_seed("seed", seed)
+    chosen = tuple(TABLE.values()) if metrics is None else some_metrics("metrics", metrics)
+    needed = {metric.needs for metric in chosen if isinstance(metric, RecordMetric)}
     store, encoding = optional(a_path, "store", store), an_encoding("encoding", encoding)
     progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)
     unrelated, texts = optional(some_texts, "unrelated", unrelated), optional(some_texts, "texts", texts, empty=True)
@@ -150,10 +162,14 @@ def evaluate(
             _check_plan(model, plan, way, len(records))
     records = [as_read(model, record) for record in records]
     edited = [record.fact for record in records]
+    if unrelated is None:
+        unrelated = unrelated_prompts(model, edited)
+    if texts is None:
+        texts = ordinary_text(model)
     asking = Asking(
-        generate,
-        tuple(unrelated_prompts(model, edited) if unrelated is None else unrelated),
-        tuple(ordinary_text(model) if texts is None else texts),
+        generate and "generate" in needed,
+        tuple(unrelated) if "unrelated" in needed else (),
+        tuple(texts) if "texts" in needed else (),
         seed,
     )
     wanted = len(records) * len(plans)
@@ -179,6 +195,15 @@ def evaluate(
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
+    # With the place of an applied edit among the others, and of metrics those whose numbers are kept.
+    own = own_metrics(chosen)
+    circumstances = {**provenance, "carried": weights.edit_ids, "asking": repr(asking)}
+    if own:
+        circumstances["metrics"] = [metric.described() for metric in own]
+    provenance["metrics"] = [metric_record(metric) for metric in chosen]
+    provenance["asked"] = [
+        {"generate": asking.generate, "unrelated": list(asking.unrelated), "texts": list(asking.texts)}
+    ]
     found: list[Outcome] = []
 
     waiting = 0
@@ -194,9 +219,8 @@ def evaluate(
 
     kept = None
     if store is not None:
-        # With the place of an applied edit among the others.
-        kept = OutcomeStore(store, {**provenance, "carried": weights.edit_ids, "asking": repr(asking)})
-    meter = Meter(model, asking)
+        kept = OutcomeStore(store, circumstances)
+    meter = Meter(model, asking, own)
     try:
         with stopped_by(stop):
             for label, plan in plans.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor
 
 from factlens.evaluation.checks import Checks
+from factlens.evaluation.measures import PromptMetric
 from factlens.evaluation.scoring import Reading, read
 from factlens.evaluation.texts import generate, kl_divergence, next_logs, perplexity
 from factlens.models import Model
@@ -31,12 +32,15 @@ class Measured:
         KL divergence of its predictions after unrelated prompts from those before, nats; NaN if none were asked.
     perplexity
         Of ordinary text; NaN if none was given.
+    values
+        The numbers of metrics of one's own by name, one for each probe.
     """
 
     readings: tuple[Reading, ...]
     texts: tuple[str, ...] = ()
     kl: float = math.nan
     perplexity: float = math.nan
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,13 @@ class Asking:
 
 
 class Meter:
-    """Measures a model; what it says before any edit is measured once and kept."""
+    """Measures a model; what it says before any edit is measured once and kept.
 
-    def __init__(self, model: Model, asking: Asking) -> None:
-        self.model, self.asking = model, asking
+    `own` are the metrics whose numbers are kept beside what the model said.
+    """
+
+    def __init__(self, model: Model, asking: Asking, own: Sequence[PromptMetric] = ()) -> None:
+        self.model, self.asking, self.own = model, asking, own
         self._before: dict[Checks, Measured] = {}
 
     @cached_property
@@ -113,4 +120,10 @@ class Meter:
         readings = read(self.model, prompts, [(probe.old, probe.new) for probe in checks.probes])
         begun = checks.generation_prompts if self.asking.generate else ()
         written = generate(self.model, begun, seed=self.asking.seed)
-        return Measured(tuple(readings), tuple(written), kl, spoilt)
+        values = {
+            metric.name: tuple(
+                float(metric.value(probe, reading)) for probe, reading in zip(checks.probes, readings, strict=True)
+            )
+            for metric in self.own
+        }
+        return Measured(tuple(readings), tuple(written), kl, spoilt, values)

@@ -23,70 +23,27 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from factlens.evaluation.checks import ROLE_NAMES, ROLES
+from factlens.arguments import items
+from factlens.evaluation.checks import Probe
+from factlens.evaluation.measures import (
+    SHARE,
+    AnyMetric,
+    CombinedMetric,
+    PromptMetric,
+    RecordMetric,
+    References,
+    columns_of,
+    read_prompt_metric,
+)
 from factlens.extras import needs
+from factlens.registry import Registry
 
-MEASURES = ("success", "magnitude", "leads", "tokens")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What a number is called, and how to read it.
-
-    Attributes
-    ----------
-    name
-        The name in tables: ``"paraphrase_success"``.
-    symbol
-        The published symbol where there is one: ``"PS"``.
-    title
-        In words.
-    better
-        1 if more is better, -1 if less is.
-    share
-        Whether it is a share, to be shown in percent.
-    """
-
-    name: str
-    symbol: str
-    title: str
-    better: int = 1
-    share: bool = True
-
-
-_SYMBOLS = {
-    ("rewrite", "success"): "ES",
-    ("rewrite", "magnitude"): "EM",
-    ("paraphrase", "success"): "PS",
-    ("paraphrase", "magnitude"): "PM",
-    ("neighbour", "success"): "NS",
-    ("neighbour", "magnitude"): "NM",
-}
-_WORDS = {
-    "success": "wanted object beats the other",
-    "magnitude": "by how much",
-    "leads": "wanted object is the answer",
-    "tokens": "tokens of the wanted object",
-}
-
-METRICS: dict[str, Metric] = {
-    "score": Metric("score", "S", "harmonic mean of ES, PS and NS"),
-    **{
-        f"{role}_{measure}": Metric(
-            f"{role}_{measure}", _SYMBOLS.get((role, measure), ""), f"{ROLE_NAMES[role]}: {_WORDS[measure]}"
-        )
-        for role in ROLES
-        for measure in MEASURES
-    },
-    "fluency": Metric("fluency", "GE", "n-gram entropy of generated text (100 × bits)", share=False),
-    "consistency": Metric("consistency", "RS", "TF-IDF cosine of generated text and references (× 100)", share=False),
-    "kl": Metric("kl", "", "KL divergence on unrelated prompts (nats)", better=-1, share=False),
-    "perplexity": Metric("perplexity", "", "perplexity of ordinary text", better=-1, share=False),
-}
-"""Every metric by name, in the order of tables."""
+if TYPE_CHECKING:
+    from factlens.evaluation.measuring import Measured
+    from factlens.evaluation.records import Record
+    from factlens.evaluation.scoring import Reading
 
 
 def object_probability(logs: Sequence[float]) -> float:
@@ -210,3 +167,136 @@ class Consistency:
         # Rows have length one, so their product is the cosine; a text without any known word is a row of zeros.
         rows = self._vectorizer.transform([" ".join(generated), " ".join(references)])
         return 100 * float((rows[0] @ rows[1].T).sum())
+
+
+# The table -----------------------------------------------------------------------------------------------------------
+
+
+def _wanted(probe: Probe) -> int:
+    """Return the place of the wanted object among a reading's two."""
+    return (probe.old, probe.new).index(probe.wanted)
+
+
+def _both(probe: Probe, reading: Reading) -> tuple[float, float]:
+    """Return the probabilities of the wanted object and of the other."""
+    i = _wanted(probe)
+    return reading.probabilities[i], reading.probabilities[1 - i]
+
+
+def _consistency(record: Record, measured: Measured, references: References) -> float:
+    if not measured.texts or not record.checks.references:
+        return math.nan
+    return references.consistency.score(measured.texts, record.checks.references)
+
+
+_TABLE: dict[str, AnyMetric] = {
+    metric.name: metric
+    for metric in (
+        CombinedMetric(
+            "score",
+            harmonic_mean,
+            "harmonic mean of ES, PS and NS",
+            ("rewrite_success", "paraphrase_success", "neighbour_success"),
+            "S",
+        ),
+        PromptMetric(
+            "success",
+            lambda probe, reading: bool(success(*_both(probe, reading))),
+            "wanted object beats the other",
+            SHARE,
+            symbols={"rewrite": "ES", "paraphrase": "PS", "neighbour": "NS"},
+        ),
+        PromptMetric(
+            "magnitude",
+            lambda probe, reading: magnitude(*_both(probe, reading)),
+            "by how much",
+            SHARE,
+            symbols={"rewrite": "EM", "paraphrase": "PM", "neighbour": "NM"},
+        ),
+        PromptMetric(
+            "leads", lambda probe, reading: reading.leads[_wanted(probe)], "wanted object is the answer", SHARE
+        ),
+        PromptMetric(
+            "tokens",
+            lambda probe, reading: reading.token_accuracy[_wanted(probe)],
+            "tokens of the wanted object",
+            SHARE,
+            brief=False,
+        ),
+        RecordMetric(
+            "fluency",
+            lambda record, measured, references: fluency(measured.texts),
+            "n-gram entropy of generated text",
+            needs="generate",
+            symbol="GE",
+            unit="100 × bits",
+        ),
+        RecordMetric(
+            "consistency",
+            _consistency,
+            "TF-IDF cosine of generated text and references",
+            needs="generate",
+            symbol="RS",
+            unit="× 100",
+        ),
+        RecordMetric(
+            "kl",
+            lambda record, measured, references: measured.kl,
+            "KL divergence on unrelated prompts",
+            needs="unrelated",
+            unit="nats",
+            better=-1,
+        ),
+        RecordMetric(
+            "perplexity",
+            lambda record, measured, references: measured.perplexity,
+            "perplexity of ordinary text",
+            needs="texts",
+            better=-1,
+        ),
+    )
+}
+TABLE: Registry[AnyMetric] = Registry("metric of edits", _TABLE)
+"""The metrics of edits by name; ``TABLE.register("mine", PromptMetric("mine", my_function))`` adds one."""
+METRICS = columns_of(_TABLE.values())
+"""The columns that they give to tables, by name and in order."""
+
+
+def some_metrics(argument: str, value: Any) -> tuple[AnyMetric, ...]:
+    """Return the metrics that were given: by name, as such, or as functions of a `Probe` and its `Reading`.
+
+    Raises
+    ------
+    ArgumentError
+        If one is none of these, or has the name of another.
+    """
+    each = items(argument, value, "metrics in a list: names, or functions of a probe and its reading", "['success']")
+    chosen = {
+        metric.name: metric
+        for i, one in enumerate(each)
+        if (metric := TABLE.given(f"{argument}[{i}]", one, PromptMetric))
+    }
+    return tuple(chosen.values())
+
+
+def own_metrics(metrics: Iterable[AnyMetric]) -> list[PromptMetric]:
+    """Return those whose numbers no other factlens can work out from what the model said."""
+    return [metric for metric in metrics if isinstance(metric, PromptMetric) and metric.name not in _TABLE]
+
+
+def metric_record(metric: AnyMetric) -> str | dict[str, Any]:
+    """Return a metric as plain JSON: its name, or of one's own what can be said of it."""
+    return metric.described() if isinstance(metric, PromptMetric) and metric.name not in _TABLE else metric.name
+
+
+def read_metrics(value: Any) -> tuple[AnyMetric, ...]:
+    """Return the metrics that JSON records describe; raise ValueError if there are none such."""
+    found: list[AnyMetric] = []
+    for one in value:
+        if not isinstance(one, str):
+            found.append(read_prompt_metric(one))
+        elif one in TABLE:
+            found.append(TABLE[one])
+        else:
+            raise ValueError(f"there is no metric {one!r:.40}")
+    return tuple(found)

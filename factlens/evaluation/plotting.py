@@ -11,14 +11,11 @@ from factlens.drawing.colours import OLD
 from factlens.drawing.figure import new_figure
 from factlens.errors import FactlensError
 from factlens.escaping import mathless
-from factlens.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from factlens.evaluation.report import Report
-
-_UNASKED = ("score", *(name for name in METRICS if name.endswith("_success")))
 
 
 def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
@@ -31,13 +28,16 @@ def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
     """
     summary = report.summary()
     there = list(dict.fromkeys(summary.index.get_level_values("metric")))
-    chosen = [name for name in _UNASKED if name in there] if metrics is None else list(metrics)
+    usual = [name for name in report.columns if name == "score" or name.endswith("_success")]
+    chosen = [name for name in usual if name in there] if metrics is None else list(metrics)
     for name in chosen:
         if name not in there:
             raise FactlensError(f"There is no metric {name!r} in this report; it has {', '.join(there)}.")
-    if not chosen or len({METRICS[name].share for name in chosen}) > 1:
+    columns = [report.columns[name] for name in chosen]
+    if not chosen or len({column.share for column in columns}) > 1:
         raise FactlensError("Draw shares and other numbers in figures of their own.")
-    factor = 100 if METRICS[chosen[0]].share else 1
+    share, units = columns[0].share, {column.unit for column in columns}
+    factor = 100 if share else 1
     bars = [("unedited", report.labels[0], "before"), *((label, label, "after") for label in report.labels)]
     width, places = 0.8 / len(bars), np.arange(len(chosen))
     figure = new_figure("Drawing a report", 1.6 + 1.1 * len(chosen) * max(1, len(bars) / 4), 3.6)
@@ -59,9 +59,12 @@ def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
             color=colours[i],
             error_kw={"lw": 1, "ecolor": "#444"},
         )
-    names = [METRICS[name].symbol or name.replace("_", "\n") for name in chosen]
+    less = {-1: "\n(less is better)"}
+    names = [
+        (column.symbol or mathless(column.name.replace("_", "\n"))) + less.get(column.better, "") for column in columns
+    ]
     axes.set_xticks(places, names)
-    axes.set_ylabel("%" if factor == 100 else "")
+    axes.set_ylabel(mathless(units.pop()) if len(units) == 1 else "")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

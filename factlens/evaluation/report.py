@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,9 @@ from factlens.editing.taking import Took
 from factlens.errors import FactlensError, WrongModel
 from factlens.evaluation.checks import ROLES, Probe
 from factlens.evaluation.intervals import Interval, interval
+from factlens.evaluation.measures import AnyMetric, CombinedMetric, Metric, PromptMetric, References, columns_of
 from factlens.evaluation.measuring import Measured
-from factlens.evaluation.metrics import MEASURES, METRICS, Consistency, fluency, harmonic_mean, magnitude, success
+from factlens.evaluation.metrics import TABLE, metric_record, read_metrics
 from factlens.evaluation.records import Record
 from factlens.evaluation.scoring import Reading
 from factlens.models.belonging import Weights, check_belongs
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 WHEN = ("before", "after")
 _REPORTS = "factlens.Report objects, in a list or a mapping from labels"
-_SCORE = ("rewrite_success", "paraphrase_success", "neighbour_success")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Report:
     provenance
         Where the numbers come from: name and ``fingerprint`` of the model, the ``edits`` and ``edit_ids`` that were in
         force before and after (in words and by content), the settings of each label (of an edit that was judged as it
-        is, the id), versions. Where joined reports differ in their weights, ``weights`` has them by label.
+        is, the id), the ``metrics`` (names, and what can be said of one's own), what was ``asked`` beside the checks,
+        versions. Where joined reports differ in their weights, ``weights`` has them by label.
     waiting
         How many records have been edited and not judged yet; only while edits that are judged together are made.
     """
@@ -104,6 +105,16 @@ class Report:
         """Records with an edit."""
         return tuple(outcome for outcome in self.outcomes if outcome.after is not None)
 
+    @cached_property
+    def metrics(self) -> tuple[AnyMetric, ...]:
+        """The metrics that were asked for; one's own that were read from a file are without their functions."""
+        return read_metrics(self.provenance["metrics"]) if "metrics" in self.provenance else tuple(TABLE.values())
+
+    @cached_property
+    def columns(self) -> Mapping[str, Metric]:
+        """The columns that they give to the tables, by name and in order; those without a number are left out there."""
+        return columns_of(self.metrics)
+
     # The probes one after the other ------------------------------------------------------------------------------
 
     @property
@@ -127,10 +138,19 @@ class Report:
         Columns: label, record, role, prompt, old, new; then, each before and after: the probabilities of old and new
         (geometric mean over tokens), the most probable next token, and the measures of `factlens.evaluation.metrics`.
         """
+        return self._by_probe([metric for metric in self.metrics if isinstance(metric, PromptMetric)])
+
+    def _by_probe(self, metrics: Sequence[AnyMetric]) -> pd.DataFrame:
         import pandas as pd
 
         rows = []
         for outcome in self.judged:
+            values = {
+                f"{metric.name}_{when}": metric.values(outcome.record, getattr(outcome, when))
+                for metric in metrics
+                if isinstance(metric, PromptMetric)
+                for when in WHEN
+            }
             for i, probe in enumerate(outcome.record.checks.probes):
                 row: dict[str, object] = {"label": outcome.label, "record": outcome.record.name, "role": probe.role}
                 row |= {"prompt": probe.prompt, "old": str(probe.old), "new": str(probe.new)}
@@ -139,7 +159,7 @@ class Report:
                     reading = measured.readings[i]
                     row |= {f"p_{x}_{when}": p for x, p in zip(("old", "new"), reading.probabilities, strict=True)}
                     row[f"top_{when}"] = reading.top
-                    row |= {f"{name}_{when}": value for name, value in _measures(probe, reading).items()}
+                    row |= {name: each[i] for name, each in values.items() if name.endswith(f"_{when}")}
                 rows.append(row)
         return pd.DataFrame(rows)
 
@@ -154,7 +174,10 @@ class Report:
         import pandas as pd
 
         table = {
-            (name, when): self._numbers[when][name] for name in METRICS for when in WHEN if name in self._numbers[when]
+            (name, when): self._numbers[when][name]
+            for name in self.columns
+            for when in WHEN
+            if name in self._numbers[when]
         }
         index = pd.MultiIndex.from_tuples(
             [(outcome.label, outcome.record.name) for outcome in self.judged], names=["label", "record"]
@@ -166,19 +189,21 @@ class Report:
     def summary(self) -> pd.DataFrame:
         """Return one row per label and metric: the mean over records before and after, with 95 % intervals.
 
-        The index is (label, metric). Intervals are bootstrap percentiles over records, 2,000 times with a fixed seed;
-        NaN for fewer than two records. ``records`` says how many records have the metric.
+        The index is (label, metric). ``better`` is 1 where more is better, -1 where less is; numbers whose ``unit`` is
+        ``"%"`` are shares, from 0 to 1. Intervals are bootstrap percentiles over records, 2,000 times with a fixed
+        seed; NaN for fewer than two records. ``records`` says how many records have the metric.
         """
         import pandas as pd
 
         rows: dict[tuple[str, str], dict[str, object]] = {}
         for label in self.labels:
             here = np.array([outcome.label == label for outcome in self.judged], dtype=bool)
-            for name, metric in METRICS.items():
+            for name, column in self.columns.items():
                 found = {when: self._interval(name, when, here) for when in WHEN}
                 if all(math.isnan(one.mean) for one in found.values()):
                     continue
-                row: dict[str, object] = {"symbol": metric.symbol, "title": metric.title}
+                row: dict[str, object] = {"symbol": column.symbol, "title": column.title}
+                row |= {"unit": column.unit, "better": column.better}
                 for when, one in found.items():
                     row |= {when: one.mean, f"{when}_low": one.low, f"{when}_high": one.high}
                 rows[label, name] = row | {"records": found["after"].records}
@@ -188,7 +213,7 @@ class Report:
 
     def by_role(self) -> pd.DataFrame:
         """Return one row per role: how many probes, and the share of them where the wanted object beats and leads."""
-        frame = self.to_dataframe()
+        frame = self._by_probe([TABLE["success"], TABLE["leads"]])
         columns = ["success_before", "success_after", "leads_before", "leads_after"]
         found = frame.groupby("role")[columns].mean()
         found.insert(0, "probes", frame.groupby("role").size())
@@ -217,21 +242,28 @@ class Report:
     @cached_property
     def _numbers(self) -> dict[str, dict[str, np.ndarray]]:
         """Every metric of every judged record, before and after."""
-        references = [text for outcome in self.judged for text in outcome.record.checks.references]
-        wrote = any(outcome.after and outcome.after.texts for outcome in self.judged)
-        consistency = Consistency(references) if references and wrote else None
+        references = References(text for outcome in self.judged for text in outcome.record.checks.references)
+        # Of what is combined the parts are needed, too, and those are of the table.
+        parts = {part for metric in self.metrics if isinstance(metric, CombinedMetric) for part in metric.parts}
+        whole = {metric.name: metric for metric in self.metrics}
+        whole |= {name: metric for name, metric in TABLE.items() if {one.name for one in metric.columns()} & parts}
         found: dict[str, dict[str, np.ndarray]] = {}
         for when in WHEN:
-            rows = [_record_numbers(outcome.record, getattr(outcome, when), consistency) for outcome in self.judged]
-            names = [name for name in METRICS if any(name in row for row in rows)]
+            rows: list[dict[str, float]] = [{} for _ in self.judged]
+            for metric in whole.values():
+                if not isinstance(metric, CombinedMetric):
+                    for row, outcome in zip(rows, self.judged, strict=True):
+                        row |= metric.numbers(outcome.record, getattr(outcome, when), references)
+            names = dict.fromkeys(name for row in rows for name in row)
             found[when] = {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
         return found
 
     def _interval(self, name: str, when: str, here: np.ndarray) -> Interval:
         numbers = self._numbers[when]
-        if name == "score":
-            parts = [numbers[part][here] for part in _SCORE if part in numbers]
-            return interval(parts, harmonic_mean) if len(parts) == len(_SCORE) else Interval.unknown()
+        combined = next((one for one in self.metrics if isinstance(one, CombinedMetric) and one.name == name), None)
+        if combined is not None:
+            parts = [numbers[part][here] for part in combined.parts if part in numbers]
+            return interval(parts, combined.function) if len(parts) == len(combined.parts) else Interval.unknown()
         return interval([numbers[name][here]]) if name in numbers else Interval.unknown()
 
     # Together, on disk, on screen --------------------------------------------------------------------------------
@@ -251,7 +283,7 @@ class Report:
             If two of them judge different weights, or different edits, under the same label: their records would be
             averaged. Under labels of their own they stand side by side.
         FactlensError
-            If two of them have judged the same record under the same label.
+            If two of them have judged the same record under the same label, or have different metrics of one name.
         """
         each = reports.values() if isinstance(reports, Mapping) else items("reports", reports, _REPORTS, "[a, b]")
         for i, report in enumerate(each):
@@ -271,16 +303,20 @@ class Report:
                     "Give them labels: Report.joined({'first': a, 'second': b})."
                 )
             seen.add((outcome.label, outcome.record))
-        provenance: dict[str, Any] = {}
+        metrics = _joined_metrics(reports)
+        provenance: dict[str, Any] = {"metrics": metrics} if any("metrics" in one.provenance for one in reports) else {}
         weights = {label: _known_weights(report, label) for report in reports for label in report.labels}
         if any(one != other for one in weights.values() for other in weights.values()):
             provenance["weights"] = weights
         for report in reports:
             for name, value in report.provenance.items():
-                if name == "weights":
+                if name in ("weights", "metrics"):
                     continue
                 if name == "settings":
                     provenance[name] = {**provenance.get(name, {}), **value}
+                elif name == "asked":
+                    known = provenance.setdefault(name, [])
+                    known += [one for one in value if one not in known]
                 elif provenance.setdefault(name, value) != value:
                     provenance[name] = f"{_said(provenance[name])}; {_said(value)}"
         return cls(outcomes, sum(report.wanted for report in reports), provenance)
@@ -346,6 +382,17 @@ class Report:
         return as_html(self)
 
 
+def _joined_metrics(reports: Iterable[Report]) -> list[str | dict[str, Any]]:
+    metrics: dict[str, AnyMetric] = {}
+    for report in reports:
+        for metric in report.metrics:
+            if metrics.setdefault(metric.name, metric) != metric:
+                raise FactlensError(
+                    f"Two reports have different metrics {metric.name!r}; judge again under another name."
+                )
+    return [metric_record(metric) for metric in metrics.values()]
+
+
 def _check_together(first: Report, other: Report, label: str) -> None:
     """Raise `WrongModel` unless what two reports have under one label was judged on the same weights."""
     ours, theirs = _weights_of(first, label), _weights_of(other, label)
@@ -384,31 +431,3 @@ def _known_weights(report: Report, label: str) -> dict[str, Any]:
 
 def _said(value: object) -> str:
     return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
-
-
-def _measures(probe: Probe, reading: Reading) -> dict[str, float | bool]:
-    """Return the measures of one probe, by the names of `MEASURES`."""
-    i = (probe.old, probe.new).index(probe.wanted)
-    wanted, other = reading.probabilities[i], reading.probabilities[1 - i]
-    values = (bool(success(wanted, other)), magnitude(wanted, other), reading.leads[i], reading.token_accuracy[i])
-    return dict(zip(MEASURES, values, strict=True))
-
-
-def _record_numbers(record: Record, measured: Measured, consistency: Consistency | None) -> dict[str, float]:
-    """Return the metrics that one record has."""
-    by_role: dict[str, list[dict[str, float | bool]]] = {}
-    for probe, reading in zip(record.checks.probes, measured.readings, strict=True):
-        by_role.setdefault(probe.role, []).append(_measures(probe, reading))
-    found = {
-        f"{role}_{name}": float(np.mean([row[name] for row in rows]))
-        for role, rows in by_role.items()
-        for name in MEASURES
-    }
-    if measured.texts:
-        found["fluency"] = fluency(measured.texts)
-        if consistency is not None:
-            found["consistency"] = consistency.score(measured.texts, record.checks.references)
-    for name in ("kl", "perplexity"):
-        if not math.isnan(value := getattr(measured, name)):
-            found[name] = value
-    return found

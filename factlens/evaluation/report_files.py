@@ -13,7 +13,9 @@ from factlens.bounded import ANOTHER, LARGEST_TEXT, parse_json, read_text
 from factlens.editing.taking import read_took, took_to_json
 from factlens.errors import FileFormatError
 from factlens.evaluation.checks import Checks, Probe
+from factlens.evaluation.measures import MOST
 from factlens.evaluation.measuring import Measured
+from factlens.evaluation.metrics import read_metrics
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
 from factlens.evaluation.scoring import Reading
@@ -22,9 +24,9 @@ from factlens.files import check_kind, checksum, complete, fields_of, json_bytes
 from factlens.spelling import read_wording
 from factlens.typed import Check, flag, many, mapping, number_within, optional, plain, record, text, whole
 
-FORMAT, SCHEMA = "factlens.report", 3
-BEFORE_TAKEN = 2
-"""The schema of files that do not say whether edits took, and are read all the same."""
+FORMAT, SCHEMA = "factlens.report", 4
+BEFORE_VALUES, BEFORE_TAKEN = 3, 2
+"""The schemas of files without the numbers of one's own metrics, and without whether edits took; both are read."""
 
 
 def write_report(report: Report, path: str | Path) -> Path:
@@ -67,11 +69,11 @@ def read_report(path: str | Path) -> Report:
         raise
     except ValueError as error:
         raise FileFormatError(f"{path} is damaged, or not a report of factlens: {error}. {ANOTHER}") from error
-    content = check_kind(path, content, FORMAT, SCHEMA, BEFORE_TAKEN)
+    content = check_kind(path, content, FORMAT, SCHEMA, BEFORE_VALUES, BEFORE_TAKEN)
     schema, content = content["schema"], fields_of(content)
     check_sum(path, content)
     with complete(path, "report"):
-        found = Report(**(_EARLIER_REPORT if schema == BEFORE_TAKEN else _REPORT)(content))
+        found = Report(**_reports(schema)(content))
         if len(found.outcomes) > found.wanted:
             raise ValueError(f"it has {len(found.outcomes)} outcomes of {found.wanted}")
         return found
@@ -124,6 +126,8 @@ def outcome_from_json(content: Any, schema: int = SCHEMA) -> Outcome:
     for measured in (found.before, found.after):
         if measured is not None and len(measured.readings) != len(checks.probes):
             raise ValueError(f"{len(measured.readings)} readings for {len(checks.probes)} probes")
+        if measured is not None and any(len(each) != len(checks.probes) for each in measured.values.values()):
+            raise ValueError("it has numbers of other probes")
         if measured is not None and len(measured.texts) not in (0, len(checks.generation_prompts)):
             raise ValueError(f"{len(measured.texts)} texts for {len(checks.generation_prompts)} beginnings")
     return found
@@ -135,6 +139,7 @@ def _measured(measured: Measured) -> dict[str, Any]:
         "texts": list(measured.texts),
         "kl": _number(measured.kl),
         "perplexity": _number(measured.perplexity),
+        "values": {name: list(each) for name, each in measured.values.items()},
     }
 
 
@@ -143,8 +148,7 @@ def _number(value: float) -> float | None:
 
 
 # What a file must hold, from the inside out.
-# Sums over as many records as there ever are stay finite.
-_unknown = number_within(-1e300, 1e300, unknown=True)
+_unknown = number_within(-MOST, MOST, unknown=True)
 # A geometric mean of probabilities may come out a little larger than one.
 _pair = many(number_within(0, 1.001), least=2, most=2)
 _READING = record({"probabilities": _pair, "top": text, "leads": many(flag, least=2, most=2), "token_accuracy": _pair})
@@ -154,7 +158,9 @@ _MEASURED = record(
         "texts": many(text),
         "kl": _unknown,
         "perplexity": _unknown,
-    }
+        "values": mapping(many(number_within(-MOST, MOST))),
+    },
+    later={"values": {}},
 )
 _PROBE = record({"role": text, "prompt": text, "old": read_wording, "new": read_wording})
 _CHECKS = record(
@@ -175,10 +181,16 @@ _OUTCOME = record({**_EARLIER_FIELDS, "took": optional(read_took)})
 
 def _provenance(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = mapping(plain())(value)
+    if "metrics" in found:
+        read_metrics(many(plain())(found["metrics"]))
+    if "asked" in found:
+        many(mapping(plain()))(found["asked"])
     # Where reports are joined the settings of their labels are put together.
     return found | ({"settings": mapping(mapping(plain()))(found["settings"])} if "settings" in found else {})
 
 
 _HEAD: dict[str, Check] = {"wanted": whole(), "provenance": _provenance}
-_REPORT = record({**_HEAD, "outcomes": many(outcome_from_json)})
-_EARLIER_REPORT = record({**_HEAD, "outcomes": many(lambda value: outcome_from_json(value, BEFORE_TAKEN))})
+
+
+def _reports(schema: int) -> Check:
+    return record({**_HEAD, "outcomes": many(lambda value: outcome_from_json(value, schema))})

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 from factlens.drawing.bars import Duel, duels_svg
 from factlens.drawing.html import paragraph, table
 from factlens.drawing.numbers import tabular
-from factlens.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from factlens.evaluation.report import Report
 
-SHOWN = tuple(name for name in METRICS if not name.endswith("_tokens"))
-"""The metrics of a short table; `Report.summary` has them all."""
 _NAMED = 3
 """So many records of each label are named for which the edit did not take."""
 
@@ -96,11 +93,13 @@ def _taken(report: Report) -> list[str]:
 def _rows(report: Report) -> list[tuple[str, list[str]]]:
     summary = report.summary()
     rows = []
-    for name in SHOWN:
+    for name, metric in report.columns.items():
+        if not metric.brief:  # `Report.summary` has them all
+            continue
         found = {label: summary.loc[label, name] for label in report.labels if (label, name) in summary.index}
         if found:
-            metric = METRICS[name]
             title = metric.title + (f" ({metric.symbol})" if metric.symbol else "")
+            title += " (less is better)" if metric.better < 0 else ""
             rows.append((title, [_cell(found.get(label), metric.share) for label in report.labels]))
     return rows
 

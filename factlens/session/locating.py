@@ -303,8 +303,8 @@ class Locating(Following):
             self.stopped = False
             return
         old = self.trace
-        alike = old is not None and old.complete and old.token_ids == trace.token_ids and old.metric == trace.metric
-        self.previous = old if alike else None
+        alike = old is not None and old.complete and old.token_ids == trace.token_ids
+        self.previous = old if old is not None and alike and old.measure == trace.measure else None
         self.fact, self.stopped = fact, False
         self.selection = self.examined = None
         self.run += 1

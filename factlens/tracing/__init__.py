@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from factlens.tracing.engine import Update, resume, stream, stream_rest, trace
     from factlens.tracing.inspecting import details
     from factlens.tracing.many import average_over, trace_many
+    from factlens.tracing.metrics import METRICS, TraceMetric
     from factlens.tracing.protocol import Noise, Replacement
     from factlens.tracing.result import Peak, Trace
     from factlens.tracing.sites import KINDS
@@ -30,6 +31,8 @@ _HOME = {
     "stream_rest": "engine",
     "trace": "engine",
     "details": "inspecting",
+    "METRICS": "metrics",
+    "TraceMetric": "metrics",
     "average_over": "many",
     "trace_many": "many",
     "Noise": "protocol",
@@ -41,6 +44,7 @@ _HOME = {
 
 __all__ = [
     "KINDS",
+    "METRICS",
     "ROLES",
     "Average",
     "CellDetails",
@@ -49,6 +53,7 @@ __all__ = [
     "Replacement",
     "Skipped",
     "Trace",
+    "TraceMetric",
     "Update",
     "average",
     "average_over",

@@ -1,4 +1,4 @@
-"""What is measured: the answer, in one token or several, and the metric over the logits that read it."""
+"""What is measured: the answer, in one token or several, and the metric of the logits that read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from factlens.errors import FactError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.spelling import Wording
-from factlens.tracing.protocol import METRICS
+from factlens.tracing.metrics import TraceMetric
+from factlens.tracing.result import Trace
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,21 @@ class Question:
     Attributes
     ----------
     metric
-        One of `METRICS`.
+        What is read off the logits.
     answer
         Token ids of the answer; empty for the model's own, until the clean run has said what it is.
     contrast
         Token ids of the answer to compare with; empty without one.
     """
 
-    metric: str
+    metric: TraceMetric
     answer: tuple[int, ...]
     contrast: tuple[int, ...]
+
+    @classmethod
+    def of(cls, trace: Trace) -> Question:
+        """Return what a trace measured."""
+        return cls(trace.measure, trace.answer_ids, trace.contrast_ids)
 
     @property
     def shared(self) -> int:
@@ -53,27 +59,19 @@ class Question:
         return not self.contrast or self.shared == 0
 
     def score(self, logits: Tensor) -> Tensor:
-        """Return the metric of logits, ``(..., positions, vocabulary)`` to ``(...)``.
-
-        Probability and log-probability are those of the whole answer: the product over its tokens.
-        """
-        if self.contrast:
-            last = logits[..., -1, :]
-            return last[..., self.answer[self.shared]] - last[..., self.contrast[self.shared]]
-        if self.metric == "probability" and len(self.answer) == 1:
-            return logits[..., 0, :].softmax(-1)[..., self.answer[0]]
-        logs = logits.log_softmax(-1)
-        total = sum((logs[..., i, token] for i, token in enumerate(self.answer)), start=logs.new_zeros(()))
-        return total.exp() if self.metric == "probability" else total
+        """Return the metric of logits, ``(..., positions, vocabulary)`` to ``(...)``."""
+        return self.metric(logits, *self._read)
 
     def smooth(self, logits: Tensor) -> Tensor:
-        """Return what a gradient is taken of: the metric, with log-probability in the place of probability."""
-        return Question("log_probability" if self.metric == "probability" else self.metric, *self.ids).score(logits)
+        """Return what a gradient is taken of in place of the metric, of the same shape."""
+        return self.metric.smooth(logits, *self._read)
 
     @property
-    def ids(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The answer and the contrast."""
-        return self.answer, self.contrast
+    def _read(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The ids of answer and contrast that are read at the positions."""
+        if not self.contrast:
+            return self.answer, ()
+        return self.answer[self.shared : self.shared + 1], self.contrast[self.shared : self.shared + 1]
 
     def with_own_answer(self, token_id: int) -> Question:
         """Return the question with the model's own answer filled in.
@@ -90,25 +88,30 @@ class Question:
         return Question(self.metric, (token_id,), self.contrast)
 
 
-def question_of(model: Model, fact: Fact, metric: str, answer: Wording | None, contrast: Wording | None) -> Question:
+def question_of(
+    model: Model, fact: Fact, metric: TraceMetric, answer: Wording | None, contrast: Wording | None
+) -> Question:
     """Return what shall be measured.
 
     Raises
     ------
     FactError
-        If the metric is unknown, the contrast is missing or superfluous, or the two answers do not differ.
+        If the contrast is missing or superfluous, or the two answers do not differ.
     """
-    if metric not in METRICS:
-        raise FactError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}.")
-    if metric == "logit_difference" and contrast is None:
-        raise FactError("The logit difference needs the answer to compare with: contrast='Paris'.")
-    if metric != "logit_difference" and contrast is not None:
-        raise FactError(f"A contrast is used by metric='logit_difference' only, not by {metric!r}.")
+    if metric.contrasted and contrast is None:
+        raise FactError(f"The {metric.title} needs the answer to compare with: contrast='Paris'.")
+    check_contrast(metric, contrast)
     question = Question(
         metric,
         () if answer is None else model.encode_option(fact.prompt, answer, role="answer")[1],
         () if contrast is None else model.encode_option(fact.prompt, contrast, role="contrast")[1],
     )
-    if question.answer and question.contrast and question.shared == min(map(len, question.ids)):
+    if question.answer and question.contrast and question.shared == min(len(question.answer), len(question.contrast)):
         raise FactError(f"{answer!r} and {contrast!r} do not differ in any token that both have.")
     return question
+
+
+def check_contrast(metric: TraceMetric, contrast: Wording | None) -> None:
+    """Raise FactError if there is an answer to compare with, and the metric compares nothing."""
+    if metric.contrasted is False and contrast is not None:
+        raise FactError(f"A contrast is used by metric='logit_difference' only, not by {metric.name!r}.")

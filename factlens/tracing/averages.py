@@ -17,10 +17,9 @@ from factlens.drawing.html import as_image
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, read_fact
 from factlens.formats import Format
+from factlens.tracing.metrics import MOST, TraceMetric, check_metric, metric_of, own_metric, read_trace_metric
 from factlens.tracing.picture import average_svg, plot_average, plot_average_lines
 from factlens.tracing.protocol import (
-    METRICS,
-    MOST,
     WINDOW_CONVENTIONS,
     Noise,
     corruption_record,
@@ -141,8 +140,8 @@ class Average:
         Name and fingerprint of the model.
     edits, edit_ids
         The edits that its weights carried, as in `Trace`.
-    metric
-        What was measured; effects are in its unit.
+    metric, own_metric
+        What was measured, as in `Trace`; effects are in its unit.
     window, window_convention
         Layers restored together for ``mlp`` and ``attn``, as in `Trace`.
     corruption
@@ -163,8 +162,14 @@ class Average:
     window_convention: str
     corruption: Noise | None
     skipped: tuple[Skipped, ...] = ()
+    own_metric: TraceMetric | None = None
 
     # Derived -----------------------------------------------------------------------------------------------------
+
+    @property
+    def measure(self) -> TraceMetric:
+        """The metric, as in `Trace`."""
+        return metric_of(self)
 
     @property
     def n(self) -> int:
@@ -296,7 +301,7 @@ class Average:
         if kind not in self.kinds:
             raise FactError(f"The kind {kind!r} was not traced; there are {', '.join(self.kinds)}.")
         grid = self.effects.sel(kind=kind).values
-        role, layer = (int(i) for i in np.unravel_index(np.nanargmax(grid), grid.shape))
+        role, layer = (int(i) for i in np.unravel_index(np.nanargmax(self.measure.better * grid), grid.shape))
         return RolePeak(ROLES[role], layer, float(grid[role, layer]))
 
     def skipped_reasons(self) -> dict[str, int]:
@@ -353,6 +358,7 @@ class Average:
             {name: self.each[name].values for name in _ARRAYS},
             facts=[asdict(fact) for fact in self.facts],
             skipped=[{**vars(left_out), "fact": asdict(left_out.fact)} for left_out in self.skipped],
+            own_metric=None if self.own_metric is None else self.own_metric.described(),
             corruption=None if self.corruption is None else corruption_record(self.corruption),
         )
 
@@ -377,7 +383,9 @@ class Average:
                 raise ValueError("it names one replacement for all facts")
             if (np.isnan(numbers["effect"]) != (numbers["tokens"] == 0)[:, None, :, None]).any():
                 raise ValueError("its effects do not fit the tokens that play each role")
-            return cls(each=_label(numbers, facts, kinds), **fields)
+            found = cls(each=_label(numbers, facts, kinds), **fields)
+            check_metric(found)
+            return found
 
     def __repr__(self) -> str:
         left_out = f" ({len(self.skipped)} left out)" if self.skipped else ""
@@ -400,16 +408,17 @@ _FIELDS: dict[str, Check] = {
     "skipped": many(lambda value: Skipped(**_SKIPPED(value))),
     "corruption": optional(read_corruption),
     "kinds": many(read_kind, least=1, unique=True),
+    "own_metric": optional(read_trace_metric),
     "answers": many(text),
     "model": text,
     "fingerprint": text,
     "edits": many(text),
     "edit_ids": many(text),
-    "metric": one_of(*METRICS),
+    "metric": text,
     "window": whole(1),
     "window_convention": one_of(*WINDOW_CONVENTIONS),
 }
-_FORMAT = Format("factlens.average", "average", 2, _FIELDS)
+_FORMAT = Format("factlens.average", "average", 3, _FIELDS, {3: ("own_metric",)})
 _ARRAYS = {
     # NaN for a role that no token plays.
     "effect": Array(("fact", "kind", "role", "layer"), nan=True, largest=MOST),
@@ -478,6 +487,7 @@ class _Part(NamedTuple):
         """Average a trace's grids over the tokens of each role."""
         grids = trace.samples.values.mean(-1, dtype=np.float64) - trace.low
         roles = tokens_of_roles(len(trace.tokens), trace.subject_range, trace.template_tokens)
+        better = trace.measure.better
         effect = np.full((len(grids), len(ROLES), trace.n_layers), np.nan, np.float32)
         for i, tokens in enumerate(roles):
             if tokens:
@@ -485,7 +495,7 @@ class _Part(NamedTuple):
         arrays = {
             "effect": effect,
             "tokens": np.array([len(tokens) for tokens in roles]),
-            "best": grids.max((1, 2)),
+            "best": better * (better * grids).max((1, 2)),
             "high": trace.high,
             "low": trace.low,
         }
@@ -504,6 +514,7 @@ def _average(first: Trace, parts: Sequence[_Part], skipped: Sequence[Skipped]) -
         edits=first.edits,
         edit_ids=first.edit_ids,
         metric=first.metric,
+        own_metric=own_metric(first.measure),
         window=first.window,
         window_convention=first.window_convention,
         corruption=first.corruption if isinstance(first.corruption, Noise) else None,
@@ -560,7 +571,7 @@ def _ways(trace: Trace) -> dict[str, Any]:
     return {
         "number of layers": trace.n_layers,
         "list of kinds": trace.kinds,
-        "metric": trace.metric,
+        "metric": trace.metric if trace.own_metric is None else repr(trace.own_metric),
         "window": trace.window,
         "window_convention": trace.window_convention,
         "corruption": trace.corruption if noise else "a replacement",

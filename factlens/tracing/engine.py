@@ -30,6 +30,7 @@ from factlens.spelling import Wording
 from factlens.tracing.answers import Question, question_of
 from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.corruption import Corrupted, corrupt
+from factlens.tracing.metrics import MetricFunction, TraceMetric, own_metric
 from factlens.tracing.options import DEFAULTS, checked_options
 from factlens.tracing.ownership import check_trace
 from factlens.tracing.preview import estimate
@@ -74,7 +75,7 @@ def stream(
     seed: int = 1,
     window: int | None = None,
     window_convention: str = "code",
-    metric: str = "probability",
+    metric: str | TraceMetric | MetricFunction = "probability",
     answer: Wording | None = None,
     contrast: Wording | None = None,
     preview: bool = True,
@@ -111,13 +112,16 @@ def stream(
         ``"code"``: a window of ten is [l - 5, l + 4], as in the published code and figures. ``"paper"``: it is
         [l - 4, l + 5], as in the published text.
     metric
-        ``"probability"``, ``"log_probability"``, or ``"logit_difference"`` against `contrast`.
+        ``"probability"``, ``"log_probability"``, or ``"logit_difference"`` against `contrast`; or a function of your
+        own, of the logits where the answer is read, ``(..., positions, vocabulary)``, the ids of the answer's tokens
+        and those of the contrast's, that gives one number for each run, ``(...)``: see `factlens.tracing.TraceMetric`.
     answer
         What to measure; several tokens are teacher-forced, and count together. Default: the model's own top token. A
         space is put in front of it where the text calls for one (`factlens.spelling`); `factlens.Exactly` is taken as
         it is.
     contrast
-        The answer to compare with, by the same rule, for ``"logit_difference"``.
+        The answer to compare with, by the same rule, for ``"logit_difference"`` and functions of
+        your own.
     preview
         Estimate all cells first, by attribution patching; costs one backward pass.
     memory
@@ -137,6 +141,8 @@ def stream(
         very call, everything else when the first update is asked for.
     NumericalError
         If the model answers with NaN or infinity.
+    MetricError
+        If a function of your own gives anything but a finite number for each run.
     WeightsChanged
         If the model's weights were edited between two updates.
     Interrupted
@@ -177,7 +183,7 @@ def _updates(
     seed: int,
     window: int,
     window_convention: str,
-    metric: str,
+    metric: TraceMetric,
     answer: Wording | None,
     contrast: Wording | None,
     preview: bool,
@@ -271,7 +277,7 @@ def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None) ->
         check_trace(model, trace)
         encoding = model.encode(trace.fact)
         corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
-        question = Question(trace.metric, trace.answer_ids, trace.contrast_ids)
+        question = Question.of(trace)
         runs, question, _ = _both_runs(
             model, encoding, corrupted, question, trace.kinds, trace.window, trace.window_convention, preview=False
         )
@@ -490,7 +496,8 @@ def _start(
         whole_answer=whole_texts(model, [encoding.ids], [question.answer])[0],
         answer_ids=question.answer,
         contrast_ids=question.contrast,
-        metric=question.metric,
+        metric=question.metric.name,
+        own_metric=own_metric(question.metric),
         high=float(question.score(runs.clean.logits)[0]),
         low_samples=low,
         samples=label_samples(values, kinds, encoding.pieces, encoding.subject_range),

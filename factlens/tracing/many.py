@@ -18,6 +18,7 @@ from factlens.models.given import a_model
 from factlens.models.model import check_finite
 from factlens.models.spellings import better_spelling
 from factlens.progress import Count
+from factlens.tracing.answers import check_contrast
 from factlens.tracing.averages import Average, Skipped, average
 from factlens.tracing.corruption import noise_level
 from factlens.tracing.engine import trace
@@ -62,7 +63,7 @@ def trace_many(
         - ``corruption`` is by default noise of three σ over the subjects of all `facts`, skipped ones included, as in
           the paper, so that every fact gets noise of the same size. (For a single trace σ is over its own subject.)
         - ``answer`` is not among them.
-        - ``contrast`` is by default the fact's target, where the metric is ``"logit_difference"``.
+        - ``contrast`` is by default the fact's target, where the metric needs one.
 
     Yields
     ------
@@ -130,7 +131,7 @@ def _outcomes(
 
 
 def _outcome(model: Model, fact: Fact, stop: Event | None, options: dict[str, Any]) -> Trace | Skipped:
-    if options.get("metric") == "logit_difference" and options.get("contrast") is None:
+    if options["metric"].contrasted and options["contrast"] is None:
         options = {**options, "contrast": fact.target}
     try:
         read = model.as_read(fact, warned=False)
@@ -179,8 +180,7 @@ def _completed(model: Model, facts: Sequence[Fact], options: dict[str, Any]) -> 
         )
     unasked = options.get("corruption") is None
     options = checked_options(model, {"preview": False, **options})
-    if options["metric"] != "logit_difference" and options["contrast"] is not None:
-        raise FactError(f"A contrast is used by metric='logit_difference' only, not by {options['metric']!r}.")
+    check_contrast(options["metric"], options["contrast"])
     del options["answer"]
     corruption: Corruption = options["corruption"]
     if unasked and facts:

@@ -8,7 +8,8 @@ from typing import Any
 from factlens.arguments import a_seed, flag, known, one_of, optional, refuse, whole
 from factlens.models import Model
 from factlens.spelling import a_wording
-from factlens.tracing.protocol import METRICS, WINDOW_CONVENTIONS, Corruption, Noise
+from factlens.tracing.metrics import a_metric
+from factlens.tracing.protocol import WINDOW_CONVENTIONS, Corruption, Noise
 from factlens.tracing.sites import KINDS, expand_kinds
 from factlens.tracing.windows import default_window
 
@@ -38,7 +39,6 @@ def checked_options(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     known("A trace", options, DEFAULTS)
     given = {**DEFAULTS, **options}
-    metric, contrast = one_of("metric", given["metric"], METRICS), optional(a_wording, "contrast", given["contrast"])
     return {
         "kinds": expand_kinds(given["kinds"], model.n_heads),
         "corruption": Noise() if given["corruption"] is None else a_corruption("corruption", given["corruption"]),
@@ -48,9 +48,9 @@ def checked_options(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
         if given["window"] is None
         else whole("window", given["window"], least=1, example="3"),
         "window_convention": one_of("window_convention", given["window_convention"], WINDOW_CONVENTIONS),
-        "metric": metric,
+        "metric": a_metric("metric", given["metric"]),
         "answer": optional(a_wording, "answer", given["answer"], example="'Seattle'"),
-        "contrast": contrast,
+        "contrast": optional(a_wording, "contrast", given["contrast"]),
         "preview": flag("preview", given["preview"]),
         "memory": optional(whole, "memory", given["memory"], least=1, example="2**30"),
     }

@@ -13,7 +13,6 @@ from factlens.drawing.grid import GridPicture, Panel, Row
 from factlens.drawing.grid_svg import grid_svg
 from factlens.drawing.html import as_image
 from factlens.drawing.numbers import brief, fixed
-from factlens.tracing.protocol import METRICS
 from factlens.tracing.sites import Site
 from factlens.visible import as_label, isolated, visible
 
@@ -41,13 +40,14 @@ def trace_picture(trace: Trace, *, effects: bool = False) -> GridPicture:
 
     With `effects` the numbers are ``scores - low``.
     """
-    percent, zero = trace.metric == "probability", trace.low if effects else 0.0
+    percent, zero = trace.measure.share, trace.low if effects else 0.0
     (start, stop), template = trace.subject_range, set(trace.template_tokens)
     subtitle = (
         f"{trace.measured}: clean {brief(trace.high, percent)}, subject corrupted {brief(trace.low, percent)} · "
         f"{trace.corrupted_by} · {trace.model}"
     ) + (f", edited {len(trace.edits)} ×" if trace.edits else "")
-    scale = trace.measured.replace("logit difference, ", "logit difference\n")
+    label = trace.measure.label
+    scale = trace.measured.replace(f"{label}, ", f"{label}\n", 1)
     return GridPicture(
         title=visible(trace.fact.prompt),
         ending=f" → {as_label(trace.shown_answer)}",
@@ -83,14 +83,14 @@ def plot_trace(trace: Trace, *, effects: bool = False) -> Figure:
 
 def average_picture(average: Average) -> GridPicture:
     """Describe average indirect effects: roles down, one scale from zero for all kinds, with 95 % intervals."""
-    grids, skipped = average.effects, average.skipped_reasons()
+    grids, skipped, better = average.effects, average.skipped_reasons(), average.measure.better
     left_out = f" · {len(average.skipped)} left out" if skipped else ""
     # An error's text may be long, and errors many; all of it is in the result's `skipped`.
     reasons = [f"{count} left out: {reason}" for reason, count in skipped.items()][:_REASONS]
     return GridPicture(
         title=f"Average indirect effects over {average.n} fact{'' if average.n == 1 else 's'}",
         subtitle=(
-            f"{average.model}{left_out} · {METRICS[average.metric]}: clean {fixed(average.high)}, "
+            f"{average.model}{left_out} · {average.measure.label}: clean {fixed(average.high)}, "
             f"subject corrupted {fixed(average.low)} · {average.headline}"
         ),
         alt=f"Average indirect effects on {average.model}",
@@ -99,8 +99,8 @@ def average_picture(average: Average) -> GridPicture:
         values=grids.values,
         bounds=average.interval().values,
         low=0.0,
-        high=max(0.0, float(grids.max())),
-        scale=f"AIE on {METRICS[average.metric]}",
+        high=better * max(0.0, float((better * grids).max())),
+        scale=f"AIE on {average.measure.label}",
         missing="no such token",
         footnotes=tuple(shorten(reason, _LONGEST_REASON, placeholder=" ...") for reason in reasons),
         number=fixed,
@@ -118,7 +118,7 @@ def plot_average(average: Average) -> Figure:
     picture = average_picture(average)
     # One scale for all, so that shades compare across kinds; without any positive effect it is empty.
     rows = tuple(Row(row.label.capitalize()) for row in picture.rows)
-    picture = replace(picture, high=picture.high or 1.0, rows=rows)
+    picture = replace(picture, high=picture.high or float(average.measure.better), rows=rows)
     return _headed(grid_figure("Drawing an average", picture, 3.4, 2.3, beside=1.6), average)
 
 
@@ -139,7 +139,7 @@ def plot_average_lines(average: Average, level: float) -> Figure:
             )
             lower, upper = bounds.sel(kind=kind, role=role).values
             panel.fill_between(layers, lower, upper, color=f"C{i}", alpha=0.2, linewidth=0)
-    axes[0].set_ylabel(f"AIE on {METRICS[average.metric]}, with {level:.0%} intervals", fontsize=8)
+    axes[0].set_ylabel(f"AIE on {average.measure.label}, with {level:.0%} intervals", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return _headed(figure, average)
 

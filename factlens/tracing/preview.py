@@ -23,12 +23,12 @@ from factlens.tracing.sites import Site, site_of
 
 def estimate(
     runs: Runs, question: Question, kinds: Sequence[str], window: int, convention: str, n_heads: int
-) -> np.ndarray:
+) -> np.ndarray | None:
     """Estimate the scores of all cells.
 
-    The gradient is taken of the log-probability or the logit difference: the gradient of a probability vanishes where
-    the answer has become improbable, which is what corruption does. For the metric ``"probability"`` the estimated
-    change of the logarithm is applied to each corrupted run's probability, which is cut off at 1.
+    The gradient is taken of the metric, or of its logarithm where it has one: the gradient of a probability vanishes
+    where the answer has become improbable, which is what corruption does. The estimated change of the logarithm is then
+    applied to each corrupted run's number, and shares are cut off at 1.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def estimate(
 
     Returns
     -------
-    numpy.ndarray
+    numpy.ndarray or None
         ``(kinds, tokens, layers)``, float32, mean over samples; NaN for severed paths, the second of which the first
-        order does not see.
+        order does not see. None for a metric without a gradient, such as a rank.
     """
     if runs.history is None:
         raise ValueError("The runs were made without gradients.")
@@ -54,6 +54,8 @@ def estimate(
     at, sites = list(runs.at), [site_of(kind) for kind in kinds]
     noisy, clean = _by_source(states), _by_source(runs.clean)
     total = question.smooth(states.logits[skip:]).sum()
+    if not total.requires_grad:
+        return None
     gradients = iter(torch.autograd.grad(total, list(chain.from_iterable(noisy.values()))))
     effects: dict[str | None, list[Tensor]] = {source: [] for source in noisy}
     for source, tensors in noisy.items():
@@ -87,5 +89,7 @@ def _scores(
         windows = [site.layers(layer, window, layers, convention) for layer in range(layers)]
         change = torch.stack([single[..., near.start : near.stop].sum(-1) for near in windows], -1)
     base = low[:, None, None]
-    scores = (base * change.exp()).clamp(max=1) if question.metric == "probability" else base + change
+    scores = base + change if question.metric.logarithm is None else base * change.exp()
+    if question.metric.share:
+        scores = scores.clamp(max=1)
     return np.asarray(scores.mean(0).numpy(), np.float32)

@@ -11,12 +11,8 @@ from typing import Any
 from factlens import typed
 from factlens.arguments import a_text, flag, number, one_of, optional, some_texts
 from factlens.errors import ArgumentError
+from factlens.tracing.metrics import METRICS as METRICS
 
-METRICS = {
-    "probability": "p",
-    "log_probability": "log p",
-    "logit_difference": "logit difference",
-}
 NOISE_SHAPES = ("gaussian", "uniform", "multivariate")
 WINDOW_CONVENTIONS = ("code", "paper")
 
@@ -107,10 +103,6 @@ def read_corruption(value: Any) -> Corruption:
         return Replacement(_REPLACEMENT(value)["replacement"])
     return Noise(**_NOISE(value))
 
-
-MOST = 1e15
-"""No metric is larger than this, nor smaller than its negative: what is computed from it stays within float32."""
-read_metric = typed.number_within(-MOST, MOST)
 
 _REPLACEMENT = typed.record({"replacement": typed.text})
 _NOISE = typed.record(

@@ -47,9 +47,11 @@ def code_of(trace: Trace) -> str:
     # A comment ends where a line ends, and there are many characters that end one.
     named_edits = shown(named(trace.edits, trace.edit_ids))
     edits = [f"# traced with these edits in force: {named_edits}"] if trace.edits else []
+    own = [] if trace.own_metric is None else ["# the metric is one's own: fl.tracing.METRICS.register(its name, ...)"]
     lines = [
         "import factlens as fl",
         "",
+        *own,
         f"model = fl.load({literal(trace.model)})  # or fl.wrap(model, tokenizer)",
         *edits,
         f"fact = {fact_code(trace.fact)}",

@@ -52,7 +52,7 @@ def run_again(model: Model, trace: Trace, kind: str, layer: int) -> Rerun:
         The cell that is looked into, which decides what is kept.
     """
     encoding = model.encode(trace.fact)
-    question = Question(trace.metric, trace.answer_ids, trace.contrast_ids)
+    question = Question.of(trace)
     corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
     site, active = site_of(kind), Kept()
     sources = (*PARTS, *((HEADS,) if site.shares == "heads" else ()), *((site.source,) if site.source else ()))

@@ -15,27 +15,23 @@ from factlens.errors import FactError
 from factlens.facts import Fact, read_fact
 from factlens.formats import Format
 from factlens.spelling import Wording, read_wording
+from factlens.tracing.metrics import MOST, TraceMetric, check_metric, metric_of, read_number, read_trace_metric
 from factlens.tracing.picture import plot_trace, title_of, trace_image, trace_svg
 from factlens.tracing.protocol import (
-    METRICS,
-    MOST,
     WINDOW_CONVENTIONS,
     Corruption,
     Noise,
     Replacement,
     corruption_record,
     read_corruption,
-    read_metric,
 )
 from factlens.tracing.sites import Site, read_kind, site_of
 from factlens.tracing.windows import window_layers
-from factlens.visible import as_label, quoted
+from factlens.visible import as_label, isolated, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-"""The schema of files that know neither of chats nor of how an answer was asked for, or goes on."""
 
 
 class Peak(NamedTuple):
@@ -81,9 +77,12 @@ class Trace:
         even number of layers reaches further down (``"code"``) or up (``"paper"``).
     metric
         ``"probability"`` (of all the answer's tokens together), ``"log_probability"``, or ``"logit_difference"``
-        between the answer and `contrast` at the first token in which the two differ.
+        between the answer and `contrast` at the first token in which the two differ; or the name of a metric of
+        one's own.
+    own_metric
+        That metric; None for one of the three. Of a trace that was read from a file it is without its function.
     contrast, contrast_ids
-        The answer to compare with, and its tokens; only for ``"logit_difference"``.
+        The answer to compare with, and its tokens; empty without one.
     estimate
         Attribution patching's guess at `scores`: dims ``(kind, token, layer)``; NaN for severed kinds, and None if
         no preview was asked for. An estimate, kept beside the exact grid and never mixed into it.
@@ -121,8 +120,14 @@ class Trace:
     edit_ids: tuple[str, ...] = field(default=())
     answer_given: Wording | None = None
     template_tokens: tuple[int, ...] = ()
+    own_metric: TraceMetric | None = None
 
     # Derived -----------------------------------------------------------------------------------------------------
+
+    @property
+    def measure(self) -> TraceMetric:
+        """The metric: how it is called and written, and whether the answer is the surer the larger it is."""
+        return metric_of(self)
 
     @property
     def low(self) -> float:
@@ -180,7 +185,7 @@ class Trace:
         return not bool(np.isnan(self.samples.values).any())
 
     def peak(self, kind: str = "mlp") -> Peak:
-        """Return the cell with the largest effect of a kind.
+        """Return the cell with the largest effect of a kind: of a metric that is better smaller, the smallest.
 
         Raises
         ------
@@ -193,7 +198,7 @@ class Trace:
         grid = self.effects.sel(kind=kind).values
         if np.isnan(grid).all():
             raise FactError(f"No cell of the kind {kind!r} has been computed yet.")
-        token, layer = (int(i) for i in np.unravel_index(np.nanargmax(grid), grid.shape))
+        token, layer = (int(i) for i in np.unravel_index(np.nanargmax(self.measure.better * grid), grid.shape))
         return Peak(token, self.tokens[token], layer, float(grid[token, layer]))
 
     def interval(self, level: float = 0.95) -> xr.DataArray:
@@ -242,9 +247,8 @@ class Trace:
         answer = as_label(self.answer)
         if self.whole_answer is not None:
             answer = f"{answer} of {as_label(self.whole_answer)}"
-        if self.metric == "logit_difference":
-            return f"{METRICS[self.metric]}, {answer} − {as_label(str(self.contrast))}"
-        return f"{METRICS[self.metric]}({answer})"
+        label = isolated(self.measure.label)
+        return f"{label}({answer})" if self.contrast is None else f"{label}, {answer} − {as_label(str(self.contrast))}"
 
     @property
     def corrupted_by(self) -> str:
@@ -276,7 +280,14 @@ class Trace:
         grids = {"samples": self.samples.values, "low_samples": self.low_samples}
         if self.estimate is not None:
             grids["estimate"] = self.estimate.values
-        return _FORMAT.write(path, self, grids, fact=asdict(self.fact), corruption=corruption_record(self.corruption))
+        return _FORMAT.write(
+            path,
+            self,
+            grids,
+            fact=asdict(self.fact),
+            corruption=corruption_record(self.corruption),
+            own_metric=None if self.own_metric is None else self.own_metric.described(),
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -312,8 +323,9 @@ class Trace:
             raise ValueError(f"it names {len(self.edits)} edits, but {len(self.edit_ids)} ids")
         if self.whole_answer is not None and len(self.answer_ids) != 1:
             raise ValueError("only an answer of one token is continued")
-        contrasted = self.metric == "logit_difference"
-        if (self.contrast is not None) != contrasted or bool(self.contrast_ids) != contrasted:
+        check_metric(self)
+        contrasted = self.contrast is not None
+        if bool(self.contrast_ids) != contrasted or self.measure.contrasted not in (contrasted, None):
             raise ValueError("its metric and its contrast do not fit together")
         if (self.noise_level is None) != isinstance(self.corruption, Replacement):
             raise ValueError("its noise level and its corruption do not fit together")
@@ -337,6 +349,7 @@ _FIELDS: dict[str, typed.Check] = {
     "fact": read_fact,
     "corruption": read_corruption,
     "kinds": typed.many(read_kind, least=1, unique=True),
+    "own_metric": typed.optional(read_trace_metric),
     "model": typed.text,
     "fingerprint": typed.text,
     "tokens": typed.many(typed.text, least=1),
@@ -344,12 +357,12 @@ _FIELDS: dict[str, typed.Check] = {
     "subject_range": typed.many(typed.whole(), least=2, most=2),
     "answer": typed.text,
     "answer_ids": typed.many(typed.whole(), least=1),
-    "high": read_metric,
+    "high": read_number,
     "noise_level": typed.optional(typed.number),
     "seed": typed.whole(0, 2**32 - 1),
     "window": typed.whole(1),
     "window_convention": typed.one_of(*WINDOW_CONVENTIONS),
-    "metric": typed.one_of(*METRICS),
+    "metric": typed.text,
     "contrast": typed.optional(read_wording),
     "contrast_ids": typed.many(typed.whole()),
     "whole_answer": typed.optional(typed.text),
@@ -358,7 +371,13 @@ _FIELDS: dict[str, typed.Check] = {
     "answer_given": typed.optional(read_wording),
     "template_tokens": typed.many(typed.whole(), unique=True),
 }
-_FORMAT = Format("factlens.trace", "trace", 4, _FIELDS, {4: ("answer_given", "template_tokens", "whole_answer")})
+_FORMAT = Format(
+    "factlens.trace",
+    "trace",
+    5,
+    _FIELDS,
+    {4: ("answer_given", "template_tokens", "whole_answer"), 5: ("own_metric",)},
+)
 _ARRAYS = {
     "samples": typed.Array(("kind", "token", "layer", "sample"), nan=True, largest=MOST),
     "low_samples": typed.Array(("sample",), largest=MOST),

@@ -51,7 +51,7 @@ def side_by_side(a: Trace, b: Trace) -> SideBySide:
     kinds = tuple(kind for kind in a.kinds if kind in b.kinds)
     if not kinds:
         raise FactError(f"These traces have no kind in common: {', '.join(a.kinds)}, and {', '.join(b.kinds)}.")
-    if a.metric != b.metric:
+    if a.measure != b.measure:
         raise FactError(f"These traces measure different things: {a.metric} and {b.metric}.")
     if a.n_layers != b.n_layers:
         raise FactError(f"These traces are of models with {a.n_layers} and {b.n_layers} layers: no cell is alike.")

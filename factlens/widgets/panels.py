@@ -21,7 +21,7 @@ from factlens.spelling import Exactly
 from factlens.tracing.sites import site_of
 from factlens.visible import arrowed
 from factlens.widgets.base import Bundled, Part
-from factlens.widgets.wire import described, part_of_answer
+from factlens.widgets.wire import described, metric_state, part_of_answer
 
 METHOD_TITLES = {
     "rome": "ROME",
@@ -97,7 +97,7 @@ def locate_state(session: Session) -> dict[str, Any]:
         "answer_part": part_of_answer(trace) if trace else None,
         "high": trace.high if trace else None,
         "low": trace.low if trace else None,
-        "metric": trace.metric if trace else None,
+        "metric": metric_state(trace) if trace else None,
         "contrast": None if trace is None or trace.contrast is None else str(trace.contrast),
         "status": session.status,
         "progress": session.progress,
@@ -159,7 +159,7 @@ def details_state(session: Session) -> dict[str, Any]:
         "outdated": session.outdated,
         "status": session.status,
         "answer": trace.shown_answer if trace else None,
-        "metric": trace.metric if trace else None,
+        "metric": metric_state(trace) if trace else None,
         "contrast": None if trace is None or trace.contrast is None else str(trace.contrast),
         "details": _plain(session.details),
         "error": _error(session, "details"),

@@ -42,7 +42,7 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
             for i, (piece, token) in enumerate(zip(trace.tokens, trace.token_ids, strict=True))
         ],
         "layers": trace.n_layers,
-        "metric": trace.metric,
+        "metric": metric_state(trace),
         "contrast": None if trace.contrast is None else str(trace.contrast),
         "low": trace.low,
         "high": trace.high,
@@ -99,6 +99,12 @@ def comparison_of(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> di
         for trace, grid in ((a, both.a), (b, both.b))
     ]
     return {"names": list(names), "a": frames[0], "b": frames[1]}
+
+
+def metric_state(trace: Trace) -> dict[str, Any]:
+    """Return how the numbers of a trace are called and written."""
+    metric = trace.measure
+    return {"label": metric.label, "title": metric.title, "unit": metric.unit, "contrasted": bool(metric.contrasted)}
 
 
 def part_of_answer(trace: Trace) -> str | None:

@@ -88,6 +88,13 @@ export function fakeSites(kinds) {
   return Object.fromEntries(kinds.map((kind) => [kind, of(kind)]));
 }
 
+/** How metrics are called and written, by the names that Python has for them. */
+const METRICS = {
+  probability: { label: "p", title: "probability", unit: "%", contrasted: false },
+  log_probability: { label: "log p", title: "log-probability", unit: "nats", contrasted: false },
+  logit_difference: { label: "logit difference", title: "logit difference", unit: "", contrasted: true },
+};
+
 /**
  * A grid as tracing might give it: an early site at the subject's last token, a late one at the last token.
  * `share` says which part of the rows is there, from the last one up; the rest is NaN. With `guess` there is an
@@ -103,6 +110,7 @@ export function fakeFrame({
   share = 1,
   guess = false,
   sure = false,
+  metric = "probability",
   ...rest
 } = {}) {
   const size = kinds.length * tokens.length * layers;
@@ -141,7 +149,7 @@ export function fakeFrame({
     sites: fakeSites(kinds),
     tokens,
     layers,
-    metric: "probability",
+    metric: METRICS[metric],
     contrast: null,
     low,
     high,
@@ -160,7 +168,7 @@ export function fakeFrame({
   };
 }
 
-export function fakeLocate(rest = {}) {
+export function fakeLocate({ metric = "probability", ...rest } = {}) {
   return {
     model: "atlas · 8 layers · float32 · cpu",
     prompt: "The Space Needle is in downtown",
@@ -173,7 +181,7 @@ export function fakeLocate(rest = {}) {
     answer: " Seattle",
     high: 0.93,
     low: 0.04,
-    metric: "probability",
+    metric: METRICS[metric],
     contrast: null,
     status: "idle",
     progress: 0,
@@ -307,7 +315,7 @@ export function fakeDetails(rest = {}) {
   };
 }
 
-export function fakeReader(details = fakeDetails(), rest = {}) {
+export function fakeReader(details = fakeDetails(), { metric = "probability", ...rest } = {}) {
   const { kind, token, layer, piece } = details ?? fakeDetails();
   return {
     traced: true,
@@ -316,7 +324,7 @@ export function fakeReader(details = fakeDetails(), rest = {}) {
     outdated: false,
     status: "idle",
     answer: " Seattle",
-    metric: "probability",
+    metric: METRICS[metric],
     contrast: null,
     details,
     error: null,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import * as cell from "../src/details/cell";
+import { METRICS } from "./metrics";
 
 const wire = {
   kind: "mlp",
@@ -23,7 +24,7 @@ const wire = {
   heads: null,
   neurons: [{ neuron: 160, clean: 3.6, corrupted: 0.7, contribution: -0.244 }],
 };
-const probability = { metric: "probability", contrast: "" };
+const probability = { metric: METRICS.probability, contrast: "" };
 const mlp = { label: "MLP", family: "mlp", windowed: true, edited: true, head: null };
 const chosen = { site: mlp, layer: 3, piece: " Needle", last: false };
 
@@ -77,7 +78,7 @@ describe("in words", () => {
     expect(cell.scoreLine(decoded(), probability)).toBe(
       "With this cell restored: probability 0.40, effect +0.10 (95 % interval −0.03 to +0.23).",
     );
-    expect(cell.scoreLine(decoded({ interval: null }), { metric: "log_probability", contrast: "" })).toBe(
+    expect(cell.scoreLine(decoded({ interval: null }), { metric: METRICS.log_probability, contrast: "" })).toBe(
       "With this cell restored: log p +0.40, effect +0.10.",
     );
     expect(cell.scoreLine(decoded({ score: null, effect: null }), probability)).toBe(

@@ -2,17 +2,18 @@ import { describe, expect, test } from "vitest";
 import { layerWords, originWords } from "../src/edit/sentences";
 import { answerLine, editsBadge } from "../src/locate/sentences";
 import { SyncedText } from "../src/shared/synced-text";
+import { METRICS } from "./metrics";
 
 test("sentences of the panels", () => {
-  const p = { metric: "probability", contrast: "" };
+  const p = { metric: METRICS.probability, contrast: "" };
   expect(answerLine(" Seattle", "", 0.93, 0.04, p)).toBe("Clean run: “Seattle” 93 % · corrupted run: 4 %");
   expect(answerLine(" Seattle", "", 0.93, null, p)).toBe("Clean run: “Seattle” 93 %");
   expect(answerLine("", "", null, null, p)).toBe("");
   expect(answerLine("東", "⟨E6⟩", 0.93, null, p)).toBe("Clean run: ⟨E6⟩ of “東” 93 %");
-  expect(answerLine(" Seattle", "", -0.07, -3.2, { metric: "log_probability", contrast: "" })).toBe(
+  expect(answerLine(" Seattle", "", -0.07, -3.2, { metric: METRICS.log_probability, contrast: "" })).toBe(
     "Clean run: “Seattle” log p −0.07 · corrupted run: −3.20",
   );
-  expect(answerLine(" Seattle", "", 6, -1.5, { metric: "logit_difference", contrast: " Paris" })).toBe(
+  expect(answerLine(" Seattle", "", 6, -1.5, { metric: METRICS.logit_difference, contrast: " Paris" })).toBe(
     "Clean run: “Seattle” logit difference vs “Paris” +6.00 · corrupted run: −1.50",
   );
   expect(editsBadge(1)).toBe("the model’s weights carry 1 edit");

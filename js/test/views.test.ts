@@ -13,6 +13,7 @@ import { decodeSpan, meansIn } from "../src/heatmap/range";
 import { isReadable, read } from "../src/heatmap/readings";
 import { cellLabel, heading, kindNote, range, tooltipLines } from "../src/heatmap/sentences";
 import { wordStarts } from "../src/heatmap/words";
+import { METRICS } from "./metrics";
 
 const frameOf = (options = {}): Frame => decodeFrame(fakeFrame(options)) as Frame;
 const plain = { reading: "score", words: false, ownScale: false, compare: null } as const;
@@ -38,7 +39,7 @@ describe("readings", () => {
     const odds = read(frame, "log_odds");
     expect(valueAt(odds, CELL)?.value).toBeCloseTo(Math.log(score / (1 - score)), 4);
     expect(odds.half.every(Number.isNaN)).toBe(true);
-    expect(isReadable(frameOf({ metric: "logit_difference" }), "log_odds")).toBe(false);
+    expect(isReadable(frameOf({ metric: METRICS.logit_difference }), "log_odds")).toBe(false);
     expect(isReadable(frameOf({ low: Number.NaN }), "restored")).toBe(false);
   });
 

@@ -7,6 +7,7 @@ import { cellName, heading, tooltipLines } from "../src/heatmap/sentences";
 import { groupWords } from "../src/heatmap/words";
 import { answerName, tokenName, tokenParts } from "../src/shared/a11y";
 import { clipped, isolated, joined, line, visible, visibleParts } from "../src/shared/visible";
+import { METRICS } from "./metrics";
 import source from "./texts/visible.json?raw";
 
 interface Case {
@@ -135,7 +136,7 @@ function frameWith(rest: Record<string, unknown>): Frame {
     layers: 1,
     low: 0,
     high: 1,
-    metric: "probability",
+    metric: METRICS.probability,
     samples: 1,
   };
   return decodeFrame({ ...wire, ...rest }) as Frame;

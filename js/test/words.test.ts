@@ -6,6 +6,7 @@ import { decodeFrame, type Frame } from "../src/heatmap/grid";
 import { windowOf } from "../src/heatmap/scales";
 import * as say from "../src/heatmap/sentences";
 import { decimal, percent, restored, signedDecimal, tokenName, tokenParts } from "../src/shared/a11y";
+import { METRICS } from "./metrics";
 
 function frame(rest: Record<string, unknown> = {}): Frame {
   const grid = new Float32Array(3 * 3 * 4).fill(0.41);
@@ -20,6 +21,7 @@ function frame(rest: Record<string, unknown> = {}): Frame {
       { text: " in", id: 3, subject: false },
     ],
     layers: 4,
+    metric: METRICS.probability,
     low: 0.02,
     high: 0.93,
     answer: " Seattle",
@@ -163,8 +165,14 @@ describe("an estimate", () => {
 describe("another metric than probability", () => {
   const grid = new Float32Array(3 * 3 * 4).fill(-1.5);
   const cell = { kind: "mlp", token: 1, layer: 2 };
-  const log = frame({ metric: "log_probability", low: -2.5, high: -0.5, grid: grid.buffer });
-  const difference = frame({ metric: "logit_difference", contrast: " Paris", low: 0.5, high: -3.5, grid: grid.buffer });
+  const log = frame({ metric: METRICS.log_probability, low: -2.5, high: -0.5, grid: grid.buffer });
+  const difference = frame({
+    metric: METRICS.logit_difference,
+    contrast: " Paris",
+    low: 0.5,
+    high: -3.5,
+    grid: grid.buffer,
+  });
 
   test("log p", () => {
     expect(say.heading(log)).toMatch(/^Log-probability of “Seattle” after/);

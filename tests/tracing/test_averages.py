@@ -483,7 +483,7 @@ def test_files_that_are_no_average(average: fl.Average, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="holds no trace"):
         fl.Trace.load(path)
     average.save(path)
-    kind, schema = "factlens.average", 2
+    kind, schema = "factlens.average", 3
     record, arrays = read_record(path, kind, schema)
     entries = {name: value for name, value in record.items() if name not in ("format", "schema")}
     for changed, stored in (
@@ -498,7 +498,7 @@ def test_files_that_are_no_average(average: fl.Average, tmp_path: Path) -> None:
         with pytest.raises(FileFormatError, match="not a complete factlens average"):
             fl.Average.load(path)
     write_record(path, kind, schema + 1, entries, arrays)
-    with pytest.raises(FileFormatError, match="schema 3"):
+    with pytest.raises(FileFormatError, match="schema 4"):
         fl.Average.load(path)
 
 

@@ -159,7 +159,7 @@ def test_frames_of_other_metrics_and_windows() -> None:
     )
     frame = frame_of(trace)
     assert frame["kinds"] == ["severed_attn", "head.2"]
-    assert (frame["metric"], frame["contrast"]) == ("logit_difference", " Paris")
+    assert (frame["metric"]["label"], frame["contrast"]) == ("logit difference", " Paris")
     assert (frame["window"], frame["window_convention"]) == (4, "paper")
     assert frame["suggested"] is None, "no MLP was traced"
     assert (frame["low"], frame["high"]) == (trace.low, trace.high)

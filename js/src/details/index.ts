@@ -2,6 +2,7 @@
 //
 // Everything arrives ready-made; the panel only lays it out. Tokens are other people's strings and stay text.
 import { element, OWN_KEYS, redraw, say, setAttributes, setText, show } from "../shared/dom";
+import { decodeMetric } from "../shared/measure";
 import { text } from "../shared/model";
 import { panel, statusLine } from "../shared/panel";
 import { cellTitle, decodeChosen, decodeDetails, scoreLine, whatIsRead } from "./cell";
@@ -44,7 +45,7 @@ export default panel("details", "What the selected cell knows", ({ root, banner 
     else say(status, "The cell is read when the running work is done.");
     show(known, details !== null);
     if (cell && details) {
-      const measure = { metric: text(state.metric), contrast: text(state.contrast) };
+      const measure = { metric: decodeMetric(state.metric), contrast: text(state.contrast) };
       setText(score, scoreLine(details, measure));
       setText(read, whatIsRead(cell));
       redraw(tables, state.details, () => [answersTable(details), ...sharesTables(details, cell)]);

@@ -1,5 +1,5 @@
 // From the `frame` trait to numbers. NaN stays NaN: it means "not computed", never zero.
-import type { Reading } from "../shared/measure";
+import { decodeMetric, type Metric, type Reading } from "../shared/measure";
 import { list, number, record, text } from "../shared/model";
 import { decodeSite, type Site } from "../shared/sites";
 
@@ -31,7 +31,7 @@ export interface Frame {
   sites: Record<string, Site>;
   tokens: Token[];
   layers: number;
-  metric: string;
+  metric: Metric;
   contrast: string;
   low: number;
   high: number;
@@ -122,7 +122,7 @@ export function decodeFrame(value: unknown): Frame | null {
     sites: Object.fromEntries(kinds.map((kind) => [kind, decodeSite(record(fields.sites)[kind], kind)])),
     tokens,
     layers,
-    metric: text(fields.metric),
+    metric: decodeMetric(fields.metric),
     contrast: text(fields.contrast),
     low: number(fields.low) ?? Number.NaN,
     high: number(fields.high) ?? Number.NaN,

@@ -1,6 +1,6 @@
 // The colour bar. Both ends are said in words: what the corrupted run gives and what the clean run gives.
 import { element, setAttributes, setText, show } from "../shared/dom";
-import { brief, isProbability, measureName } from "../shared/measure";
+import { brief, isShare, measureName } from "../shared/measure";
 import type { Theme } from "../shared/theme";
 import { scaleOf, siteOf, sourceOf } from "./cells";
 import type { Frame } from "./grid";
@@ -34,7 +34,7 @@ export class Legend {
       Number.isFinite(value) ? `${run} ${brief(frame, value)}` : `${run} run`;
     const own = frame.kinds.some((kind) => frame.scales[kind] && sourceOf(frame, kind) === kind);
     setText(this.#measure, `${measureName(frame)}:`);
-    show(this.#measure, !isProbability(frame)); // a percent sign says it
+    show(this.#measure, !isShare(frame)); // a percent sign says it
     setText(this.#low, ends(frame.low, "corrupted"));
     setText(this.#high, own ? "each panel’s own largest" : ends(frame.high, "clean"));
     setAttributes(this.#bar, {

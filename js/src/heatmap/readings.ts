@@ -1,5 +1,5 @@
 // The same grid read in other units: the effect, the share of the total effect, the log-odds of a probability.
-import { isProbability, type Reading } from "../shared/measure";
+import { isShare, type Reading } from "../shared/measure";
 import type { Frame } from "./grid";
 
 /** Probabilities closer to 0 or 1 than this have log-odds that say nothing but "very". */
@@ -14,7 +14,7 @@ export const READINGS: [Reading, string][] = [
 
 /** Can this frame be read so? Log-odds are those of a probability; a share needs a gap to be a share of. */
 export function isReadable(frame: Frame, reading: Reading): boolean {
-  if (reading === "log_odds") return isProbability(frame);
+  if (reading === "log_odds") return isShare(frame);
   return reading === "score" || Number.isFinite(frame.high - frame.low);
 }
 

@@ -1,7 +1,7 @@
 // Everything the heatmap says in words, for eyes and for screen readers.
 import { answerName, percent, restored, signedDecimal, tokenName, tokenTitle } from "../shared/a11y";
 import { layersWords } from "../shared/layers";
-import { isProbability, measureName, precise } from "../shared/measure";
+import { isShare, measureName, precise } from "../shared/measure";
 import { number as integer, list, record, text } from "../shared/model";
 import { siteTitle } from "../shared/sites";
 import { halfAt, inward, outward, scaleOf, siteOf, sourceOf, type Value, valueAt } from "./cells";
@@ -42,10 +42,10 @@ export function heading(frame: Frame): string {
   if (frame.reading === "effect") return `Indirect effect on ${answer} ${rest}`;
   if (frame.reading === "restored") return `Share of the total effect on ${answer} ${rest}`;
   if (frame.reading === "log_odds") return `Log-odds of ${answer} ${rest}`;
-  if (frame.metric === "log_probability") return `Log-probability of ${answer} ${rest}`;
-  if (frame.metric !== "logit_difference") return `Probability of ${answer} ${rest}`;
+  const title = frame.metric.title.charAt(0).toUpperCase() + frame.metric.title.slice(1);
+  if (!frame.metric.contrasted && !frame.contrast) return `${title} of ${answer} ${rest}`;
   const other = frame.contrast ? ` and “${tokenName(frame.contrast)}”` : " and another answer";
-  return `Logit difference between ${answer}${other} ${rest}`;
+  return `${title} between ${answer}${other} ${rest}`;
 }
 
 export function progress(frame: Frame, busy: boolean): string {
@@ -191,7 +191,7 @@ export function tooltipLines(frame: Frame, cell: Cell): string[] {
 
 /** "probability 0.41 (41 %)", "estimate: log p −2.31" */
 function measured(frame: Frame, kind: string, { value, estimated }: Value): string {
-  const share = isProbability(frame) && !isDifference(frame, kind) ? ` (${percent(value)})` : "";
+  const share = isShare(frame) && !isDifference(frame, kind) ? ` (${percent(value)})` : "";
   const what = isDifference(frame, kind) ? "difference" : measureName(frame);
   return `${estimated ? "estimate: " : ""}${what} ${number(frame, kind, value)}${share}`;
 }

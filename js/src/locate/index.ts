@@ -3,6 +3,7 @@ import { element, isAvailable, onClick, onEnter, say, setAvailable, setText, sho
 import { field, switchBox, textBox } from "../shared/field";
 import { fileButton } from "../shared/file-button";
 import { onWaiting } from "../shared/gestures-event";
+import { decodeMetric } from "../shared/measure";
 import { number, text } from "../shared/model";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
 import { SyncedText } from "../shared/synced-text";
@@ -63,7 +64,7 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
     setAvailable(save, idle && state.traced === true, idle ? "There is no trace to save." : RUNNING);
     setText(stop, status === "stopping" ? "Stopping …" : "Stop");
     progress.update(state, status);
-    const measure = { metric: text(state.metric), contrast: text(state.contrast) };
+    const measure = { metric: decodeMetric(state.metric), contrast: text(state.contrast) };
     const [high, low] = [number(state.high), number(state.low)];
     say(answer, answerLine(text(state.answer), text(state.answer_part), high, low, measure));
     say(outdated, state.outdated === true && idle ? OUTDATED : "");

@@ -1,6 +1,6 @@
 // What the panel says in words.
 import { answerName } from "../shared/a11y";
-import { brief, isProbability, type Measure, measureName } from "../shared/measure";
+import { brief, isShare, type Measure, measureName } from "../shared/measure";
 
 /** "Clean run: “Seattle” 93 % · corrupted run: 4 %"; with what is known so far. */
 export function answerLine(
@@ -11,7 +11,7 @@ export function answerLine(
   measure: Measure,
 ): string {
   if (!answer) return "";
-  const name = isProbability(measure) ? "" : ` ${measureName(measure)}`;
+  const name = isShare(measure) ? "" : ` ${measureName(measure)}`;
   const clean = `Clean run: ${answerName(answer, part)}${high === null ? "" : `${name} ${brief(measure, high)}`}`;
   return low === null ? clean : `${clean} · corrupted run: ${brief(measure, low)}`;
 }

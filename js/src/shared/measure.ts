@@ -1,13 +1,25 @@
-// What was measured, and how its numbers are written: probabilities in percent, everything else with its sign.
+// What was measured, and how its numbers are written: shares in percent, everything else with its sign.
 import { decimal, percent, signedDecimal, tokenName } from "./a11y";
+import { record, text } from "./model";
+
+/** How a metric is called and written; Python says it of every one. */
+export interface Metric {
+  /** "p", "log p" */
+  label: string;
+  /** "probability", "log-probability" */
+  title: string;
+  /** "%" for numbers from 0 to 1 that are shown in percent. */
+  unit: string;
+  /** Whether it always compares with another answer. */
+  contrasted: boolean;
+}
 
 /** What is read off a score: itself, or it beside the corrupted and the clean run. */
 export type Reading = "score" | "effect" | "restored" | "log_odds";
 
 export interface Measure {
-  /** "probability", "log_probability" or "logit_difference". */
-  metric: string;
-  /** The answer that a logit difference compares with. */
+  metric: Metric;
+  /** The answer that the metric compares with. */
   contrast: string;
   /** "score" where it is missing. */
   reading?: Reading;
@@ -20,26 +32,30 @@ const READINGS: Record<Reading, string> = {
   log_odds: "log-odds",
 };
 
+export function decodeMetric(value: unknown): Metric {
+  const { label, title, unit, contrasted } = record(value);
+  return { label: text(label), title: text(title), unit: text(unit), contrasted: contrasted === true };
+}
+
 /** "probability", "log p", "logit difference vs “Paris”" */
 export function measureName({ metric, contrast, reading = "score" }: Measure): string {
   if (reading !== "score") return READINGS[reading];
-  if (metric === "log_probability") return "log p";
-  if (metric !== "logit_difference") return "probability";
-  return contrast ? `logit difference vs “${tokenName(contrast)}”` : "logit difference";
+  if (metric.unit === "%") return metric.title; // the letter alone says little
+  return contrast ? `${metric.label} vs “${tokenName(contrast)}”` : metric.label;
 }
 
-export function isProbability({ metric, reading = "score" }: Measure): boolean {
-  return reading === "score" && metric !== "log_probability" && metric !== "logit_difference";
+export function isShare({ metric, reading = "score" }: Measure): boolean {
+  return reading === "score" && metric.unit === "%";
 }
 
 /** For a glance: "93 %", or "−2.31". */
 export function brief(measure: Measure, value: number): string {
   if (measure.reading === "restored") return percent(value).replace("-", "−");
-  return isProbability(measure) ? percent(value) : signedDecimal(value);
+  return isShare(measure) ? percent(value) : signedDecimal(value);
 }
 
 /** For comparing cells: "0.93", or "−2.31". */
 export function precise(measure: Measure, value: number): string {
   if (measure.reading === "restored") return percent(value).replace("-", "−");
-  return isProbability(measure) ? decimal(value) : signedDecimal(value);
+  return isShare(measure) ? decimal(value) : signedDecimal(value);
 }
