@@ -36,9 +36,9 @@ from unittest import mock
 import pandas as pd
 
 import factlens as fl
-from factlens.editing import METHODS, defaults, methods
+from factlens.editing import METHODS, defaults, solving
 from factlens.editing.hparams import ValueHparams
-from factlens.editing.methods import ONE_FACT, ONE_LAYER, WITH_MOMENTS
+from factlens.editing.solving import ONE_FACT, ONE_LAYER, WITH_MOMENTS
 from factlens.editing.values import Values
 from factlens.evaluation.checks import ROLES as ALL_ROLES
 from factlens.evaluation.scoring import read
@@ -93,7 +93,7 @@ class SharedValues:
     """v* of every fact, computed once for the methods and ways that want the same."""
 
     def __init__(self) -> None:
-        self.compute: Callable[..., Values] = methods._values
+        self.compute: Callable[..., Values] = solving._values
         self.known: dict[tuple[Any, ...], Values] = {}
 
     def __call__(self, model: fl.Model, facts: Sequence[fl.Fact], *rest: Any) -> Values:
@@ -218,7 +218,7 @@ def main() -> None:
     model = fl.load("atlas", device="cpu")
     facts = draw_facts(model, options.facts, options.seed)
     settings = {name: ast.literal_eval(value) for name, value in (text.split("=") for text in options.set)}
-    with mock.patch.object(methods, "_values", SharedValues()):
+    with mock.patch.object(solving, "_values", SharedValues()):
         for method, layers, way in planned(model, options):
             run(model, facts, method, layers, way, settings, options)
 

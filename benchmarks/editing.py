@@ -33,8 +33,8 @@ import factlens as fl
 from benchmarks.tracing import SHAPES, random_model
 from factlens.editing.contexts import contexts_for
 from factlens.editing.hparams import MemitHparams, RomeHparams
-from factlens.editing.memit import least_squares
 from factlens.editing.prompts import Prompts, make_prompts
+from factlens.editing.spreading import least_squares
 from factlens.editing.tail import Tail
 from factlens.editing.values import optimise_values
 from factlens.models.hooks import on_output, without_gradients

@@ -76,7 +76,7 @@ def all_taken(
     made
         How the edit was made.
     report
-        As `factlens.editing.methods.Solution.report`: for each fact, or for all of them together.
+        As `factlens.editing.solving.Solution.report`: for each fact, or for all of them together.
     """
     found = []
     values: Sequence[Said | None] = with_value or [None] * len(facts)

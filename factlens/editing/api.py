@@ -11,13 +11,13 @@ import torch
 
 from factlens import warned
 from factlens.arguments import event, flag, function, instance, optional, plain, refuse, shown
-from factlens.editing import methods
+from factlens.editing import solving
 from factlens.editing.advice import Circumstances, all_taken
 from factlens.editing.contexts import check_prefixes, check_written_texts
 from factlens.editing.hparams import Hparams, defaults
-from factlens.editing.memit import Draft
 from factlens.editing.prompts import kept_prompt
 from factlens.editing.record import Edit
+from factlens.editing.spreading import Draft
 from factlens.editing.taking import Said, say, say_with
 from factlens.errors import ArgumentError, EditWarning, FactError, FactlensWarning, PromptTooLong, WrongModel
 from factlens.facts import Fact, some_facts
@@ -119,9 +119,9 @@ def edit(
         before = _check_wanted(model, wanted)
         check_written_texts(model, wanted, settings)
         known = {}
-        if method in methods.WITH_MOMENTS:
+        if method in solving.WITH_MOMENTS:
             known = _moments_for(model, chosen, moments, settings.seed, _named(progress, "second moment"), stop)
-        solution = methods.solve(model, wanted, method, chosen, known, settings, _named(progress, "value"))
+        solution = solving.solve(model, wanted, method, chosen, known, settings, _named(progress, "value"))
         after = say_with(model, wanted, Draft(solution.updates))
         model.check_unchanged(*weights.key, "edited", "Edit again")
         made = Circumstances(
@@ -178,7 +178,7 @@ def settle(
     settings = default.hparams.with_changes(**hparams)
     check_prefixes(model, settings)
     chosen = some_layers(model, "layers", default.layers if layers is None else layers)
-    if len(chosen) > 1 and method in methods.ONE_LAYER:
+    if len(chosen) > 1 and method in solving.ONE_LAYER:
         raise FactError(f"{method} edits one layer, not {len(chosen)}: {', '.join(map(str, chosen))}.")
     for layer in chosen:
         model.check_editable(layer)
@@ -214,7 +214,7 @@ def _check_facts(facts: Sequence[Fact], method: str) -> None:
             raise FactError(
                 f"The fact {fact.prompt!r} has no target: say what the model shall answer, Fact(..., target='Paris')."
             )
-    if len(facts) > 1 and method in methods.ONE_FACT:
+    if len(facts) > 1 and method in solving.ONE_FACT:
         raise FactError(
             f"{method} stores one fact at a time, not {len(facts)}. Edit them one after the other, or at once with "
             "method='emmet', 'memit' or 'alphaedit'."

@@ -30,7 +30,7 @@ from factlens.arguments import (
 from factlens.decoding import UTF8, an_encoding
 from factlens.editing import METHODS, Edit, Took
 from factlens.editing.api import quiet_edit, settle, some_moments
-from factlens.editing.methods import ONE_FACT
+from factlens.editing.solving import ONE_FACT
 from factlens.errors import ArgumentError, FactError, Interrupted, NumericalError, WeightsChanged
 from factlens.evaluation.chatting import as_read
 from factlens.evaluation.checks import Checks, atlas_checks

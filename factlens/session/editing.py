@@ -10,7 +10,7 @@ import traitlets as t
 
 from factlens.editing import METHODS, Edit, defaults
 from factlens.editing.api import quiet_edit, settle
-from factlens.editing.methods import ONE_LAYER
+from factlens.editing.solving import ONE_LAYER
 from factlens.errors import FactError, FactlensError
 from factlens.facts import Fact
 from factlens.models import Model

@@ -19,7 +19,7 @@ from factlens.editing.advice import Circumstances, advice
 from factlens.editing.api import quiet_edit
 from factlens.editing.contexts import contexts_for
 from factlens.editing.hparams import AlphaEditHparams, EmmetHparams, MemitHparams, RomeHparams
-from factlens.editing.memit import Draft
+from factlens.editing.spreading import Draft
 from factlens.editing.taking import Said, say, say_with, shown_share, summary_of, warning_of
 from factlens.errors import EditWarning, FactlensWarning, FileFormatError
 from factlens.files import fields_of, read_record, write_record

@@ -17,7 +17,7 @@ from torch import nn
 
 import factlens as fl
 from factlens.editing.hparams import LoraHparams
-from factlens.editing.lora import _begun, low_rank_finetuned
+from factlens.editing.methods.lora import _begun, low_rank_finetuned
 from factlens.editing.prompts import Context, make_prompts
 from factlens.errors import QuantizedModel, UnknownArchitecture
 from tests.editing.made import moment_of

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from factlens.editing.hparams import AlphaEditHparams
-from factlens.editing.memit import Solve
+from factlens.editing.spreading import Solve
 from factlens.errors import NumericalError
 from factlens.moments import SecondMoment
 

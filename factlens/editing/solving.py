@@ -9,10 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from factlens.editing.alphaedit import null_space
 from factlens.editing.contexts import contexts_for, continuations
-from factlens.editing.emmet import equality_update
-from factlens.editing.finetune import finetuned
 from factlens.editing.hparams import (
     AlphaEditHparams,
     EmmetHparams,
@@ -23,11 +20,14 @@ from factlens.editing.hparams import (
     RomeHparams,
     ValueHparams,
 )
-from factlens.editing.lora import low_rank_finetuned
-from factlens.editing.memit import least_squares, spread_updates
+from factlens.editing.methods.alphaedit import null_space
+from factlens.editing.methods.emmet import equality_update
+from factlens.editing.methods.finetune import finetuned
+from factlens.editing.methods.lora import low_rank_finetuned
+from factlens.editing.methods.rome import rank_one_update
 from factlens.editing.prompts import Context, make_prompts
 from factlens.editing.record import Edit
-from factlens.editing.rome import rank_one_update
+from factlens.editing.spreading import least_squares, spread_updates
 from factlens.editing.tail import Site, Tail
 from factlens.editing.taking import Said
 from factlens.editing.values import Values, optimise_values

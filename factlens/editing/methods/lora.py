@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from factlens.editing.finetune import mean_nll
 from factlens.editing.hparams import LoraHparams
+from factlens.editing.methods.finetune import mean_nll
 from factlens.editing.prompts import Prompts
 from factlens.errors import NumericalError
 from factlens.models import LowRank, Model
