@@ -20,7 +20,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     evaluate.add_argument(
         "facts", help="atlas-facts; a CounterFact, zsRE, JSONL, CSV or TSV file; hf:name; or an edit (.safetensors)"
     )
-    evaluate.add_argument("--method", default="rome", help="the method, or several: rome,memit (rome)")
+    evaluate.add_argument("--method", help="the method, or several with commas between them (that of factlens.edit)")
     evaluate.add_argument("--layers", help="which layers: 3 or 3,4,5 (the method's own)")
     evaluate.add_argument("--way", default="single", choices=("single", "sequential", "at once"), help="(single)")
     evaluate.add_argument("--no-text", action="store_true", help="generate no text: no fluency, no consistency")
@@ -37,7 +37,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     reproduce.add_argument("--out", type=Path, help="the folder for tables and figures (reproduce-EXPERIMENT)")
     reproduce.add_argument("--methods", help="which methods, with commas between them (the experiment's own)")
     reproduce.add_argument("--samples", type=int, help="corrupted runs per fact, where facts are traced (10)")
-    reproduce.add_argument("--method", help="the method of layer-sweep (rome)")
+    reproduce.add_argument("--method", help="the method of layer-sweep (that of factlens.edit)")
     reproduce.add_argument("--layers", help="which layers, for layer-sweep: 3,4,5 (all)")
     reproduce.add_argument("--kind", help="whose tracing effect, for layer-sweep: state, mlp, attn (state)")
     reproduce.add_argument("--generate", action="store_true", default=None, help="measure text too, for sequential")
@@ -131,7 +131,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         model = load(options.model, device=options.device, dtype=options.dtype)
         if options.layers:
             asked["layers"] = numbers(options.layers)
-        report = evaluate(model, records, method=options.method.split(","), way=options.way, **asked)
+        if options.method:
+            asked["method"] = options.method.split(",")
+        report = evaluate(model, records, way=options.way, **asked)
     print(report)
     if options.out:
         print(f"saved to {report.save(options.out)}")

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
+from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import FactError
 from factlens.evaluation import Record, Report, evaluate
 from factlens.models import Model
@@ -28,7 +29,7 @@ def layer_sweep(
     records: Sequence[Record],
     folder: Folder,
     *,
-    method: str = "rome",
+    method: str = DEFAULT_METHOD,
     layers: Sequence[int] | None = None,
     kind: str = "state",
     samples: int = 10,

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from factlens.bounded import parse_json, read_text
-from factlens.editing import Edit
+from factlens.editing import METHODS, Edit
 from factlens.editing.api import quiet_edit
 from factlens.errors import FactError, FileFormatError, NumericalError
 from factlens.evaluation import Outcome, Record, Report
@@ -26,10 +26,9 @@ from factlens.evaluation.scoring import read
 from factlens.files import checksum, write_text
 from factlens.models import Model
 from factlens.reproduce.folder import Folder, beside
-from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, key_of
+from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, SEQUENTIAL_METHODS, key_of
 from factlens.typed import mapping, plain, record, text
 
-METHODS = ("rome", "memit", "alphaedit", "ft")
 FALL = 0.05
 """The share of held-out facts whose loss ends a model's health."""
 _JUDGED = 200
@@ -41,7 +40,7 @@ def sequential(
     records: Sequence[Record],
     folder: Folder,
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = SEQUENTIAL_METHODS,
     held_out: Sequence[Record] = (),
     batch: int = 1,
     every: int = 10,
@@ -89,7 +88,8 @@ def sequential(
     # What the model says before any edit is the same for all methods.
     meter = Meter(model, asking)
     for method in methods:
-        size = 1 if method == "rome" else batch
+        most = METHODS.named("method", method).most_facts
+        size = batch if most is None else min(batch, most)
         progress = folder.progress(method)
         with model.unedited(), ExitStack() as stack:
             meter.before([record.checks for record in records])

@@ -11,18 +11,67 @@ to the columns of K, a solve as large as there are facts instead of one as large
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from factlens.editing.hparams import AlphaEditHparams
-from factlens.editing.spreading import Solve
+from factlens.arguments import flag, some_texts
+from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share, now
+from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting, some_contexts
+from factlens.editing.methods.base import (
+    FANG25,
+    GPT2_XL,
+    GPTJ,
+    LLAMA3,
+    RIDGE,
+    VALUE_KNOBS,
+    Knob,
+    Method,
+    Problem,
+    Solution,
+)
+from factlens.editing.methods.memit import OPENINGS
+from factlens.editing.record import Edit
+from factlens.editing.spreading import Solve, spread
 from factlens.errors import NumericalError
+from factlens.models import Model
 from factlens.moments import SecondMoment
 
 
-def null_space(moments: dict[int, SecondMoment], earlier: Mapping[int, Tensor], hparams: AlphaEditHparams) -> Solve:
+@dataclass(frozen=True)
+class AlphaEditHparams(ValueHparams):
+    """Settings of AlphaEdit (Fang et al. 2025): MEMIT confined to what the keys of ordinary text do not use.
+
+    Attributes
+    ----------
+    nullspace
+        Directions in which C has less than this (as a share of its mean diagonal where `relative`) count as unused.
+    relative
+        Whether `nullspace` is a share. The published 0.02 is absolute, and means something else for every model.
+    ridge
+        L2 in ``(P (K Kᵀ + Kₚ Kₚᵀ) + L2 I)⁻¹``.
+    """
+
+    method: ClassVar[str] = "alphaedit"
+
+    clamp: float = a_number(0.75, above=0)
+    contexts: tuple[tuple[int, int], ...] = setting((), some_contexts)
+    openings: tuple[str, ...] = setting(OPENINGS, some_texts)
+    nullspace: float = a_number(2e-2, above=0)
+    relative: bool = setting(False, flag)
+    ridge: float = a_number(10.0, above=0)
+
+
+def solve(problem: Problem[AlphaEditHparams]) -> Solution:
+    """Spread the facts over the layers; their keys are kept, for later edits to leave alone."""
+    earlier = _earlier_keys(problem.model, problem.layers)
+    return spread(problem, null_space(problem.moments, earlier, problem.hparams))
+
+
+def null_space(moments: Mapping[int, SecondMoment], earlier: Mapping[int, Tensor], hparams: AlphaEditHparams) -> Solve:
     """Return the closed form above, in float64.
 
     Parameters
@@ -49,3 +98,42 @@ def null_space(moments: dict[int, SecondMoment], earlier: Mapping[int, Tensor], 
         return solved
 
     return solve
+
+
+def _earlier_keys(model: Model, layers: Sequence[int]) -> dict[int, Tensor]:
+    """Return the keys of the edits in force that were made by AlphaEdit, by layer."""
+    earlier: dict[int, list[Tensor]] = {}
+    for edit in model.edits:
+        if isinstance(edit, Edit):
+            for layer, keys in edit.keys.items():
+                earlier.setdefault(layer, []).append(keys)
+    return {layer: torch.cat(earlier[layer], 1) for layer in layers if layer in earlier}
+
+
+def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
+    """Say what may have held the weights back: too small a null space, or the ridge."""
+    tries = [now("a larger nullspace", "nullspace", made.hparams), now("a smaller ridge", "ridge", made.hparams)]
+    return "the weights moved too little", [*tries, *larger_bare_share(made), another_layer(made)]
+
+
+ALPHAEDIT = Method(
+    title="AlphaEdit",
+    source="Fang et al. 2025",
+    hparams=AlphaEditHparams,
+    solve=solve,
+    needs_moments=True,
+    spreads=True,
+    doing="optimising v*",
+    knobs=(
+        *VALUE_KNOBS,
+        Knob("nullspace", "null space", "directions with less variance than this are free to use"),
+        RIDGE,
+    ),
+    published={
+        GPT2_XL: Defaults((13, 14, 15, 16, 17), AlphaEditHparams(), FANG25),
+        GPTJ: Defaults((3, 4, 5, 6, 7, 8), AlphaEditHparams(steps=25), FANG25),
+        LLAMA3: Defaults((4, 5, 6, 7, 8), AlphaEditHparams(steps=25, learning_rate=0.1), FANG25),
+    },
+    elsewhere={"relative": True},
+    advise=advise,
+)

@@ -6,82 +6,97 @@ where it was (an L∞ constraint, after Zhu et al. 2020). The difference is a fu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from factlens.editing.hparams import FineTuneHparams
-from factlens.editing.prompts import Prompts
-from factlens.errors import NumericalError
+from factlens.editing.advice import NEARLY, Circumstances, Reason, another_layer, now
+from factlens.editing.descent import DescentHparams, descend, mean_nll
+from factlens.editing.hparams import Defaults, a_number
+from factlens.editing.methods.base import (
+    FANG25,
+    GPT2_XL,
+    GPTJ,
+    LEARNING_RATE,
+    LLAMA3,
+    MENG22,
+    MENG23,
+    STEPS,
+    Knob,
+    Method,
+    Problem,
+    Solution,
+)
+from factlens.editing.prompts import BARE, Prompts, make_prompts
 from factlens.models import Dense, Model
 from factlens.models.hooks import all_of, on_input, passing_through, replacing_forward, without_gradients
-from factlens.models.interrupts import interruption_point
+
+
+@dataclass(frozen=True)
+class FineTuneHparams(DescentHparams):
+    """Settings of fine-tuning the down projection on the facts themselves (the FT and FT+L of Meng et al. 2022).
+
+    Attributes
+    ----------
+    steps, learning_rate, stop_loss
+        As `DescentHparams`.
+    limit
+        No weight moves further than this (the L∞ constraint of FT+L); None for no limit.
+    """
+
+    method: ClassVar[str] = "ft"
+
+    limit: float | None = a_number(None, above=0)
+
+
+@dataclass(frozen=True)
+class ConstrainedFineTuneHparams(FineTuneHparams):
+    """As `FineTuneHparams`, with a limit."""
+
+    method: ClassVar[str] = "ft_l"
+
+    limit: float | None = a_number(5e-4, above=0)
 
 
 @torch.enable_grad()
-def finetuned(
-    model: Model,
-    prompts: Prompts,
-    layers: Sequence[int],
-    hparams: FineTuneHparams,
-    *,
-    progress: Callable[[float], None] | None = None,
-) -> tuple[tuple[Dense, ...], dict[str, Any]]:
-    """Return what fine-tuning adds to the down projections of some layers; the model's own weights are not touched.
-
-    Parameters
-    ----------
-    model
-        The model; the caller holds ``model.exclusive()``.
-    prompts
-        The facts, bare.
-    layers
-        The layers, in ascending order.
-    hparams
-        Settings.
-    progress
-        Called with the share of steps done.
+def solve(problem: Problem[FineTuneHparams]) -> Solution:
+    """Return what fine-tuning adds to the down projections; the model's own weights are not touched.
 
     Raises
     ------
     NumericalError
         If the loss is not finite.
     """
+    model, layers, limit = problem.model, problem.layers, problem.hparams.limit
+    prompts = make_prompts(model, problem.facts, BARE)
     projections = [model.down_projection(layer) for layer in layers]
     wide = torch.promote_types(model.dtype, torch.float32)
     changes = [torch.zeros_like(p.weight, dtype=wide, requires_grad=True) for p in projections]
-    optimiser = torch.optim.Adam(changes, lr=hparams.learning_rate)
     below = _input_of(model, layers[0], prompts)
-    losses = []
-    for step in range(hparams.steps):
-        interruption_point()
+
+    def loss_of() -> Tensor:
         moved = {
             projection.linear: (projection.weight.detach().to(wide) + change).to(projection.weight.dtype)
             for projection, change in zip(projections, changes, strict=True)
         }
-        loss = _loss(model, prompts, layers[0], below, moved)
-        losses.append({"loss": float(loss.detach())})
-        if not bool(torch.isfinite(loss)):
-            raise NumericalError("Fine-tuning gave NaN or infinity. Lower learning_rate, or use bfloat16 or float32.")
-        if progress is not None:
-            progress((step + 1) / hparams.steps)
-        if float(loss.detach()) < hparams.stop_loss:
-            break
-        for change, gradient in zip(changes, torch.autograd.grad(loss, changes), strict=True):
-            change.grad = gradient
-        optimiser.step()
-        if hparams.limit is not None:
-            with torch.no_grad():
-                for change in changes:
-                    change.clamp_(-hparams.limit, hparams.limit)
+        return _loss(model, prompts, layers[0], below, moved)
+
+    @torch.no_grad()
+    def hold() -> None:
+        if limit is not None:
+            for change in changes:
+                change.clamp_(-limit, limit)
+
+    report = descend(loss_of, changes, problem.hparams, what="Fine-tuning", progress=problem.progress, after_step=hold)
     terms = tuple(
         Dense(projection.parameter, change.detach().float().cpu())
         for projection, change in zip(projections, changes, strict=True)
     )
-    return terms, {"losses": losses}
+    return Solution(terms, report)
 
 
 @torch.no_grad()
@@ -121,18 +136,35 @@ def _linear(module: nn.Module, weight: Tensor) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def mean_nll(prompts: Prompts, logits: Tensor) -> Tensor:
-    """Return the negative log-likelihood of the targets: the mean over a target's tokens, then over facts.
+def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
+    """Say where training ended: at the limit, at the wanted loss, or with its last step."""
+    hparams, loss = made.hparams, report["losses"][-1]["loss"]
+    if hparams.limit is not None and made.largest >= NEARLY * hparams.limit:
+        return "weights reached the limit", [now("a larger limit", "limit", hparams), another_layer(made)]
+    if loss < hparams.stop_loss:
+        smaller = now("a smaller stop_loss", "stop_loss", hparams)
+        return f"training ended at a loss of {loss:.2g}, below stop_loss", [smaller]
+    longer = [now("more steps", "steps", hparams), now("a larger learning_rate", "learning_rate", hparams)]
+    return f"training ended at a loss of {loss:.2g} after all its steps", [*longer, another_layer(made)]
 
-    Parameters
-    ----------
-    prompts
-        The facts.
-    logits
-        At the positions that `Prompts.wanted` names, ``(targets, vocabulary)``.
-    """
-    logs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
-    nll = -logs.gather(1, prompts.wanted[:, 2:])[:, 0]
-    of = prompts.fact[prompts.wanted[:, 0]]
-    each = nll.new_zeros(prompts.facts).index_add(0, of, nll) / torch.bincount(of, minlength=prompts.facts)
-    return each.mean()
+
+FT = Method(
+    title="fine-tuning",
+    source="Meng et al. 2022, Section 3.2",
+    hparams=FineTuneHparams,
+    solve=solve,
+    doing="fine-tuning",
+    knobs=(STEPS, LEARNING_RATE),
+    published={GPTJ: Defaults((21,), FineTuneHparams(), MENG23), LLAMA3: Defaults((21,), FineTuneHparams(), FANG25)},
+    advise=advise,
+)
+FT_L = Method(
+    title="limited fine-tuning",
+    source="Meng et al. 2022, Section 3.2; Zhu et al. 2020",
+    hparams=ConstrainedFineTuneHparams,
+    solve=solve,
+    doing="fine-tuning",
+    knobs=(STEPS, LEARNING_RATE, Knob("limit", "limit", "no single weight moves further")),
+    published={GPT2_XL: Defaults((0,), ConstrainedFineTuneHparams(), MENG22)},
+    advise=advise,
+)
