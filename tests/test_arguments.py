@@ -133,7 +133,7 @@ def exported() -> dict[str, Callable[..., Any]]:
                             if inspect.isfunction(bound) and not method.startswith("_"):
                                 found.setdefault(f"{thing.__name__}.{method}", bound)
             else:
-                assert isinstance(thing, (ModuleType, str, tuple, dict)) or callable(thing), name
+                assert isinstance(thing, (ModuleType, str, tuple, Mapping)) or callable(thing), name
     return found
 
 

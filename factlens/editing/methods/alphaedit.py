@@ -11,7 +11,7 @@ to the columns of K, a solve as large as there are facts instead of one as large
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,23 +21,12 @@ from torch import Tensor
 from factlens.arguments import flag, some_texts
 from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share, now
 from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting, some_contexts
-from factlens.editing.methods.base import (
-    FANG25,
-    GPT2_XL,
-    GPTJ,
-    LLAMA3,
-    RIDGE,
-    VALUE_KNOBS,
-    Knob,
-    Method,
-    Problem,
-    Solution,
-)
+from factlens.editing.methods import published
+from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Knob, Method, Problem, Solution
 from factlens.editing.methods.memit import OPENINGS
 from factlens.editing.record import Edit
 from factlens.editing.spreading import Solve, spread
 from factlens.errors import NumericalError
-from factlens.models import Model
 from factlens.moments import SecondMoment
 
 
@@ -67,7 +56,11 @@ class AlphaEditHparams(ValueHparams):
 
 def solve(problem: Problem[AlphaEditHparams]) -> Solution:
     """Spread the facts over the layers; their keys are kept, for later edits to leave alone."""
-    earlier = _earlier_keys(problem.model, problem.layers)
+    earlier: dict[int, Tensor] = {}
+    for layer in problem.layers:
+        known = [edit.keys[layer] for edit in problem.model.edits if isinstance(edit, Edit) and layer in edit.keys]
+        if known:
+            earlier[layer] = torch.cat(known, 1)
     return spread(problem, null_space(problem.moments, earlier, problem.hparams))
 
 
@@ -100,16 +93,6 @@ def null_space(moments: Mapping[int, SecondMoment], earlier: Mapping[int, Tensor
     return solve
 
 
-def _earlier_keys(model: Model, layers: Sequence[int]) -> dict[int, Tensor]:
-    """Return the keys of the edits in force that were made by AlphaEdit, by layer."""
-    earlier: dict[int, list[Tensor]] = {}
-    for edit in model.edits:
-        if isinstance(edit, Edit):
-            for layer, keys in edit.keys.items():
-                earlier.setdefault(layer, []).append(keys)
-    return {layer: torch.cat(earlier[layer], 1) for layer in layers if layer in earlier}
-
-
 def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
     """Say what may have held the weights back: too small a null space, or the ridge."""
     tries = [now("a larger nullspace", "nullspace", made.hparams), now("a smaller ridge", "ridge", made.hparams)]
@@ -130,9 +113,9 @@ ALPHAEDIT = Method(
         RIDGE,
     ),
     published={
-        GPT2_XL: Defaults((13, 14, 15, 16, 17), AlphaEditHparams(), FANG25),
-        GPTJ: Defaults((3, 4, 5, 6, 7, 8), AlphaEditHparams(steps=25), FANG25),
-        LLAMA3: Defaults((4, 5, 6, 7, 8), AlphaEditHparams(steps=25, learning_rate=0.1), FANG25),
+        published.GPT2_XL: Defaults((13, 14, 15, 16, 17), AlphaEditHparams(), published.FANG25),
+        published.GPTJ: Defaults((3, 4, 5, 6, 7, 8), AlphaEditHparams(steps=25), published.FANG25),
+        published.LLAMA3: Defaults((4, 5, 6, 7, 8), AlphaEditHparams(steps=25, learning_rate=0.1), published.FANG25),
     },
     elsewhere={"relative": True},
     advise=advise,

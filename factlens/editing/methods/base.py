@@ -10,6 +10,7 @@ from torch import Tensor
 
 from factlens.editing.advice import Circumstances, Reason, another_layer
 from factlens.editing.hparams import Defaults, Hparams
+from factlens.editing.methods.published import Key
 from factlens.editing.taking import Said
 from factlens.facts import Fact
 from factlens.models import Model
@@ -18,9 +19,6 @@ from factlens.moments import SecondMoment
 
 H = TypeVar("H", bound=Hparams)
 H_co = TypeVar("H_co", bound=Hparams, covariant=True)
-
-Key = tuple[str, int, int]
-"""Which models settings were published for: architecture, depth and width, which a local copy under any name keeps."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +149,3 @@ class Method(Generic[H]):
     published: Mapping[Key, Defaults] = field(default_factory=dict)
     elsewhere: Mapping[str, Any] = field(default_factory=dict)
     advise: Callable[[Circumstances, Mapping[str, Any]], Reason] = _not_put_out
-
-
-GPT2_MEDIUM, GPT2_LARGE, GPT2_XL = ("gpt2", 24, 1024), ("gpt2", 36, 1280), ("gpt2", 48, 1600)
-GPTJ, NEOX = ("gptj", 28, 4096), ("gpt_neox", 44, 6144)
-LLAMA3, QWEN25 = ("llama", 32, 4096), ("qwen2", 28, 3584)
-MENG22, MENG23 = "Meng et al. 2022, published code", "Meng et al. 2023, published code"
-FANG25, WANG24 = "Fang et al. 2025, published code", "Wang et al. 2024 (EasyEdit), published settings"

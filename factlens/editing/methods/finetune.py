@@ -17,20 +17,8 @@ from transformers.pytorch_utils import Conv1D
 from factlens.editing.advice import NEARLY, Circumstances, Reason, another_layer, now
 from factlens.editing.descent import DescentHparams, descend, mean_nll
 from factlens.editing.hparams import Defaults, a_number
-from factlens.editing.methods.base import (
-    FANG25,
-    GPT2_XL,
-    GPTJ,
-    LEARNING_RATE,
-    LLAMA3,
-    MENG22,
-    MENG23,
-    STEPS,
-    Knob,
-    Method,
-    Problem,
-    Solution,
-)
+from factlens.editing.methods import published
+from factlens.editing.methods.base import LEARNING_RATE, STEPS, Knob, Method, Problem, Solution
 from factlens.editing.prompts import BARE, Prompts, make_prompts
 from factlens.models import Dense, Model
 from factlens.models.hooks import all_of, on_input, passing_through, replacing_forward, without_gradients
@@ -155,7 +143,10 @@ FT = Method(
     solve=solve,
     doing="fine-tuning",
     knobs=(STEPS, LEARNING_RATE),
-    published={GPTJ: Defaults((21,), FineTuneHparams(), MENG23), LLAMA3: Defaults((21,), FineTuneHparams(), FANG25)},
+    published={
+        published.GPTJ: Defaults((21,), FineTuneHparams(), published.MENG23),
+        published.LLAMA3: Defaults((21,), FineTuneHparams(), published.FANG25),
+    },
     advise=advise,
 )
 FT_L = Method(
@@ -165,6 +156,6 @@ FT_L = Method(
     solve=solve,
     doing="fine-tuning",
     knobs=(STEPS, LEARNING_RATE, Knob("limit", "limit", "no single weight moves further")),
-    published={GPT2_XL: Defaults((0,), ConstrainedFineTuneHparams(), MENG22)},
+    published={published.GPT2_XL: Defaults((0,), ConstrainedFineTuneHparams(), published.MENG22)},
     advise=advise,
 )

@@ -19,18 +19,8 @@ from torch import Tensor
 from factlens.arguments import some_texts
 from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share, now
 from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting, some_contexts
-from factlens.editing.methods.base import (
-    FANG25,
-    GPT2_XL,
-    GPTJ,
-    LLAMA3,
-    MENG23,
-    VALUE_KNOBS,
-    Knob,
-    Method,
-    Problem,
-    Solution,
-)
+from factlens.editing.methods import published
+from factlens.editing.methods.base import VALUE_KNOBS, Knob, Method, Problem, Solution
 from factlens.editing.spreading import Solve, spread
 from factlens.moments import SecondMoment
 
@@ -96,9 +86,9 @@ MEMIT = Method(
     doing="optimising v*",
     knobs=(*VALUE_KNOBS, Knob("moment_weight", "moment weight", "weight of leaving ordinary text alone")),
     published={
-        GPT2_XL: Defaults((13, 14, 15, 16, 17), MemitHparams(moment_weight=20_000), MENG23),
-        GPTJ: Defaults((3, 4, 5, 6, 7, 8), MemitHparams(steps=25), MENG23),
-        LLAMA3: Defaults((4, 5, 6, 7, 8), MemitHparams(steps=25, learning_rate=0.1), FANG25),
+        published.GPT2_XL: Defaults((13, 14, 15, 16, 17), MemitHparams(moment_weight=20_000), published.MENG23),
+        published.GPTJ: Defaults((3, 4, 5, 6, 7, 8), MemitHparams(steps=25), published.MENG23),
+        published.LLAMA3: Defaults((4, 5, 6, 7, 8), MemitHparams(steps=25, learning_rate=0.1), published.FANG25),
     },
     advise=advise,
 )

@@ -19,23 +19,8 @@ from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_
 from factlens.editing.batches import values_of
 from factlens.editing.contexts import contexts_for
 from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting
-from factlens.editing.methods.base import (
-    FANG25,
-    GPT2_LARGE,
-    GPT2_MEDIUM,
-    GPT2_XL,
-    GPTJ,
-    LLAMA3,
-    MENG22,
-    MENG23,
-    NEOX,
-    QWEN25,
-    VALUE_KNOBS,
-    WANG24,
-    Method,
-    Problem,
-    Solution,
-)
+from factlens.editing.methods import published
+from factlens.editing.methods.base import VALUE_KNOBS, Method, Problem, Solution
 from factlens.editing.values import Values
 from factlens.models import LowRank
 from factlens.models.model import Projection
@@ -110,13 +95,13 @@ ROME = Method(
     doing="optimising v*",
     knobs=VALUE_KNOBS,
     published={
-        GPT2_MEDIUM: Defaults((8,), RomeHparams(clamp=3.0), MENG22),
-        GPT2_LARGE: Defaults((12,), RomeHparams(), MENG22),
-        GPT2_XL: Defaults((17,), RomeHparams(), MENG22),
-        GPTJ: Defaults((5,), RomeHparams(), MENG22),
-        NEOX: Defaults((15,), RomeHparams(), MENG23),
-        LLAMA3: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), FANG25),
-        QWEN25: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), WANG24),
+        published.GPT2_MEDIUM: Defaults((8,), RomeHparams(clamp=3.0), published.MENG22),
+        published.GPT2_LARGE: Defaults((12,), RomeHparams(), published.MENG22),
+        published.GPT2_XL: Defaults((17,), RomeHparams(), published.MENG22),
+        published.GPTJ: Defaults((5,), RomeHparams(), published.MENG22),
+        published.NEOX: Defaults((15,), RomeHparams(), published.MENG23),
+        published.LLAMA3: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.FANG25),
+        published.QWEN25: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.WANG24),
     },
     advise=advise,
 )
