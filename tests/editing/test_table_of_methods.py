@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from traitlets import TraitError
 
 import factlens as fl
 from factlens.editing import METHODS, hparams
@@ -273,6 +274,21 @@ def test_an_own_method_is_chosen_on_the_page() -> None:
         assert any("nudging" in step for step in steps)
     finally:
         session.close()
+
+
+@pytest.mark.usefixtures("own")
+def test_an_own_method_is_on_the_page() -> None:
+    lens = fl.Lens(small_model("gpt2"), FACT)
+    try:
+        lens.method = "nudge"
+        state = lens.editor.state
+        assert state["methods"][-1] == {"name": "nudge", "title": "Nudge"}
+        assert state["knobs"] == [{"name": "size", "value": 3.0, "title": "size", "help": "of the nudge"}]
+        assert lens.heatmap.edit == {"method": "Nudge", "layers": [1]}
+        with pytest.raises(TraitError, match=r"'rome'.*'nudge'"):
+            lens.method = "nudged"
+    finally:
+        lens.close()
 
 
 def test_a_name_that_is_taken_cannot_be_registered() -> None:
