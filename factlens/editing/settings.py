@@ -8,7 +8,6 @@ from typing import Any
 from factlens.editing.hparams import Defaults
 from factlens.editing.methods import DEFAULT_METHOD, METHODS
 from factlens.models import Model
-from factlens.models.bundled import tuned
 from factlens.models.given import a_model
 
 _RULE = "a rule: the layers where published settings of other models lie"
@@ -41,7 +40,7 @@ def defaults(model: Model, method: str = DEFAULT_METHOD) -> Defaults:
     """
     a_model("model", model)
     chosen = METHODS.named("method", method)
-    if model.bundled and (known := tuned(method)) is not None:
+    if (known := model.tuned.get(method)) is not None:
         return Defaults(known.layers, chosen.hparams(**known.settings), known.source)
     return defaults_for(str(model.model.config.get_text_config().model_type), model.n_layers, model.width, method)
 

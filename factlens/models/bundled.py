@@ -39,13 +39,13 @@ def is_atlas(module: Any) -> bool:
     return torch.equal(known.to(embedding.dtype), embedding.detach().cpu())
 
 
-def tuned(method: str) -> Tuned | None:
-    """Return what was tuned for a method on atlas; None if nothing was."""
+def tuned() -> dict[str, Tuned]:
+    """Return what was tuned for atlas, by editing method."""
     table = tomllib.loads((FOLDER / "defaults.toml").read_text())
-    if method not in table["layers"]:
-        return None
-    settings: dict[str, Any] = {}
+    settings: dict[str, dict[str, Any]] = {method: {} for method in table["layers"]}
     for part in table["settings"]:
-        if method in part.pop("of"):
-            settings |= part
-    return Tuned(tuple(table["layers"][method]), settings, table["source"])
+        for method in part.pop("of"):
+            settings[method] |= part
+    return {
+        method: Tuned(tuple(layers), settings[method], table["source"]) for method, layers in table["layers"].items()
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +29,7 @@ from factlens.errors import (
 )
 from factlens.facts import Fact, a_fact
 from factlens.models.belonging import check_belongs, edit_id, ids_of
-from factlens.models.bundled import is_atlas
+from factlens.models.bundled import Tuned, is_atlas, tuned
 from factlens.models.chats import as_one_text
 from factlens.models.continuing import whole_texts
 from factlens.models.encoding import Encoding, encode, encode_option
@@ -220,6 +220,11 @@ class Model:
     def bundled(self) -> bool:
         """Whether it is atlas, the model that ships with factlens, under whatever name, with or without edits."""
         return is_atlas(self.model)
+
+    @cached_property
+    def tuned(self) -> Mapping[str, Tuned]:
+        """What was tuned for this very model, by editing method: of atlas; empty for all others."""
+        return tuned() if self.bundled else {}
 
     @property
     def n_heads(self) -> int:

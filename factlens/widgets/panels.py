@@ -85,6 +85,7 @@ def locate_state(session: Session) -> dict[str, Any]:
 
 def edit_state(session: Session) -> dict[str, Any]:
     """Return what the panel below the heatmap shows."""
+    values = session.knobs
     return {
         "layer": session.selection["layer"] if session.selection else None,
         "edit_layers": list(session.edit_layers),
@@ -92,7 +93,7 @@ def edit_state(session: Session) -> dict[str, Any]:
         "method": session.method,
         "methods": [{"name": name, "title": method.title} for name, method in METHODS.items()],
         "knobs": [
-            {"name": knob.name, "value": session.knobs[knob.name], "title": knob.label, "help": knob.help}
+            {"name": knob.name, "value": values[knob.name], "title": knob.label, "help": knob.help}
             for knob in METHODS[session.method].knobs
         ],
         "subject": session.fact.subject if session.fact else "",

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, GPT2LMHeadModel
 import factlens as fl
 from factlens.editing import METHODS, defaults
 from factlens.evaluation.elsewhere import unrelated_prompts
-from factlens.models.bundled import FOLDER, WEIGHTS, tuned
+from factlens.models.bundled import FOLDER, WEIGHTS
 from tests.support import small_model
 
 FACT = fl.Fact("{} is in downtown", "The Space Needle", target="Paris")
@@ -44,7 +44,6 @@ def test_what_was_tuned_for_atlas(method: str) -> None:
     found = defaults(fl.load("atlas"), method)
     assert (found.layers, found.hparams) == (layers, METHODS[method].hparams(**settings))
     assert found.source == "tuned with benchmarks/edit_quality.py"
-    assert tuned(f"{method}!") is None
 
 
 def test_atlas_under_other_names(atlas: fl.Model, tmp_path: Path) -> None:
