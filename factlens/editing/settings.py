@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from factlens.editing.hparams import Defaults
@@ -52,5 +51,4 @@ def defaults_for(kind: str, n_layers: int, width: int, method: str) -> Defaults:
         return published
     last = n_layers // 3
     count = min(5, 1 + n_layers // 8) if chosen.spreads else 1
-    settings = replace(chosen.hparams(), **chosen.elsewhere)
-    return Defaults(tuple(range(max(0, last - count + 1), last + 1)), settings, _RULE)
+    return Defaults(tuple(range(max(0, last - count + 1), last + 1)), chosen.hparams(**chosen.elsewhere), _RULE)
