@@ -26,8 +26,9 @@ import argparse
 import ast
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,9 +38,11 @@ import pandas as pd
 
 import factlens as fl
 from factlens.drawing.figure import new_figure
-from factlens.editing import METHODS, defaults, methods
+from factlens.editing import METHODS, batches, defaults, spreading
 from factlens.editing.hparams import ValueHparams
-from factlens.editing.methods import ONE_FACT, ONE_LAYER, WITH_MOMENTS
+from factlens.editing.methods import Problem, emmet, rome
+from factlens.editing.prompts import Context
+from factlens.editing.tail import Site
 from factlens.editing.values import Values
 from factlens.evaluation.checks import ROLES as ALL_ROLES
 from factlens.evaluation.scoring import read
@@ -94,18 +97,16 @@ class SharedValues:
     """v* of every fact, computed once for the methods and ways that want the same."""
 
     def __init__(self) -> None:
-        self.compute: Callable[..., Values] = methods._values
         self.known: dict[tuple[Any, ...], Values] = {}
 
-    def __call__(self, model: fl.Model, facts: Sequence[fl.Fact], *rest: Any) -> Values:
-        contexts, layer, site, hparams, progress = rest
-        if model.edits:
-            return self.compute(model, facts, *rest)
-        shared = tuple(getattr(hparams, field.name) for field in fields(ValueHparams))
-        keys = [(fact, layer, site, shared) for fact in facts]
-        for fact, key in zip(facts, keys, strict=True):
+    def __call__(self, problem: Problem[Any], contexts: Sequence[Context], site: Site) -> Values:
+        if problem.model.edits:
+            return batches.values_of(problem, contexts, site)
+        shared = tuple(getattr(problem.hparams, field.name) for field in fields(ValueHparams))
+        keys = [(fact, problem.layers[-1], site, shared) for fact in problem.facts]
+        for fact, key in zip(problem.facts, keys, strict=True):
             if key not in self.known:
-                self.known[key] = self.compute(model, [fact], contexts, layer, site, hparams, progress)
+                self.known[key] = batches.values_of(replace(problem, facts=[fact]), contexts, site)
         return Values.joined([self.known[key] for key in keys])
 
 
@@ -217,7 +218,10 @@ def main() -> None:
     model = fl.load("atlas", device="cpu")
     facts = draw_facts(model, options.facts, options.seed)
     settings = {name: ast.literal_eval(value) for name, value in (text.split("=") for text in options.set)}
-    with mock.patch.object(methods, "_values", SharedValues()):
+    with ExitStack() as stack:
+        shared = SharedValues()
+        for module in (rome, emmet, spreading):
+            stack.enter_context(mock.patch.object(module, "values_of", shared))
         for method, layers, way in planned(model, options):
             run(model, facts, method, layers, way, settings, options)
 
@@ -236,7 +240,7 @@ def planned(model: fl.Model, options: argparse.Namespace) -> list[tuple[str, tup
             found += [
                 (method, layers, way)
                 for way in options.ways.split(",")
-                if not (way == "at once" and method in ONE_FACT)
+                if not (way == "at once" and METHODS[method].most_facts == 1)
             ]
     return sorted(found, key=lambda what: (what[2] == "sequential", what[1][-1]))
 
@@ -263,9 +267,9 @@ def run(
         if (there[list(name)] == pd.Series({k: str(v) for k, v in name.items()})).all(axis=1).any():
             return
     extra: dict[str, Any] = {**settings, "method": method}
-    if method in WITH_MOMENTS:
+    if METHODS[method].needs_moments:
         extra["moments"] = default_moments(model, layers)
-    extra["layers"] = layers[0] if method in ONE_LAYER else layers
+    extra["layers"] = layers[0] if METHODS[method].most_layers == 1 else layers
     table, told = judged(model, facts[: name["facts"]], way, **extra)
     row = {**name, **shares(table), **told}
     pd.DataFrame([row]).to_csv(options.csv, mode="a", header=not options.csv.exists(), index=False)

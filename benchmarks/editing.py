@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import factlens as fl
 from benchmarks.tracing import SHAPES, random_model
 from factlens.editing.contexts import contexts_for
-from factlens.editing.hparams import MemitHparams, RomeHparams
-from factlens.editing.memit import least_squares
+from factlens.editing.methods.memit import MemitHparams, least_squares
+from factlens.editing.methods.rome import RomeHparams
 from factlens.editing.prompts import Prompts, make_prompts
 from factlens.editing.tail import Tail
 from factlens.editing.values import optimise_values

@@ -101,6 +101,6 @@ class Registry(Mapping[str, T], Generic[T]):
         """
         name = a_text("name", name)
         if name in self:
-            raise ArgumentError(f"There is a {self.what} {name!r} already; choose another name.")
+            raise ArgumentError(f"The {self.what} {name!r} is there already; choose another name.")
         self._table[name] = entry
         return entry

@@ -37,6 +37,6 @@ def test_own_entries_come_last_and_replace_none() -> None:
     table: Registry[int] = Registry("colour", {"red": 1})
     assert table.register("blue", 2) == 2
     assert dict(table) == {"red": 1, "blue": 2}
-    for name, words in (("red", "There is a colour 'red' already"), (" ", "name must be")):
+    for name, words in (("red", "The colour 'red' is there already"), (" ", "name must be")):
         with pytest.raises(ArgumentError, match=words):
             table.register(name, 3)

@@ -20,7 +20,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "facts", help="atlas-facts; a CounterFact, zsRE, JSONL, CSV or TSV file; hf:name; or an edit (.safetensors)"
     )
-    command.add_argument("--method", default="rome", help="the method, or several: rome,memit (rome)")
+    command.add_argument("--method", help="the method, or several with commas between them (that of factlens.edit)")
     command.add_argument("--layers", help="which layers: 3 or 3,4,5 (the method's own)")
     command.add_argument("--way", default="single", choices=("single", "sequential", "at once"), help="(single)")
     command.add_argument("--no-text", action="store_true", help="generate no text: no fluency, no consistency")
@@ -66,7 +66,9 @@ def run(options: argparse.Namespace) -> int:
         model = load_model(options)
         if options.layers:
             asked["layers"] = numbers(options.layers)
-        report = evaluate(model, records, method=options.method.split(","), way=options.way, **asked)
+        if options.method:
+            asked["method"] = options.method.split(",")
+        report = evaluate(model, records, way=options.way, **asked)
     print(report)
     if options.out:
         print(f"saved to {report.save(options.out)}")

@@ -17,7 +17,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, help="the folder for tables and figures (reproduce-EXPERIMENT)")
     command.add_argument("--methods", help="which methods, with commas between them (the experiment's own)")
     command.add_argument("--samples", type=int, help="corrupted runs per fact, where facts are traced (10)")
-    command.add_argument("--method", help="the method of layer-sweep (rome)")
+    command.add_argument("--method", help="the method of layer-sweep (that of factlens.edit)")
     command.add_argument("--layers", help="which layers, for layer-sweep: 3,4,5 (all)")
     command.add_argument("--kind", help="whose tracing effect, for layer-sweep: state, mlp, attn (state)")
     command.add_argument("--generate", action="store_true", default=None, help="measure text too, for sequential")

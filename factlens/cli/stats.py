@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     # What is wrong with the text is said before a large model is loaded.
     text = None if options.text is None else open_corpus(options.text, column=options.column, encoding=options.encoding)
     model = load_model(options)
-    layers = numbers(options.layers) if options.layers else list(defaults(model, "rome").layers)
+    layers = numbers(options.layers) if options.layers else list(defaults(model).layers)
     tokens = default_tokens(model, layers) if options.tokens is None else options.tokens
     corpus = own_corpus(model, sequence=options.sequence) if text is None else text
     folder = options.out or cache_folder()

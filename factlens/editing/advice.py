@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from factlens.editing.hparams import (
-    AlphaEditHparams,
-    EmmetHparams,
-    FineTuneHparams,
-    Hparams,
-    MemitHparams,
-    RomeHparams,
-    ValueHparams,
-)
+from factlens.editing.hparams import Hparams, ValueHparams
 from factlens.editing.taking import Said, Took, shown_share
 from factlens.facts import Fact
 from factlens.models import Dense
 from factlens.models.weights import WeightTerm
 
-_NEARLY = 0.999
+if TYPE_CHECKING:
+    from factlens.editing.methods.base import Method
+
+NEARLY = 0.999
 """From this share of a limit on, it was reached."""
-_NOT_PUT_OUT = "the weights do not put it out after the bare prompt"
+NOT_PUT_OUT = "the weights do not put it out after the bare prompt"
+
+Reason = tuple[str, list[str]]
+"""Why an edit did not take, and what to try."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,8 @@ class Circumstances:
 
     Attributes
     ----------
+    method
+        The method.
     layers, default_layers, n_layers
         The layers it changes, those it would change by default, and how many the model has.
     hparams
@@ -43,10 +43,11 @@ class Circumstances:
         What it adds to the weights.
     """
 
+    method: Method[Any]
     layers: Sequence[int]
     default_layers: Sequence[int]
     n_layers: int
-    hparams: Hparams
+    hparams: Any
     facts: int = 1
     identity: bool = False
     updates: Sequence[WeightTerm] = ()
@@ -105,78 +106,62 @@ def advice(fact: Fact, took: Took, made: Circumstances, report: Mapping[str, Any
     """
     if took.failed is None:
         return ""
-    if isinstance(made.hparams, FineTuneHparams):
-        why, tries = _of_finetuning(made, made.hparams, report)
-    elif isinstance(made.hparams, ValueHparams) and took.failed == "value":
-        why, tries = _of_value(fact, made, made.hparams, report)
+    if took.failed == "value":
+        why, tries = _of_value(fact, made, report)
         lead = "reached only" if took.with_value and took.with_value > 1.01 * took.before else "stayed at"
         why = f"v* itself {lead} p {shown_share(took.with_value or 0.0)}: {why}"
     else:
-        why, tries = _of_weights(made)
-        why = f"v* reached p {shown_share(took.with_value or 0.0)}, but {why}"
+        why, tries = made.method.advise(made, report)
+        if took.with_value is not None:
+            why = f"v* reached p {shown_share(took.with_value)}, but {why}"
+        if made.identity:
+            tries = ["the model's own second moments instead of the identity (moments=None)", *tries]
     nothing = "" if took.gained else "The target gained nothing. "
     why = why if why.startswith("v*") else why[:1].upper() + why[1:]
     return f"{nothing}{why}. Try {_listed(tries)}."
 
 
-def _of_value(
-    fact: Fact, made: Circumstances, hparams: ValueHparams, report: Mapping[str, Any]
-) -> tuple[str, list[str]]:
-    losses, layer = report["losses"], made.layers[-1]
+def _of_value(fact: Fact, made: Circumstances, report: Mapping[str, Any]) -> Reason:
+    hparams, layer = made.hparams, made.layers[-1]
     if layer == made.n_layers - 1 and fact.subject_span[1] < len(fact.prompt):
-        return f"no attention above layer {layer}, the model's last, reads the subject's token", [_layer(made)]
+        return f"no attention above layer {layer}, the model's last, reads the subject's token", [another_layer(made)]
+    if not isinstance(hparams, ValueHparams):
+        return "it was not found", [another_layer(made)]
+    losses = report["losses"]
     if hparams.steps == 1:
-        return "steps=1 takes no step", [_now("more steps", "steps", hparams)]
-    longer = [_now("more steps", "steps", hparams), _now("a larger learning_rate", "learning_rate", hparams)]
-    if report["delta_norm"] >= _NEARLY * hparams.clamp * report["value_norm"]:
-        return "its length limit was reached", [_now("a larger clamp", "clamp", hparams), _layer(made), longer[0]]
+        return "steps=1 takes no step", [now("more steps", "steps", hparams)]
+    longer = [now("more steps", "steps", hparams), now("a larger learning_rate", "learning_rate", hparams)]
+    if report["delta_norm"] >= NEARLY * hparams.clamp * report["value_norm"]:
+        return "its length limit was reached", [now("a larger clamp", "clamp", hparams), another_layer(made), longer[0]]
     if len(losses) < hparams.steps:
-        stop = [_now("a smaller stop_loss", "stop_loss", hparams), _layer(made)]
+        stop = [now("a smaller stop_loss", "stop_loss", hparams), another_layer(made)]
         return f"the optimisation ended at a loss of {losses[-1]['loss']:.2g}, below stop_loss", stop
     held = hparams.kl_factor * losses[-1]["kl"]
     if max(held, losses[-1]["decay"]) > losses[-1]["nll"]:
         name = "kl_factor" if held >= losses[-1]["decay"] else "weight_decay"
-        return f"{name} held it back", [_now(f"a smaller {name}", name, hparams), *longer]
-    return "all steps were used", [*longer, _layer(made)]
+        return f"{name} held it back", [now(f"a smaller {name}", name, hparams), *longer]
+    return "all steps were used", [*longer, another_layer(made)]
 
 
-def _of_weights(made: Circumstances) -> tuple[str, list[str]]:
-    hparams, tries, why = made.hparams, [], _NOT_PUT_OUT
-    if made.identity:
-        tries.append("the model's own second moments instead of the identity (moments=None)")
-    if isinstance(hparams, MemitHparams):
-        why = "the weights moved too little"
-        tries.append(_now("a smaller moment_weight", "moment_weight", hparams))
-    elif isinstance(hparams, AlphaEditHparams):
-        why = "the weights moved too little"
-        tries.append(_now("a larger nullspace", "nullspace", hparams))
-        tries.append(_now("a smaller ridge", "ridge", hparams))
-    elif isinstance(hparams, EmmetHparams) and made.facts > 1:
-        tries.append(_now("a smaller ridge", "ridge", hparams))
-    prefixed = isinstance(hparams, ValueHparams) and (hparams.contexts or hparams.openings)
-    if prefixed and not (isinstance(hparams, RomeHparams) and hparams.as_published):
-        # The closed form is solved for the mean key, and the bare prompt has a key of its own.
-        tries.append(_now("a larger bare_share", "bare_share", hparams))
-    return why, [*tries, _layer(made)]
+# What to try, in words, for the methods' own advice, too --------------------------------------------------------------
 
 
-def _of_finetuning(made: Circumstances, hparams: FineTuneHparams, report: Mapping[str, Any]) -> tuple[str, list[str]]:
-    losses = [step["loss"] for step in report["losses"]]
-    longer = [_now("more steps", "steps", hparams), _now("a larger learning_rate", "learning_rate", hparams)]
-    if hparams.limit is not None and made.largest >= _NEARLY * hparams.limit:
-        return "weights reached the limit", [_now("a larger limit", "limit", hparams), _layer(made)]
-    if losses[-1] < hparams.stop_loss:
-        smaller = _now("a smaller stop_loss", "stop_loss", hparams)
-        return f"training ended at a loss of {losses[-1]:.2g}, below stop_loss", [smaller]
-    return f"training ended at a loss of {losses[-1]:.2g} after all its steps", [*longer, _layer(made)]
-
-
-def _now(change: str, setting: str, hparams: Hparams) -> str:
+def now(change: str, setting: str, hparams: Hparams) -> str:
+    """Return a change of a setting with the value that it has: ``a larger clamp (now 4)``."""
     value = getattr(hparams, setting)
     return f"{change} (now {'as published' if value is None else format(value, 'g')})"
 
 
-def _layer(made: Circumstances) -> str:
+def larger_bare_share(made: Circumstances) -> list[str]:
+    """Return as advice a larger share of the bare prompt in the mean key, where that is of more than the bare prompt.
+
+    The closed form is solved for the mean key, and the bare prompt has a key of its own.
+    """
+    prefixed = made.hparams.contexts or made.hparams.openings
+    return [now("a larger bare_share", "bare_share", made.hparams)] if prefixed else []
+
+
+def another_layer(made: Circumstances) -> str:
     """Name the direction of the method's default layer, where that is another one."""
     now, default = made.layers[-1], made.default_layers[-1]
     if now == default:

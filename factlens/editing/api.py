@@ -11,13 +11,13 @@ import torch
 
 from factlens import warned
 from factlens.arguments import event, flag, function, instance, optional, plain, refuse, shown
-from factlens.editing import methods
 from factlens.editing.advice import Circumstances, all_taken
 from factlens.editing.contexts import check_prefixes, check_written_texts
-from factlens.editing.hparams import Hparams, defaults
-from factlens.editing.memit import Draft
+from factlens.editing.hparams import Hparams
+from factlens.editing.methods import DEFAULT_METHOD, METHODS, Problem
 from factlens.editing.prompts import kept_prompt
 from factlens.editing.record import Edit
+from factlens.editing.settings import defaults
 from factlens.editing.taking import Said, say, say_with
 from factlens.errors import ArgumentError, EditWarning, FactError, FactlensWarning, PromptTooLong, WrongModel
 from factlens.facts import Fact, some_facts
@@ -37,7 +37,7 @@ def edit(
     model: Model,
     facts: Fact | Iterable[Fact],
     *,
-    method: str = "rome",
+    method: str = DEFAULT_METHOD,
     layers: int | Sequence[int] | None = None,
     moments: SecondMoment | Mapping[int, SecondMoment] | None = None,
     apply: bool = True,
@@ -58,8 +58,9 @@ def edit(
     facts
         What to change, each with its `target`: one fact, or many at once.
     method
-        ``"rome"`` (one fact), ``"emmet"`` (many in one layer), ``"memit"``, ``"alphaedit"`` (many, over several
-        layers), or fine-tuning: ``"ft"``, ``"ft_l"``, ``"lora"``.
+        One of `factlens.editing.METHODS`: ``"rome"`` (one fact), ``"emmet"`` (many in one layer), ``"memit"``,
+        ``"alphaedit"`` (many, over several layers), fine-tuning (``"ft"``, ``"ft_l"``, ``"lora"``), or one that was
+        registered there.
     layers
         Which layer or layers to edit. Default: the method's for the model; `factlens.editing.defaults` says from where.
     moments
@@ -73,7 +74,7 @@ def edit(
     stop
         Set it from another thread to give up; nothing is changed then.
     **hparams
-        Settings of the method: the classes of `factlens.editing.hparams` list them.
+        Settings of the method: the class of settings in its file in `factlens.editing.methods` lists them.
 
     Returns
     -------
@@ -108,6 +109,7 @@ def edit(
     progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)
     moments = some_moments("moments", moments)
     chosen, settings = settle(model, method, layers, hparams)
+    way = METHODS[method]
     wanted = (facts,) if isinstance(facts, Fact) else tuple(some_facts("facts", facts))
     _check_facts(wanted, method)
     wanted = tuple(map(model.as_read, wanted))
@@ -118,12 +120,13 @@ def edit(
         before = _check_wanted(model, wanted)
         check_written_texts(model, wanted, settings)
         known = {}
-        if method in methods.WITH_MOMENTS:
+        if way.needs_moments:
             known = _moments_for(model, chosen, moments, settings.seed, _named(progress, "second moment"), stop)
-        solution = methods.solve(model, wanted, method, chosen, known, settings, _named(progress, "value"))
-        after = say_with(model, wanted, Draft(solution.updates))
+        solution = way.solve(Problem(model, wanted, chosen, known, settings, _named(progress, "value")))
+        after = say_with(model, wanted, solution)
         model.check_unchanged(*weights.key, "edited", "Edit again")
         made = Circumstances(
+            method=way,
             layers=chosen,
             default_layers=defaults(model, method).layers,
             n_layers=model.n_layers,
@@ -177,8 +180,10 @@ def settle(
     settings = default.hparams.with_changes(**hparams)
     check_prefixes(model, settings)
     chosen = some_layers(model, "layers", default.layers if layers is None else layers)
-    if len(chosen) > 1 and method in methods.ONE_LAYER:
-        raise FactError(f"{method} edits one layer, not {len(chosen)}: {', '.join(map(str, chosen))}.")
+    most = METHODS[method].most_layers
+    if most is not None and len(chosen) > most:
+        count = "one layer" if most == 1 else f"at most {most} layers"
+        raise FactError(f"{method} edits {count}, not {len(chosen)}: {', '.join(map(str, chosen))}.")
     for layer in chosen:
         model.check_editable(layer)
     return chosen, settings
@@ -213,10 +218,13 @@ def _check_facts(facts: Sequence[Fact], method: str) -> None:
             raise FactError(
                 f"The fact {fact.prompt!r} has no target: say what the model shall answer, Fact(..., target='Paris')."
             )
-    if len(facts) > 1 and method in methods.ONE_FACT:
+    most = METHODS[method].most_facts
+    if most is not None and len(facts) > most:
+        count = "one fact" if most == 1 else f"at most {most} facts"
+        others = ", ".join(repr(name) for name, other in METHODS.items() if other.most_facts is None)
         raise FactError(
-            f"{method} stores one fact at a time, not {len(facts)}. Edit them one after the other, or at once with "
-            "method='emmet', 'memit' or 'alphaedit'."
+            f"{method} stores {count} at a time, not {len(facts)}. Edit them one after the other, or at once with one "
+            f"of the methods {others}."
         )
 
 

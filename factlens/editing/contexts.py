@@ -7,7 +7,7 @@ from string import punctuation
 
 from factlens.arguments import refuse
 from factlens.editing.hparams import Hparams, ValueHparams
-from factlens.editing.prompts import Context
+from factlens.editing.prompts import BARE, Context
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.fitting import check_written
@@ -30,7 +30,7 @@ def contexts_for(model: Model, hparams: ValueHparams) -> tuple[Context, ...]:
     opened = _opened(model, hparams.openings, hparams.seed)
     prefixes = [*free, *opened]
     if not prefixes:
-        return (Context("", 1.0),)
+        return BARE
     bare = hparams.bare_share
     if bare is None:
         bare = 0.5 if opened else 1 / (1 + len(prefixes))

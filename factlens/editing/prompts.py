@@ -32,6 +32,10 @@ class Context:
     weight: float
 
 
+BARE = (Context("", 1.0),)
+"""The bare prompt alone."""
+
+
 @dataclass(frozen=True)
 class Prompts:
     """Rows of tokens, and what is read from them.

@@ -77,6 +77,15 @@ class Edit:
         return digest_of(self.updates, method=self.method, layers=self.layers, keys=self.keys)
 
     @property
+    def recipe(self) -> dict[str, Any]:
+        """What makes it again: method, layers and every setting, as `factlens.edit` takes them.
+
+        On the same model, ``factlens.edit(model, edit.facts, **edit.recipe)`` gives the same updates; second moments
+        that were passed then have to be passed again.
+        """
+        return {"method": self.method, "layers": self.layers, **self.hparams}
+
+    @property
     def label(self) -> str:
         """What it does in a few words: ``The Space Needle → Paris``."""
         first = ", ".join(f"{fact.subject} → {fact.target}" for fact in self.facts[:3])

@@ -16,7 +16,7 @@ def unrelated_prompts(model: Model, facts: Sequence[Fact], count: int = PROMPTS)
     """Return prompts about subjects that `facts` are not about; none for a model whose facts are not known."""
     from factlens.models.atlas.knowledge import load_knowledge
 
-    if model.corpus is None:
+    if not model.bundled:
         return []
     subjects = {fact.subject.strip().lower().removeprefix("the ") for fact in facts}
     others = [s for s in load_knowledge().statements if s.subject.bare.lower() not in subjects]

@@ -30,7 +30,7 @@ from factlens.arguments import (
 from factlens.decoding import UTF8, an_encoding
 from factlens.editing import METHODS, Edit, Took
 from factlens.editing.api import quiet_edit, settle, some_moments
-from factlens.editing.methods import ONE_FACT
+from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import ArgumentError, FactError, Interrupted, NumericalError, WeightsChanged
 from factlens.evaluation.chatting import as_read
 from factlens.evaluation.checks import Checks, Probe, atlas_checks
@@ -60,7 +60,7 @@ def evaluate(
     what: Edit | Fact | Record | Iterable[Fact | Record] | str | Path,
     checks: Checks | Sequence[Checks] | None = None,
     *,
-    method: str | Sequence[str] | Mapping[str, Mapping[str, Any]] = "rome",
+    method: str | Sequence[str] | Mapping[str, Mapping[str, Any]] = DEFAULT_METHOD,
     way: Way = "single",
     metrics: Iterable[str | PromptMetric | Callable[[Probe, Reading], float]] | None = None,
     generate: bool = True,
@@ -414,13 +414,13 @@ def _plans(
 ) -> dict[str, dict[str, Any]]:
     """Return what to pass to `edit`, by label."""
     if isinstance(method, Mapping):
-        wanted, example = "settings for factlens.edit", "{'layer 3': {'method': 'rome', 'layers': 3}}"
+        wanted, example = "settings for factlens.edit", f"{{'layer 3': {{'method': {DEFAULT_METHOD!r}, 'layers': 3}}}}"
         plans = {}
         for label, settings in method.items():
             settings = instance(f"method[{shown(label)}]", settings, Mapping, f"a mapping with {wanted}")
             plans[a_text("method", label, example=example)] = {**options, **settings}
     else:
-        names = [method] if isinstance(method, str) else some_texts("method", method, example="['rome', 'memit']")
+        names = [method] if isinstance(method, str) else some_texts("method", method, example=shown(list(METHODS)[:2]))
         plans = {name: {**options, "method": name} for name in names}
     if not plans:
         raise ArgumentError(f"method names no method to judge. There is {', '.join(METHODS)}.")
@@ -436,8 +436,8 @@ def _check_plan(model: Model, plan: Mapping[str, Any], way: Way, records: int) -
                 "Settings are method, layers, moments, and those of the method."
             )
     settings = dict(plan)
-    method, layers = settings.pop("method", "rome"), settings.pop("layers", None)
+    method, layers = settings.pop("method", DEFAULT_METHOD), settings.pop("layers", None)
     some_moments("moments", settings.pop("moments", None))
     settle(model, method, layers, settings)
-    if way == "at once" and method in ONE_FACT and records > 1:
+    if way == "at once" and METHODS[method].most_facts == 1 and records > 1:
         raise FactError(f"{method} stores one fact at a time: way='at once' is for methods that store many.")

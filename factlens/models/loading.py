@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,12 @@ import torch
 
 from factlens.arguments import a_path, a_text, instance, optional, shown
 from factlens.errors import ArgumentError, UnknownArchitecture
+from factlens.models.bundled import ATLAS, WEIGHTS
 from factlens.models.checking import check, check_numbers
 from factlens.models.families import FAMILIES, Family, family_of, has_part, refusal_of
 from factlens.models.given import a_device, a_dtype, a_family, a_tokenizer
 from factlens.models.guests import check_not_compiled, without_wrapper
 from factlens.models.model import Model
-
-ATLAS = "atlas"
 
 
 def load(
@@ -63,7 +61,7 @@ def load(
     dtype = optional(a_dtype, "dtype", dtype)
     revision, family = optional(a_text, "revision", revision), optional(a_family, "family", family)
     if source == ATLAS:
-        source = str(files("factlens.models") / "atlas" / "weights")
+        source = str(WEIGHTS)
         dtype = dtype or torch.float32
     elif Path(source).expanduser().exists():
         source = str(Path(source).expanduser())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from factlens.errors import (
 )
 from factlens.facts import Fact, a_fact
 from factlens.models.belonging import check_belongs, edit_id, ids_of
+from factlens.models.bundled import Tuned, is_atlas, tuned
 from factlens.models.chats import as_one_text
 from factlens.models.continuing import whole_texts
 from factlens.models.encoding import Encoding, encode, encode_option
@@ -213,6 +215,16 @@ class Model:
     def embedding_width(self) -> int:
         """Length of a token embedding: the width, but for models that project it up (OPT-350m)."""
         return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @cached_property
+    def bundled(self) -> bool:
+        """Whether it is atlas, the model that ships with factlens, under whatever name, with or without edits."""
+        return is_atlas(self.model)
+
+    @cached_property
+    def tuned(self) -> Mapping[str, Tuned]:
+        """What was tuned for this very model, by editing method: of atlas; empty for all others."""
+        return tuned() if self.bundled else {}
 
     @property
     def n_heads(self) -> int:

@@ -21,7 +21,7 @@ from factlens.arguments import (
 from factlens.decoding import UTF8, an_encoding
 from factlens.drawing.figure import needs_matplotlib
 from factlens.editing import METHODS
-from factlens.editing.hparams import a_method
+from factlens.editing.settings import a_method
 from factlens.errors import ArgumentError
 from factlens.evaluation.datasets import load_facts, load_records
 from factlens.models import Model
@@ -153,7 +153,7 @@ def reproduce(
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
-    found = some_texts(name, value, example="['rome', 'memit']")
+    found = some_texts(name, value, example=shown(list(METHODS)[:2]))
     if not found:
         raise ArgumentError(f"{name} names no method. There is {', '.join(METHODS)}.")
     return found

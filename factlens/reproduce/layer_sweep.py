@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from factlens.drawing.figure import new_figure
+from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import FactError
 from factlens.evaluation import Record, Report, evaluate
 from factlens.models import Model
@@ -32,7 +33,7 @@ def layer_sweep(
     records: Sequence[Record],
     folder: Folder,
     *,
-    method: str = "rome",
+    method: str = DEFAULT_METHOD,
     layers: Sequence[int] | None = None,
     kind: str = "state",
     samples: int = 10,

@@ -34,6 +34,11 @@ TRACING: Mapping[str, Tracing] = {"gpt2-xl": Tracing(18.6, 8.7, 15, 6.6, 1.6)}
 COLUMNS = ("score", "rewrite_success", "paraphrase_success", "neighbour_success", "fluency", "consistency")
 """The metrics of the published tables: S, ES, PS, NS, GE, RS."""
 
+TABLE4_METHODS = ("ft", "ft_l", "rome", "memit")
+"""What is compared on single edits: those of Table 4, and MEMIT."""
+SEQUENTIAL_METHODS = ("rome", "memit", "alphaedit", "ft")
+"""What is compared on many edits."""
+
 _ROME = "Meng et al. 2022, Table 4"
 COUNTERFACT: Mapping[str, tuple[str, Mapping[str, tuple[float, ...]]]] = {
     "gpt2-xl": (

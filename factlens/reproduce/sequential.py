@@ -17,7 +17,7 @@ import pandas as pd
 
 from factlens.bounded import parse_json, read_text
 from factlens.drawing.figure import new_figure
-from factlens.editing import Edit
+from factlens.editing import METHODS, Edit
 from factlens.editing.api import quiet_edit
 from factlens.errors import FactError, FileFormatError, NumericalError
 from factlens.evaluation import Outcome, Record, Report
@@ -27,13 +27,12 @@ from factlens.evaluation.scoring import read
 from factlens.files import checksum, write_text
 from factlens.models import Model
 from factlens.reproduce.folder import Folder, beside
-from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, key_of
+from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, SEQUENTIAL_METHODS, key_of
 from factlens.typed import mapping, plain, record, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METHODS = ("rome", "memit", "alphaedit", "ft")
 FALL = 0.05
 """The share of held-out facts whose loss ends a model's health."""
 _JUDGED = 200
@@ -45,7 +44,7 @@ def sequential(
     records: Sequence[Record],
     folder: Folder,
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = SEQUENTIAL_METHODS,
     held_out: Sequence[Record] = (),
     batch: int = 1,
     every: int = 10,
@@ -93,7 +92,8 @@ def sequential(
     # What the model says before any edit is the same for all methods.
     meter = Meter(model, asking)
     for method in methods:
-        size = 1 if method == "rome" else batch
+        most = METHODS.named("method", method).most_facts
+        size = batch if most is None else min(batch, most)
         progress = folder.progress(method)
         with model.unedited(), ExitStack() as stack:
             meter.before([record.checks for record in records])

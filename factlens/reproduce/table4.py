@@ -9,13 +9,11 @@ import pandas as pd
 from factlens.evaluation import METRICS, Record, Report, evaluate
 from factlens.models import Model
 from factlens.reproduce.folder import Folder, beside
-from factlens.reproduce.published import COLUMNS, COUNTERFACT, key_of
-
-METHODS = ("ft", "ft_l", "rome", "memit")
+from factlens.reproduce.published import COLUMNS, COUNTERFACT, TABLE4_METHODS, key_of
 
 
 def table4(
-    model: Model, records: Sequence[Record], folder: Folder, *, methods: Sequence[str] = METHODS, seed: int = 0
+    model: Model, records: Sequence[Record], folder: Folder, *, methods: Sequence[str] = TABLE4_METHODS, seed: int = 0
 ) -> Report:
     """Judge single edits of every record by every method; write tables, a figure, and the published rows.
 

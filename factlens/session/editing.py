@@ -10,7 +10,7 @@ import traitlets as t
 
 from factlens.editing import METHODS, Edit, defaults
 from factlens.editing.api import quiet_edit, settle
-from factlens.editing.methods import ONE_LAYER
+from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import FactError, FactlensError
 from factlens.facts import Fact
 from factlens.models import Model
@@ -20,18 +20,6 @@ from factlens.session.locating import Locating
 from factlens.session.received import bytes_of, file_name, read_bytes
 from factlens.spelling import Exactly, Wording
 from factlens.warned import warnings_kept
-
-_VALUE = ("clamp", "kl_factor", "steps", "learning_rate")
-KNOBS: Mapping[str, tuple[str, ...]] = {
-    "rome": _VALUE,
-    "emmet": (*_VALUE, "ridge"),
-    "memit": (*_VALUE, "moment_weight"),
-    "alphaedit": (*_VALUE, "nullspace", "ridge"),
-    "ft": ("steps", "learning_rate"),
-    "ft_l": ("steps", "learning_rate", "limit"),
-    "lora": ("steps", "learning_rate", "rank"),
-}
-"""The settings of each method that the page offers; all others can be had in code."""
 
 
 class Editing(Locating):
@@ -48,7 +36,8 @@ class Editing(Locating):
         What the last edit's new object may not have been meant to be, as texts: spelled otherwise than the model would.
     """
 
-    method = t.Enum(METHODS, default_value="rome")
+    # Live: a method that is registered later may be chosen.
+    method = t.Enum(METHODS, default_value=DEFAULT_METHOD)  # type: ignore[call-overload]
     spelt = t.Dict()
     remarks = t.Tuple()
 
@@ -233,22 +222,22 @@ class Editing(Locating):
     def layers_up_to(self, layer: int) -> tuple[int, ...]:
         """Return as many layers as the method edits by default, of which `layer` is the last."""
         last = self.model.check_layer(layer)
-        count = 1 if self.method in ONE_LAYER else len(defaults(self.model, self.method).layers)
+        count = len(defaults(self.model, self.method).layers)
         return tuple(range(max(0, last - count + 1), last + 1))
 
     @property
     def knobs(self) -> dict[str, float]:
         """The settings of the method that the page offers, with their defaults for the model."""
         hparams = defaults(self.model, self.method).hparams
-        return {name: getattr(hparams, name) for name in KNOBS[self.method]}
+        return {knob.name: getattr(hparams, knob.name) for knob in METHODS[self.method].knobs}
 
     # On the worker thread ----------------------------------------------------------------------------------------
 
     def _edit(self, fact: Fact, method: str, layers: tuple[int, ...], settings: dict[str, Any]) -> None:
         def say(step: str, share: float) -> None:
             with self.gate:
-                names = {"second moment": "collecting the second moment of the keys", "value": "optimising v*"}
-                self._publish(share, names.get(step, step) if method not in ("ft", "ft_l", "lora") else "fine-tuning")
+                names = {"second moment": "collecting the second moment of the keys", "value": METHODS[method].doing}
+                self._publish(share, names.get(step, step))
 
         with self._at_work("editing"):
             options = {"progress": say, "stop": self._stop, **settings}

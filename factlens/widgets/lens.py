@@ -12,6 +12,7 @@ import traitlets as t
 
 from factlens.arguments import instance, optional, refuse
 from factlens.editing import METHODS
+from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import Closed, FactlensError
 from factlens.evaluation import Checks, Record
 from factlens.facts import Fact
@@ -25,7 +26,6 @@ from factlens.widgets.base import whole
 from factlens.widgets.gestures import Gestures
 from factlens.widgets.heatmap import Heatmap
 from factlens.widgets.panels import (
-    METHOD_TITLES,
     DetailsPanel,
     EditPanel,
     JudgePanel,
@@ -89,7 +89,8 @@ class Lens(w.VBox):
     token_range: Any = t.Tuple(t.Int(), t.Int(), allow_none=True, default_value=None)
     details = t.Dict(allow_none=True, default_value=None, read_only=True)
     target: Any = t.Union([t.Unicode(), t.Instance(Exactly)], default_value="")
-    method = t.Enum(METHODS, default_value="rome")
+    # Live: a method that is registered later may be chosen.
+    method = t.Enum(METHODS, default_value=DEFAULT_METHOD)  # type: ignore[call-overload]
     edits = t.Tuple()
     checks = t.Instance(Checks, allow_none=True)
     judgement = t.Dict(allow_none=True, default_value=None, read_only=True)
@@ -329,7 +330,7 @@ class Lens(w.VBox):
                 self.snapshot.update(session.trace, self.edits)
             self.heatmap.busy = session.status in ("tracing", "queued")
             # Before the selection, whose sentence speaks of it.
-            self.heatmap.edit = {"method": METHOD_TITLES[session.method], "layers": list(session.edit_layers)}
+            self.heatmap.edit = {"method": METHODS[session.method].title, "layers": list(session.edit_layers)}
             self.heatmap.selection = session.selection
             answers = (session.comparison, not session.answers_due)
             if answers != self._mirrored.get("answers"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets as t
 
-from factlens.editing import Edit
+from factlens.editing import METHODS, Edit
 from factlens.editing.taking import summary_of
 from factlens.evaluation import ROLE_NAMES
 from factlens.evaluation.checks import OWN
@@ -22,30 +22,6 @@ from factlens.tracing.sites import site_of
 from factlens.visible import arrowed
 from factlens.widgets.base import Bundled, Part
 from factlens.widgets.wire import described, metric_state, part_of_answer
-
-METHOD_TITLES = {
-    "rome": "ROME",
-    "emmet": "EMMET",
-    "memit": "MEMIT",
-    "alphaedit": "AlphaEdit",
-    "ft": "fine-tuning",
-    "ft_l": "limited fine-tuning",
-    "lora": "LoRA",
-}
-
-
-KNOBS = {
-    "clamp": ("clamp", "longest change of the value, in lengths of the old one"),
-    "kl_factor": ("KL factor", "weight of leaving alone what kind of thing the subject is"),
-    "steps": ("steps", "most steps of the optimiser"),
-    "learning_rate": ("learning rate", "of the optimiser"),
-    "ridge": ("ridge", "larger: a weaker, safer change"),
-    "moment_weight": ("moment weight", "weight of leaving ordinary text alone"),
-    "nullspace": ("null space", "directions with less variance than this are free to use"),
-    "limit": ("limit", "no single weight moves further"),
-    "rank": ("rank", "of the matrix that is added"),
-}
-"""What a setting is called on the page, and what it does; `Session.knobs` has its name in code."""
 
 MOST_PIECES = 24
 """Tokens of a new object that travel to the page."""
@@ -110,15 +86,16 @@ def locate_state(session: Session) -> dict[str, Any]:
 
 def edit_state(session: Session) -> dict[str, Any]:
     """Return what the panel below the heatmap shows."""
+    values = session.knobs
     return {
         "layer": session.selection["layer"] if session.selection else None,
         "edit_layers": list(session.edit_layers),
         "default_layer": session.default_layer,
         "method": session.method,
-        "methods": [{"name": name, "title": title} for name, title in METHOD_TITLES.items()],
+        "methods": [{"name": name, "title": method.title} for name, method in METHODS.items()],
         "knobs": [
-            {"name": name, "value": value, "title": KNOBS[name][0], "help": KNOBS[name][1]}
-            for name, value in session.knobs.items()
+            {"name": knob.name, "value": values[knob.name], "title": knob.label, "help": knob.help}
+            for knob in METHODS[session.method].knobs
         ],
         "subject": session.fact.subject if session.fact else "",
         "target": str(session.target),

@@ -10,7 +10,7 @@ import torch
 
 import factlens as fl
 from factlens.editing import defaults
-from factlens.editing.hparams import defaults_for
+from factlens.editing.settings import defaults_for
 from factlens.errors import Interrupted, WrongModel
 from factlens.moments import collect
 from tests.support import small_model

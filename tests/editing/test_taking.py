@@ -19,7 +19,7 @@ from factlens.editing.advice import Circumstances, advice
 from factlens.editing.api import quiet_edit
 from factlens.editing.contexts import contexts_for
 from factlens.editing.hparams import AlphaEditHparams, EmmetHparams, MemitHparams, RomeHparams
-from factlens.editing.memit import Draft
+from factlens.editing.methods import Solution
 from factlens.editing.taking import Said, say, say_with, shown_share, summary_of, warning_of
 from factlens.errors import EditWarning, FactlensWarning, FileFormatError
 from factlens.files import fields_of, read_record, write_record
@@ -190,7 +190,7 @@ def test_a_sum_that_the_weights_cannot_hold_is_not_known() -> None:
     model = small_model("gpt2", dtype=torch.float16)
     name, shape = model.down_projection(1).parameter, model.down_projection(1).weight.shape
     before = bits(model)
-    (one,) = say_with(model, [FACT], Draft((Dense(name, torch.full(tuple(shape), 1e30)),)))
+    (one,) = say_with(model, [FACT], Solution((Dense(name, torch.full(tuple(shape), 1e30)),)))
     assert math.isnan(one.probability)
     assert not one.leads
     assert same_bits(bits(model), before)
@@ -336,7 +336,7 @@ def test_many_facts_are_told_apart(atlas: fl.Model) -> None:
     ],
 )
 def test_advice_where_the_mean_key_is_not_the_bare_prompts(hparams: Any, words: str) -> None:
-    made = Circumstances(layers=(2,), default_layers=(3,), n_layers=8, hparams=hparams)
+    made = Circumstances(METHODS[hparams.method], (2,), default_layers=(3,), n_layers=8, hparams=hparams)
     said = advice(NEEDLE, Took(0.1, 0.9, 0.2, True, False), made, {})
     assert said.startswith("v* reached p 0.9, but the weights do not put it out after the bare prompt. Try")
     assert words in said

@@ -14,9 +14,9 @@ from peft import LoraConfig
 from torch import nn
 
 import factlens as fl
-from factlens.editing.hparams import LoraHparams
-from factlens.editing.lora import _begun, low_rank_finetuned
-from factlens.editing.prompts import Context, make_prompts
+from factlens.editing.methods import Problem
+from factlens.editing.methods.lora import LoraHparams, _begun, solve
+from factlens.editing.prompts import BARE, make_prompts
 from factlens.errors import QuantizedModel, UnknownArchitecture
 from tests.editing.made import FACT
 from tests.models.made import (
@@ -108,9 +108,9 @@ def test_lora_begins_and_goes_on_as_peft_does(kind: str) -> None:
     model, layers = small_model(kind), [1, 3]
     hparams = LoraHparams(steps=6, seed=3, rank=4)
     with model.exclusive():
-        prompts = make_prompts(model, [FACT], [Context("", 1.0)])
+        prompts = make_prompts(model, [FACT], BARE)
         ours = _begun(model, layers, hparams)
-        terms, _ = low_rank_finetuned(model, prompts, layers, hparams)
+        terms = solve(Problem(model, [FACT], tuple(layers), {}, hparams)).updates
     theirs = small_model(kind)
     names = [theirs.down_projection(layer).parameter.removesuffix(".weight") for layer in layers]
     torch.manual_seed(3)

@@ -20,12 +20,11 @@ import factlens as fl
 from factlens.editing.taking import summary_of
 from factlens.errors import FactlensWarning
 from factlens.evaluation import Checks, Record
-from factlens.session.editing import KNOBS as SETTINGS
 from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.base import STATIC, Part
 from factlens.widgets.gestures import Gestures, _follow_the_sender
-from factlens.widgets.panels import KNOBS, MOST_PIECES, details_state
+from factlens.widgets.panels import MOST_PIECES, details_state
 from factlens.widgets.wire import frame_of
 from tests.support import small_model
 
@@ -355,10 +354,6 @@ def test_a_new_object_is_spelt_while_it_is_written(lens: fl.Lens) -> None:
     lens.target = "Rome"
     assert lens.editor.state["target_tokens"]["text"] == "Rome"
     assert lens.error is None
-
-
-def test_every_setting_on_the_page_says_what_it_does() -> None:
-    assert set(KNOBS) == {name for names in SETTINGS.values() for name in names}
 
 
 def test_what_else_changed(lens: fl.Lens) -> None:

@@ -1,29 +1,31 @@
-"""MEMIT: many facts at once, spread over several layers (Meng et al. 2023).
+"""An edit spread over several layers, as MEMIT does it (Meng et al. 2023) and those that build on it.
 
-1. For every fact, z is the state that the last edited layer shall put out at the subject's last token, found like v*
+1. For every fact, z is the state that the last edited layer has to put out at the subject's last token, found like v*
    (Equation 16).
 2. Layer by layer, from the lowest: with the layers below already edited, K are the facts' keys now (Equation 19) and
    R = (Z − H) / (layers left) is each one's share of what is still missing (Equation 20).
-3. W + R Kᵀ (λ C + K Kᵀ)⁻¹ is the least-squares answer to "put out R more for these keys, and nothing more for λ keys of
-   ordinary text" (Equation 14).
+3. The method's closed form says what R is multiplied with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from factlens.editing.hparams import MemitHparams
-from factlens.editing.prompts import Prompts
+from factlens.editing.batches import values_of
+from factlens.editing.contexts import contexts_for
+from factlens.editing.hparams import ValueHparams
+from factlens.editing.methods.base import Problem, Solution
+from factlens.editing.prompts import Prompts, make_prompts
 from factlens.models import LowRank, Model
 from factlens.models.hooks import Kept, all_of, run_until_stopped, stopping_after
 from factlens.models.interrupts import interruption_point
-from factlens.models.weights import WeightTerm
-from factlens.moments import SecondMoment
+
+V = TypeVar("V", bound=ValueHparams)
 
 _ROWS = 512
 
@@ -31,27 +33,13 @@ Solve = Callable[[int, Tensor], Tensor]
 """From a layer and its keys, ``(keys, facts)``, to what residuals are multiplied with, of the same shape."""
 
 
-@dataclass(frozen=True)
-class Draft:
-    """Terms that are applied while the ones of the next layers are computed."""
-
-    updates: tuple[WeightTerm, ...]
-
-
-def least_squares(moments: dict[int, SecondMoment], hparams: MemitHparams) -> Solve:
-    """Return ``K ↦ (λ C + K Kᵀ)⁻¹ K`` in float64.
-
-    By the matrix inversion lemma this is ``U (I + Kᵀ U)⁻¹`` with ``U = (λ C)⁻¹ K``: one solve with the factor of C that
-    is kept, and one as large as there are facts, instead of a factorisation as large as the keys for every edit.
-    """
-
-    def solve(layer: int, keys: Tensor) -> Tensor:
-        against = moments[layer].solve(keys, hparams.shrinkage) / hparams.moment_weight
-        small = torch.eye(keys.shape[1], dtype=keys.dtype) + keys.T @ against
-        solved: Tensor = torch.linalg.solve(small, against.T).T
-        return solved
-
-    return solve
+def spread(problem: Problem[V], closed: Solve) -> Solution:
+    """Optimise z of every fact, and spread the change over the layers by a method's closed form."""
+    model, facts, layers = problem.model, problem.facts, problem.layers
+    contexts = contexts_for(model, problem.hparams)
+    values = values_of(problem, contexts, "block")
+    updates, keys = spread_updates(model, make_prompts(model, facts, contexts), layers, values.wanted, closed)
+    return Solution(tuple(updates), {"facts": list(values.report)}, values.said, keys)
 
 
 def spread_updates(
@@ -68,7 +56,7 @@ def spread_updates(
     layers
         The layers, in ascending order.
     wanted
-        Z: the block outputs that the last of them shall have for the bare prompts, ``(facts, width)``, float64 on the
+        Z: the block outputs that the last of them should have for the bare prompts, ``(facts, width)``, float64 on the
         CPU.
     solve
         The method's closed form.
@@ -76,7 +64,7 @@ def spread_updates(
     updates: list[LowRank] = []
     kept: dict[int, Tensor] = {}
     for i, layer in enumerate(layers):
-        with model.edited(Draft(tuple(updates))):
+        with model.edited(Solution(tuple(updates))):
             keys, states = _keys_and_states(model, prompts, layer, layers[-1])
         residual = (wanted - states) / (len(layers) - i)
         kept[layer] = prompts.mean(keys).T

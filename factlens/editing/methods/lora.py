@@ -9,62 +9,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from factlens.editing.finetune import mean_nll
-from factlens.editing.hparams import LoraHparams
-from factlens.editing.prompts import Prompts
-from factlens.errors import NumericalError
-from factlens.models import LowRank, Model
+from factlens.arguments import whole
+from factlens.editing.descent import descend, mean_nll
+from factlens.editing.hparams import a_number, setting
+from factlens.editing.methods.base import LEARNING_RATE, STEPS, Knob, Method, Problem, Solution
+from factlens.editing.methods.finetune import FineTuneHparams, advise
+from factlens.editing.prompts import BARE, Prompts, make_prompts
+from factlens.models import Model
 from factlens.models.hooks import after, all_of, on_input, without_gradients
-from factlens.models.interrupts import interruption_point
-from factlens.progress import Share
+
+
+@dataclass(frozen=True)
+class LoraHparams(FineTuneHparams):
+    """Settings of fine-tuning a low-rank addition to the down projections (Hu et al. 2022).
+
+    Attributes
+    ----------
+    rank, alpha
+        Rank of the addition, and its scale times the rank.
+    """
+
+    method: ClassVar[str] = "lora"
+
+    steps: int = setting(70, whole, least=1)
+    learning_rate: float = a_number(5e-3, above=0)
+    rank: int = setting(8, whole, least=1)
+    alpha: int = setting(32, whole, least=1)
 
 
 @torch.enable_grad()
-def low_rank_finetuned(
-    model: Model,
-    prompts: Prompts,
-    layers: Sequence[int],
-    hparams: LoraHparams,
-    *,
-    progress: Share | None = None,
-) -> tuple[tuple[LowRank, ...], dict[str, Any]]:
-    """Return what LoRA adds to the down projections of some layers; the model itself is not touched.
-
-    Parameters as in `finetune.finetuned`.
+def solve(problem: Problem[LoraHparams]) -> Solution:
+    """Return what LoRA adds to the down projections; the model itself is not touched.
 
     Raises
     ------
     NumericalError
         If the loss is not finite.
     """
-    losses = []
-    pairs = _begun(model, layers, hparams)
-    learnt = [factor for pair in pairs for factor in pair]
-    optimiser = torch.optim.Adam(learnt, lr=hparams.learning_rate)
-    for step in range(hparams.steps):
-        interruption_point()
-        loss = _loss(model, prompts, layers, pairs, hparams.alpha / hparams.rank)
-        losses.append({"loss": float(loss.detach())})
-        if not bool(torch.isfinite(loss)):
-            raise NumericalError("LoRA gave NaN or infinity. Lower learning_rate, or use bfloat16 or float32.")
-        if progress is not None:
-            progress((step + 1) / hparams.steps)
-        if float(loss.detach()) < hparams.stop_loss:
-            break
-        for factor, gradient in zip(learnt, torch.autograd.grad(loss, learnt), strict=True):
-            factor.grad = gradient
-        optimiser.step()
-    scale = hparams.alpha / hparams.rank
+    model, layers, hparams = problem.model, problem.layers, problem.hparams
+    prompts = make_prompts(model, problem.facts, BARE)
+    pairs, scale = _begun(model, layers, hparams), hparams.alpha / hparams.rank
+    report = descend(
+        lambda: _loss(model, prompts, layers, pairs, scale),
+        [factor for pair in pairs for factor in pair],
+        hparams,
+        what="LoRA",
+        progress=problem.progress,
+    )
     terms = tuple(
         model.down_projection(layer).low_rank(up.detach().double() * scale, down.detach().double())
         for layer, (down, up) in zip(layers, pairs, strict=True)
     )
-    return terms, {"losses": losses}
+    return Solution(terms, report)
 
 
 def _begun(model: Model, layers: Sequence[int], hparams: LoraHparams) -> list[tuple[Tensor, Tensor]]:
@@ -106,3 +108,14 @@ def _beside(module: nn.Module, down: Tensor, up: Tensor, scale: float) -> Any:
         return (output + scale * learnt).to(output.dtype)
 
     return after(module, add)
+
+
+LORA = Method(
+    title="LoRA",
+    source="Hu et al. 2022",
+    hparams=LoraHparams,
+    solve=solve,
+    doing="fine-tuning",
+    knobs=(STEPS, LEARNING_RATE, Knob("rank", "rank", "of the matrix that is added")),
+    advise=advise,
+)

@@ -1,0 +1,82 @@
+"""EMMET: many facts in one layer, each stored exactly (Gupta, Sajnani and Anumanchipalli 2024).
+
+ROME's constrained least squares with n equality constraints instead of one: of all matrices that map every key to its
+value, the one that disturbs the keys described by C least,
+
+    W + R (Kᵀ C⁻¹ K + ridge · I)⁻¹ Kᵀ C⁻¹,     R = V* − W K.
+
+With one fact and no ridge this is R-ROME.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share, now
+from factlens.editing.batches import values_of
+from factlens.editing.contexts import contexts_for
+from factlens.editing.hparams import ValueHparams, a_number
+from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution
+from factlens.editing.values import Values
+from factlens.models import LowRank
+from factlens.models.model import Projection
+from factlens.moments import SecondMoment
+
+
+@dataclass(frozen=True)
+class EmmetHparams(ValueHparams):
+    """Settings of EMMET (Gupta et al. 2024), which stores many facts in one layer as exactly as ROME stores one.
+
+    Attributes
+    ----------
+    ridge
+        Ridge on ``Kᵀ C⁻¹ K``, for more than one fact. With one fact there is none, and the method is R-ROME.
+    shrinkage
+        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+    """
+
+    method: ClassVar[str] = "emmet"
+
+    ridge: float = a_number(0.1, least=0)
+    shrinkage: float = a_number(1e-3, least=0)
+
+
+def solve(problem: Problem[EmmetHparams]) -> Solution:
+    """Optimise v* of every fact, and store all of them in the layer."""
+    model, (layer,) = problem.model, problem.layers
+    values = values_of(problem, contexts_for(model, problem.hparams), "mlp")
+    update = equality_update(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
+    return Solution((update,), {"facts": list(values.report)}, values.said)
+
+
+def equality_update(projection: Projection, values: Values, moment: SecondMoment, hparams: EmmetHparams) -> LowRank:
+    """Return the closed-form update for all facts, solved in float64; parameters as in `rome.rank_one_update`."""
+    keys, residual = values.keys.T, (values.wanted - values.outputs).T
+    spread = moment.solve(keys, hparams.shrinkage)
+    gram = keys.T @ spread
+    if len(gram) > 1:
+        gram = gram + hparams.ridge * torch.eye(len(gram), dtype=gram.dtype)
+    return projection.low_rank(residual, torch.linalg.solve(gram, spread.T))
+
+
+def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
+    """Say what may have held the weights back: the ridge between many facts, or the mean key."""
+    tries = [now("a smaller ridge", "ridge", made.hparams)] if made.facts > 1 else []
+    return NOT_PUT_OUT, [*tries, *larger_bare_share(made), another_layer(made)]
+
+
+EMMET = Method(
+    title="EMMET",
+    source="Gupta, Sajnani and Anumanchipalli 2024",
+    hparams=EmmetHparams,
+    solve=solve,
+    needs_moments=True,
+    most_layers=1,
+    doing="optimising v*",
+    knobs=(*VALUE_KNOBS, RIDGE),
+    advise=advise,
+)

@@ -1,0 +1,94 @@
+"""MEMIT: many facts at once, spread over several layers (Meng et al. 2023).
+
+Each layer gets its share of what is still missing (`factlens.editing.spreading`) by
+
+    W + R Kᵀ (λ C + K Kᵀ)⁻¹,
+
+the least-squares answer to "put out R more for these keys, and nothing more for λ keys of ordinary text" (Equation 14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from factlens.arguments import some_texts
+from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share, now
+from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting, some_contexts
+from factlens.editing.methods import published
+from factlens.editing.methods.base import VALUE_KNOBS, Knob, Method, Problem, Solution
+from factlens.editing.spreading import Solve, spread
+from factlens.moments import SecondMoment
+
+OPENINGS = ("The", "Therefore", "Because", "I", "You")
+"""The words that the published code lets the model continue by ten tokens."""
+
+
+@dataclass(frozen=True)
+class MemitHparams(ValueHparams):
+    """Settings of MEMIT (Meng et al. 2023); those of z are `ValueHparams`.
+
+    Attributes
+    ----------
+    moment_weight
+        λ in ``(λ C + K Kᵀ)⁻¹``: how many keys of ordinary text the new ones have to hold out against.
+    shrinkage
+        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+    """
+
+    method: ClassVar[str] = "memit"
+
+    clamp: float = a_number(0.75, above=0)
+    contexts: tuple[tuple[int, int], ...] = setting((), some_contexts)
+    openings: tuple[str, ...] = setting(OPENINGS, some_texts)
+    moment_weight: float = a_number(15_000.0, above=0)
+    shrinkage: float = a_number(0.0, least=0)
+
+
+def solve(problem: Problem[MemitHparams]) -> Solution:
+    """Spread the facts over the layers; later edits need not know their keys."""
+    return replace(spread(problem, least_squares(problem.moments, problem.hparams)), keys={})
+
+
+def least_squares(moments: Mapping[int, SecondMoment], hparams: MemitHparams) -> Solve:
+    """Return ``K ↦ (λ C + K Kᵀ)⁻¹ K`` in float64.
+
+    By the matrix inversion lemma this is ``U (I + Kᵀ U)⁻¹`` with ``U = (λ C)⁻¹ K``: one solve with the factor of C that
+    is kept, and one as large as there are facts, instead of a factorisation as large as the keys for every edit.
+    """
+
+    def solve(layer: int, keys: Tensor) -> Tensor:
+        against = moments[layer].solve(keys, hparams.shrinkage) / hparams.moment_weight
+        small = torch.eye(keys.shape[1], dtype=keys.dtype) + keys.T @ against
+        solved: Tensor = torch.linalg.solve(small, against.T).T
+        return solved
+
+    return solve
+
+
+def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
+    """Say what may have held the weights back: ordinary text."""
+    tries = [now("a smaller moment_weight", "moment_weight", made.hparams), *larger_bare_share(made)]
+    return "the weights moved too little", [*tries, another_layer(made)]
+
+
+MEMIT = Method(
+    title="MEMIT",
+    source="Meng et al. 2023",
+    hparams=MemitHparams,
+    solve=solve,
+    needs_moments=True,
+    spreads=True,
+    doing="optimising v*",
+    knobs=(*VALUE_KNOBS, Knob("moment_weight", "moment weight", "weight of leaving ordinary text alone")),
+    published={
+        published.GPT2_XL: Defaults((13, 14, 15, 16, 17), MemitHparams(moment_weight=20_000), published.MENG23),
+        published.GPTJ: Defaults((3, 4, 5, 6, 7, 8), MemitHparams(steps=25), published.MENG23),
+        published.LLAMA3: Defaults((4, 5, 6, 7, 8), MemitHparams(steps=25, learning_rate=0.1), published.FANG25),
+    },
+    advise=advise,
+)

@@ -1,0 +1,107 @@
+"""ROME: rank-one editing of one MLP down projection (Meng et al. 2022, Section 3.1).
+
+The down projection W of one layer is read as a linear memory that maps keys to values. To store a new fact,
+
+1. the key k* is the projection's input at the subject's last token, averaged over contexts (Equation 3);
+2. the value v* is the output there that makes the model say the new object (Equation 4, `values`);
+3. W + Λ (C⁻¹k*)ᵀ with Λ = (v* − Wk*) / (C⁻¹k*)ᵀk* stores the pair with the least disturbance of the keys that C
+   describes (Equation 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from factlens.arguments import flag
+from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
+from factlens.editing.batches import values_of
+from factlens.editing.contexts import contexts_for
+from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting
+from factlens.editing.methods import published
+from factlens.editing.methods.base import VALUE_KNOBS, Method, Problem, Solution
+from factlens.editing.values import Values
+from factlens.models import LowRank
+from factlens.models.model import Projection
+from factlens.moments import SecondMoment
+
+
+@dataclass(frozen=True)
+class RomeHparams(ValueHparams):
+    """Settings of ROME (Meng et al. 2022); those of v* are `ValueHparams`.
+
+    Attributes
+    ----------
+    shrinkage
+        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+    as_published
+        Use the published code's two keys (mean over contexts in ``C⁻¹k``, bare prompt elsewhere) instead
+        of the mean everywhere. The mean is R-ROME (Gupta et al. 2024): it makes ``W_new k* = v*`` true.
+    """
+
+    method: ClassVar[str] = "rome"
+
+    shrinkage: float = a_number(1e-3, least=0)
+    as_published: bool = setting(False, flag)
+
+
+def solve(problem: Problem[RomeHparams]) -> Solution:
+    """Optimise v* of the fact, and store it in the layer."""
+    model, (layer,) = problem.model, problem.layers
+    values = values_of(problem, contexts_for(model, problem.hparams), "mlp")
+    update = rank_one_update(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
+    return Solution((update,), {"facts": list(values.report)}, values.said)
+
+
+def rank_one_update(projection: Projection, values: Values, moment: SecondMoment, hparams: RomeHparams) -> LowRank:
+    """Return the closed-form update of Equation 2 for one fact, solved in float64.
+
+    Parameters
+    ----------
+    projection
+        The matrix to change.
+    values
+        Key and v* of the fact.
+    moment
+        C at this layer.
+    hparams
+        `shrinkage`, and `as_published`.
+    """
+    key, output = values.keys[0], values.outputs[0]
+    direction = moment.solve(key, hparams.shrinkage)
+    # The published code has two keys: the mean over contexts in C⁻¹k, the bare prompt's elsewhere. R-ROME takes the
+    # mean throughout. A bias of the projection stands in the values on both sides, and cancels.
+    if hparams.as_published:
+        key, output = values.bare_keys[0], values.bare_outputs[0]
+    value = (values.wanted[0] - output) / (key @ direction)
+    return projection.low_rank(value[:, None], direction[None])
+
+
+def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
+    """Say what may have held the weights back: the mean key, where the edit was made for it."""
+    tries = [] if made.hparams.as_published else larger_bare_share(made)
+    return NOT_PUT_OUT, [*tries, another_layer(made)]
+
+
+ROME = Method(
+    title="ROME",
+    source="Meng et al. 2022",
+    hparams=RomeHparams,
+    solve=solve,
+    needs_moments=True,
+    most_facts=1,
+    most_layers=1,
+    doing="optimising v*",
+    knobs=VALUE_KNOBS,
+    published={
+        published.GPT2_MEDIUM: Defaults((8,), RomeHparams(clamp=3.0), published.MENG22),
+        published.GPT2_LARGE: Defaults((12,), RomeHparams(), published.MENG22),
+        published.GPT2_XL: Defaults((17,), RomeHparams(), published.MENG22),
+        published.GPTJ: Defaults((5,), RomeHparams(), published.MENG22),
+        published.NEOX: Defaults((15,), RomeHparams(), published.MENG23),
+        published.LLAMA3: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.FANG25),
+        published.QWEN25: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.WANG24),
+    },
+    advise=advise,
+)
