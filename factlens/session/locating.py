@@ -248,6 +248,11 @@ class Locating(Following):
             self.examined = cell
 
     @property
+    def complete(self) -> bool:
+        """Whether there is a trace, with all of its cells."""
+        return self.trace is not None and self.trace.complete
+
+    @property
     def outdated(self) -> bool:
         """Whether the model has other weights than it had when it was traced: other edits, or another base."""
         # The edits as they are listed: the model itself goes without them for moments, while it is asked.

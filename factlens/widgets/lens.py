@@ -1,9 +1,13 @@
-"""`Lens`: the widget in a cell. It joins a session's traits to the parts on the page."""
+"""`Lens`: the widget in a cell. It joins a session to the parts on the page, and computes nothing itself.
+
+What the page asks for becomes a call of the session, and what the session's traits say becomes state of the parts:
+`panels.py` has that of each panel, `wire.py` the frames of the heatmap, `watch.py` what is sent again when.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,13 +34,10 @@ from factlens.widgets.panels import (
     EditPanel,
     JudgePanel,
     LocatePanel,
-    details_state,
-    edit_state,
-    judge_state,
-    locate_state,
 )
 from factlens.widgets.profile import LayerProfile
 from factlens.widgets.snapshot import Snapshot
+from factlens.widgets.watch import Watch
 from factlens.widgets.wire import comparison_of, frame_of
 
 LONGEST_TEXT = 50_000
@@ -117,15 +118,15 @@ class Lens(w.VBox):
         uid = self.session.origin
         self.snapshot = Snapshot(uid)
         self.gestures = Gestures(self._gesture, lens=uid)
-        self.locate = LocatePanel(lens=uid, state=locate_state(self.session))
+        self.locate = LocatePanel(lens=uid, state=LocatePanel.state_of(session))
         self.heatmap = Heatmap(lens=uid)
         self.profile = LayerProfile(lambda span: self.set_trait("layer_range", span))
-        self.editor = EditPanel(lens=uid, state=edit_state(self.session))
+        self.editor = EditPanel(lens=uid, state=EditPanel.state_of(session))
         self.bars = AnswerBars()
-        self.reader = DetailsPanel(lens=uid, state=details_state(self.session))
+        self.reader = DetailsPanel(lens=uid, state=DetailsPanel.state_of(session))
         # Side by side where there is room: an edit with what it changed, and what the selected cell knows.
         column = {"flex": "1 1 400px", "min_width": "0", "overflow": "visible"}
-        self.judge = JudgePanel(lens=uid, state=judge_state(self.session))
+        self.judge = JudgePanel(lens=uid, state=JudgePanel.state_of(session))
         left = w.VBox([self.editor, self.bars], layout=w.Layout(**column))
         right = w.VBox([self.reader], layout=w.Layout(**column))
         self._boxes = (left, right, w.Box([left, right], layout=w.Layout(flex_flow="row wrap", overflow="visible")))
@@ -133,8 +134,20 @@ class Lens(w.VBox):
         super().__init__([self.gestures, self.locate, self.heatmap, self.profile, self._boxes[-1], self.judge])
         self.add_class("factlens-lens")
         self._boxes[-1].add_class("factlens-below")
-        self._mirrored: dict[str, Any] = {}
-        self.session.observe(self._changed)
+        panels = (self.locate, self.editor, self.reader, self.judge)
+        shown: tuple[tuple[tuple[str, ...], Callable[[Session], object]], ...] = (
+            *((panel.watched, panel.show) for panel in panels),
+            (("run", "frame", "stopped"), self._show_frame),
+            (("previous", "trace", "complete"), self._show_comparison),
+            (("trace", "frame", "edits", "status"), self._show_picture),
+            (("status",), lambda now: self.heatmap.set_trait("busy", now.status in ("tracing", "queued"))),
+            # Before the selection, whose sentence speaks of it.
+            (("method", "selection"), self._show_edit),
+            (("selection",), lambda now: self.heatmap.set_trait("selection", now.selection)),
+            (("comparison", "answers_due"), lambda now: self.bars.show(now.comparison, current=not now.answers_due)),
+        )
+        self._watches = [Watch(session, names, show) for names, show in shown]
+        self.session.observe(self._mirror)
         for name in ("pins", "layer_range", "token_range"):
             t.link((self.heatmap, name), (self, name))
         self.heatmap.observe(self._marked, ["pins", "layer_range"])
@@ -304,49 +317,35 @@ class Lens(w.VBox):
                 self.set_trait(name, getattr(session, name))
                 raise t.TraitError(f"The {name} of a lens can be replaced, not taken away.")
 
-    def _changed(self, _change: Any) -> None:
-        self._mirror()
-
-    def _mirror(self) -> None:
-        """Bring the parts up to date with the session; what has not changed is not sent again."""
+    def _mirror(self, _change: Any = None) -> None:
+        """Bring the lens's traits and the parts up to date with the session; what has not changed is not sent again."""
         session = self.session
         with session.gate:
             for name in MIRRORED:
                 # What somebody else does with the news must not end a trace or a thread.
                 with session.reporting("locate", f"An observer of the lens's {name} failed"):
                     self.set_trait(name, getattr(session, name))
-            self.locate.state = locate_state(session)
-            self.editor.state = edit_state(session)
-            self.reader.state = details_state(session)
-            self.judge.state = judge_state(session)
-            stamp = (session.run, session.frame, session.stopped)
-            if stamp != self._mirrored.get("frame"):
-                self._mirrored["frame"] = stamp
-                self.heatmap.frame = frame_of(session.trace, run=session.run, stopped=session.stopped)
-                self._draw_profile()
-            self._mirror_comparison()
-            if session.status == "idle":
-                self.snapshot.update(session.trace, self.edits)
-            self.heatmap.busy = session.status in ("tracing", "queued")
-            # Before the selection, whose sentence speaks of it.
-            self.heatmap.edit = {"method": METHOD_TITLES[session.method], "layers": list(session.edit_layers)}
-            self.heatmap.selection = session.selection
-            answers = (session.comparison, not session.answers_due)
-            if answers != self._mirrored.get("answers"):
-                self._mirrored["answers"] = answers
-                self.bars.show(answers[0], current=answers[1])
+            for watch in self._watches:
+                watch.look()
 
-    def _mirror_comparison(self) -> None:
+    def _show_frame(self, session: Session) -> None:
+        self.heatmap.frame = frame_of(session.trace, run=session.run, stopped=session.stopped)
+        self._draw_profile()
+
+    def _show_comparison(self, session: Session) -> None:
         """Offer the comparison with the trace before, once there are two whole ones."""
-        before, now = self.session.previous, self.session.trace
-        both = (before, now) if before is not None and now is not None and now.complete else (None, None)
-        if all(old is new for old, new in zip(self._mirrored.get("both", (None, None)), both, strict=True)):
-            return
-        self._mirrored["both"] = both
-        if before is None or now is None or both[1] is None:
+        before, now = session.previous, session.trace
+        if before is None or now is None or not now.complete:
             self.heatmap.comparison = {}
         else:
             self.heatmap.comparison = comparison_of(before, now, names=("before", "now"))
+
+    def _show_picture(self, session: Session) -> None:
+        if session.status == "idle":
+            self.snapshot.update(session.trace, self.edits)
+
+    def _show_edit(self, session: Session) -> None:
+        self.heatmap.edit = {"method": METHOD_TITLES[session.method], "layers": list(session.edit_layers)}
 
     def _marked(self, change: Any) -> None:
         with self.session.gate:
