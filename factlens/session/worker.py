@@ -194,6 +194,7 @@ class Worker:
             self._try(partial(job.work, job.stop), job.place, job.title)
             if job is self.at_hand:
                 self._try(self._rest, job.place, "An observer failed")
+            del job  # what it was about does not outlive it, not even for the moment until the thread is gone
 
     def _next(self) -> Job | None:
         with self._gate:

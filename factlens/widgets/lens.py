@@ -1,7 +1,7 @@
 """`Lens`: the widget in a cell. It joins a session to the parts on the page, and computes nothing itself.
 
-What the page asks for becomes a call of the session, and what the session's traits say becomes state of the parts:
-`panels.py` has that of each panel, `wire.py` the frames of the heatmap, `watch.py` what is sent again when.
+What the page asks for becomes a call of the session (`asked.py`), and what the session's traits say becomes state of
+the parts: `panels.py` has that of each panel, `wire.py` the frames of the heatmap, `watch.py` what is sent anew when.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.given import a_model
 from factlens.session import Session
-from factlens.spelling import Exactly, Wording
+from factlens.spelling import Exactly
 from factlens.tracing import Trace
+from factlens.widgets.asked import ASKED, text_in
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.base import whole
 from factlens.widgets.gestures import Gestures
@@ -39,9 +40,6 @@ from factlens.widgets.profile import LayerProfile
 from factlens.widgets.snapshot import Snapshot
 from factlens.widgets.watch import Watch
 from factlens.widgets.wire import comparison_of, frame_of
-
-LONGEST_TEXT = 50_000
-"""Characters in a field of the page: more than any model here reads, and little enough to be tokenised at once."""
 
 SETTABLE = ("fact", "trace", "selection", "target", "method", "edits", "checks")
 """The traits of a lens that say what its session's say, and can be set."""
@@ -212,64 +210,18 @@ class Lens(w.VBox):
 
     def _gesture(self, name: str, payload: dict[str, Any], buffers: Sequence[memoryview] = ()) -> None:
         """Carry out a gesture of the browser; whatever is wrong with it becomes the session's error."""
-        session = self.session
-        with session.reporting("locate", "The page sent something that factlens does not understand"):
-            if name == "trace":
-                session.start_trace(
-                    _text(payload, "prompt"),
-                    _text(payload, "subject"),
-                    chat=_switch(payload, "chat"),
-                    slot=None if payload.get("slot") is None else _text(payload, "slot"),
-                )
-            elif name == "resume":
-                session.start_resume()
-            elif name == "stop":
-                session.stop()
-            elif name == "select":
-                if not session.select(payload.get("kind"), payload.get("token"), payload.get("layer")):
-                    self.heatmap.refused += 1
-            elif name in ("pins", "range"):
+        with self.session.reporting("locate", "The page sent something that factlens does not understand"):
+            if name in ("pins", "range"):
                 self.heatmap.gesture(name, payload)
-            elif name == "apply":
-                self._apply(payload)
-            elif name == "spell":
-                session.spell(_wording(payload))
-            elif name == "method":
-                session.choose_method(_text(payload, "method"))
-            elif name == "judge":
-                session.start_judge()
-            elif name == "add_prompt":
-                session.add_prompt(_text(payload, "prompt"))
-            elif name == "remove_prompt":
-                session.remove_prompt(_text(payload, "prompt"))
-            elif name == "undo":
-                session.start_undo(_text(payload, "key"))
-            elif name == "redo":
-                session.start_redo(_text(payload, "key"))
-            elif name == "keep":
-                session.start_keep()
-            elif name == "revert":
-                session.start_revert()
-            elif name == "drop":
-                session.start_drop(_text(payload, "key"))
-            elif name == "save":
-                file, data = session.saved(_text(payload, "key"))
-                self.gestures.send({"type": "file", "name": file}, [data])
-            elif name == "load":
-                session.start_load(bytes(buffers[0]) if buffers else b"")
-            elif name == "open":
-                session.open(bytes(buffers[0]) if buffers else b"")
-            elif name == "save_trace":
-                file, data = session.saved_trace()
-                self.gestures.send({"type": "file", "name": file}, [data])
-            else:
+                return
+            if name not in ASKED:
                 raise FactlensError(f"Unknown gesture {name!r}.")
-
-    def _apply(self, payload: dict[str, Any]) -> None:
-        settings = payload.get("settings", {})
-        if not isinstance(settings, dict):
-            raise FactlensError(f"settings must be named, not {type(settings).__name__}.")
-        self.session.start_edit(_wording(payload), payload.get("layer"), settings)
+            answer = ASKED[name](self.session, payload, bytes(buffers[0]) if buffers else b"")
+            if answer is False:
+                self.heatmap.refused += 1
+            elif isinstance(answer, tuple):
+                file, data = answer
+                self.gestures.send({"type": "file", "name": file}, [data])
 
     @t.validate(*SETTABLE)
     def _asked_in_code(self, proposal: Any) -> Any:
@@ -294,7 +246,7 @@ class Lens(w.VBox):
                 setattr(session, name, wanted)
             elif name == "target":
                 with session.reporting("edit", "This cannot be the new object"):
-                    checked = _text({"target": str(wanted)}, "target")
+                    checked = text_in({"target": str(wanted)}, "target")
                     session.target = Exactly(checked) if isinstance(wanted, Exactly) else checked
             else:
                 session.select(wanted.get("kind"), wanted.get("token"), wanted.get("layer"))
@@ -369,27 +321,3 @@ class Lens(w.VBox):
             if self.session.closed
             else f"<factlens.Lens on {self.session.model!r}, {self.status}>"
         )
-
-
-def _wording(payload: dict[str, Any]) -> Wording:
-    """Return the new object that the page sends, as it is written or exactly."""
-    text = _text(payload, "target")
-    return Exactly(text) if _switch(payload, "exactly") and text else text
-
-
-def _switch(payload: dict[str, Any], name: str) -> bool:
-    value = payload.get(name, False)
-    if not isinstance(value, bool):
-        raise FactlensError(f"{name} must be true or false, not {type(value).__name__}.")
-    return value
-
-
-def _text(payload: dict[str, Any], name: str) -> str:
-    value = payload.get(name)
-    if not isinstance(value, str):
-        raise FactlensError(f"{name} must be text, not {type(value).__name__}.")
-    if len(value) > LONGEST_TEXT:
-        raise FactlensError(f"The {name} has {len(value):,} characters; a lens takes up to {LONGEST_TEXT:,}.")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise FactlensError(f"The {name} holds half of a character (a lone surrogate), which no tokenizer reads.")
-    return value
