@@ -103,7 +103,7 @@ def test_how_far_a_job_is_is_told(owner: Owner) -> None:
     told: list[Doing] = []
 
     def work(_stop: threading.Event) -> None:
-        owner.worker.begun("tracing")
+        owner.worker.tell(Doing("tracing"))
         owner.worker.progress(0.5, "half")
         told.append(owner.worker.doing)
         owner.worker.stop()

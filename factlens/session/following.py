@@ -13,6 +13,7 @@ from factlens.models import Model
 from factlens.models.belonging import Weights, edit_id, ids_of
 from factlens.models.record import ModelEvent
 from factlens.models.weights import WeightEdit
+from factlens.session.worker import Doing
 from factlens.session.working import Working
 
 _REMEMBERED = 50
@@ -106,7 +107,7 @@ class Following(Working):
         with self.model.watched(self._stop):
             with self.gate:
                 self.catch_up()
-                self.worker.begun(status)
+                self.worker.tell(Doing(status))
                 self._no_foreign_change()
             yield
 

@@ -1,8 +1,8 @@
 """`Worker`: one thread that does jobs in turn, and is there only as long as there is something to do.
 
 Gestures arrive on whatever thread the kernel chooses and must return at once, so they only check, and queue a `Job`.
-The job at hand (a trace, an edit) is what the user waits for; there is one at a time, and `stop` is about it. Anything
-else that is done (a cell is read, answers are brought up to date) waits its turn, and can be given up.
+The job at hand (a trace, an edit) is what the user waits for: one at a time, begun by `start` and ended by `stop`.
+Anything else (a cell is read, answers are brought up to date) waits its turn: begun by `put`, ended by `drop`.
 
 What may be relied on, and what keeps threads from waiting for each other for ever:
 
@@ -68,8 +68,6 @@ class Worker:
         Is called with an error of a job, or of whoever was told of its end; with its place, and its title.
     let_go
         Is called once the worker is closed and none of its jobs runs any more: to keep nothing that they were about.
-    name
-        Of the thread.
 
     All three are called with the gate, on the thread where it happens.
 
@@ -91,13 +89,12 @@ class Worker:
         told: Callable[[Doing], object],
         failed: Callable[[BaseException, str, str], object],
         let_go: Callable[[], object],
-        name: str = "factlens-session",
     ) -> None:
         self.doing = Doing()
         self.at_hand: Job | None = None
         self.thread: threading.Thread | None = None
         self.closed = False
-        self._gate, self._told, self._failed, self._forget, self._name = gate, told, failed, let_go, name
+        self._gate, self._told, self._failed, self._forget = gate, told, failed, let_go
         self._jobs: deque[Job] = deque()
         self._current: Job | None = None
         self._quiet = threading.Event()
@@ -111,7 +108,7 @@ class Worker:
             if self.put(job):
                 # Queued first of all: an observer that raises must not leave a worker that is busy with nothing.
                 self.at_hand = job
-                self._tell(Doing("queued", 0.0, "waiting for the model"))
+                self.tell(Doing("queued", 0.0, "waiting for the model"))
 
     def put(self, job: Job) -> bool:
         """Have a job done after those that wait; return whether it will be: not by a closed worker."""
@@ -122,7 +119,7 @@ class Worker:
             self._quiet.clear()
             if self.thread is None or not self.thread.is_alive():
                 # A daemon: closing the kernel does not wait for it.
-                self.thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self.thread = threading.Thread(target=self._work, name="factlens-session", daemon=True)
                 self.thread.start()
             return True
 
@@ -139,19 +136,20 @@ class Worker:
         with self._gate:
             if self.at_hand is not None:
                 self.at_hand.stop.set()
-                self._tell(self.doing._replace(status="stopping"))
+                self.tell(self.doing._replace(status="stopping"))
 
     # For the work -------------------------------------------------------------------------------------------------
 
-    def begun(self, status: str) -> None:
+    def tell(self, doing: Doing) -> None:
         """Say what is being done from now on."""
         with self._gate:
-            self._tell(Doing(status))
+            self.doing = doing
+            self._told(doing)
 
     def progress(self, share: float, message: str) -> None:
         """Say how far it is; a worker that is stopping goes on saying that."""
         with self._gate:
-            self._tell(self.doing._replace(progress=share, message=message))
+            self.tell(self.doing._replace(progress=share, message=message))
 
     # Waiting and closing ------------------------------------------------------------------------------------------
 
@@ -164,9 +162,8 @@ class Worker:
         with self._gate:
             if not self.closed:
                 self.closed = True
-                for job in (*self._jobs, self._current):
-                    if job is not None:
-                        job.stop.set()
+                for job in filter(None, (*self._jobs, self._current)):
+                    job.stop.set()
                 self.stop()
 
     def join(self, patience: float | None = None) -> None:
@@ -221,15 +218,11 @@ class Worker:
     def _rest(self) -> None:
         with self._gate:
             try:
-                self._tell(Doing())
+                self.tell(Doing())
             finally:
                 self.at_hand = None
 
     def _let_go(self) -> None:
         if self.doing.status != "idle":
-            self._tell(Doing())
+            self.tell(Doing())
         self._forget()
-
-    def _tell(self, doing: Doing) -> None:
-        self.doing = doing
-        self._told(doing)
