@@ -589,7 +589,7 @@ def test_closing_waits_for_the_step_that_runs_but_not_for_ever(monkeypatch: pyte
     session.observe(lambda _change: told.set(), "trace")
     session.start_trace()
     assert told.wait(20)
-    worker = session._worker
+    worker = session.worker.thread
     session.close(patience=0.2)
     assert worker.is_alive(), "it is in the middle of a step"
     assert model() is not None

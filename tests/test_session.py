@@ -406,7 +406,7 @@ def test_closing_gives_up_a_read_that_waits_for_the_model(session: Session, read
     session.wait(20)
     with other_thread_has(session.model):
         session.select("mlp", 1, 0)
-        worker = session._worker
+        worker = session.worker.thread
         session.close()
         worker.join(2)
         assert not worker.is_alive()
@@ -437,7 +437,7 @@ def test_two_sessions_on_one_model_take_turns(slow: threading.Event) -> None:
 def test_closing_ends_the_thread(session: Session, slow: threading.Event) -> None:
     session.start_trace()
     until(lambda: session.trace is not None)
-    worker = session._worker
+    worker = session.worker.thread
     session.close()
     slow.set()
     worker.join(5)

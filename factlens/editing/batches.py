@@ -13,6 +13,7 @@ from factlens.editing.methods.base import Problem
 from factlens.editing.prompts import Context, make_prompts
 from factlens.editing.tail import Site, Tail
 from factlens.editing.values import Values, optimise_values
+from factlens.progress import Share
 
 V = TypeVar("V", bound=ValueHparams)
 

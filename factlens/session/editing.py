@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import traitlets as t
@@ -18,6 +18,7 @@ from factlens.models.belonging import edit_id
 from factlens.session.following import label_of
 from factlens.session.locating import Locating
 from factlens.session.received import bytes_of, file_name, read_bytes
+from factlens.session.working import Work, gesture
 from factlens.spelling import Exactly, Wording
 from factlens.warned import warnings_kept
 
@@ -72,122 +73,92 @@ class Editing(Locating):
         # A new prompt leaves what is being written, and may split it otherwise.
         self.spell(self.target if change["name"] == "target" else self.spelt.get("text", self.target))
 
+    @gesture("edit", "edit", "The edit was not applied")
     def start_edit(
         self,
         target: Wording | None = None,
         layer: int | None = None,
         settings: Mapping[str, object] | None = None,
-    ) -> None:
+    ) -> Work:
         """Make the model answer `target`: at `layer`, else at the selected one, else at the method's default.
 
         A method that spreads an edit over layers takes as many as by default, up to the chosen one. `settings` are
         those of `factlens.edit`.
         """
+        if self.fact is None:
+            raise FactError("There is no fact to edit yet: write a prompt and its subject, and trace it.")
+        fact = self.fact.with_target(self.target if target is None else target)
+        given = _numbers(settings or {})
+        chosen = self.edit_layers if layer is None else self.layers_up_to(layer)
+        settle(self.model, self.method, chosen, given)
+        method = self.method
+        return lambda: self._edit(fact, method, chosen, given)
 
-        def begin() -> Callable[[], None]:
-            self._check_idle("edit")
-            if self.fact is None:
-                raise FactError("There is no fact to edit yet: write a prompt and its subject, and trace it.")
-            fact = self.fact.with_target(self.target if target is None else target)
-            given = _numbers(settings or {})
-            chosen = self.edit_layers if layer is None else self.layers_up_to(layer)
-            settle(self.model, self.method, chosen, given)
-            method = self.method
-            return lambda: self._edit(fact, method, chosen, given)
-
-        self._begin(begin, "edit", "The edit was not applied")
-
-    def start_undo(self, key: str | None = None) -> None:
+    @gesture("undo", "edit", "Nothing was undone")
+    def start_undo(self, key: str | None = None) -> Work:
         """Take back the newest edit if it is the one with this id, else nothing. Default: the newest that is listed."""
+        if key is None and not self.edits:
+            raise FactError("There is nothing to undo: the weights are unedited.")
+        named = edit_id(self.edits[-1]) if key is None else key
+        self.named(named, newest=True)
+        return lambda: self._change(lambda: self.model.undo(self.named(named, newest=True), origin=self.origin))
 
-        def begin() -> Callable[[], None]:
-            self._check_idle("undo")
-            if key is None and not self.edits:
-                raise FactError("There is nothing to undo: the weights are unedited.")
-            named = edit_id(self.edits[-1]) if key is None else key
-            self.named(named, newest=True)
-            return lambda: self._change(
-                lambda: self.model.undo(self.named(named, newest=True), origin=self.origin),
-            )
-
-        self._begin(begin, "edit", "Nothing was undone")
-
-    def start_redo(self, key: str | None = None) -> None:
+    @gesture("redo", "edit", "Nothing was redone")
+    def start_redo(self, key: str | None = None) -> Work:
         """Put back the edit that was undone last if it is the one with this id, else nothing. Default: that one."""
+        if key is None and not self.undone:
+            raise FactError("There is nothing to redo.")
+        named = edit_id(self.undone[0]) if key is None else key
+        self.check_redo(named)
 
-        def begin() -> Callable[[], None]:
-            self._check_idle("redo")
-            if key is None and not self.undone:
-                raise FactError("There is nothing to redo.")
-            named = edit_id(self.undone[0]) if key is None else key
+        def redo() -> None:
             self.check_redo(named)
+            self.model.redo(origin=self.origin)
 
-            def redo() -> None:
-                self.check_redo(named)
-                self.model.redo(origin=self.origin)
+        return lambda: self._change(redo)
 
-            return lambda: self._change(redo)
-
-        self._begin(begin, "edit", "Nothing was redone")
-
-    def start_drop(self, key: str) -> None:
+    @gesture("take an edit out", "edit", "Nothing was taken out")
+    def start_drop(self, key: str) -> Work:
         """Take out the edit with this id, wherever it stands; the others stay."""
+        self.named(key)
+        return lambda: self._change(lambda: self.model.drop(self.named(key), origin=self.origin))
 
-        def begin() -> Callable[[], None]:
-            self._check_idle("take an edit out")
-            self.named(key)
-            return lambda: self._change(lambda: self.model.drop(self.named(key), origin=self.origin))
-
-        self._begin(begin, "edit", "Nothing was taken out")
-
-    def start_keep(self) -> None:
+    @gesture("keep", "edit", "The change was not kept")
+    def start_keep(self) -> Work:
         """Keep what somebody else has done to weights under edits; see `factlens.models.Model.keep_changes`."""
-        self._start_settling("keep", lambda: self.model.keep_changes(stop=self._stop), "The change was not kept")
+        return self._settling(lambda: self.model.keep_changes(stop=self._stop))
 
-    def start_revert(self) -> None:
+    @gesture("go back", "edit", "The weights were not brought back")
+    def start_revert(self) -> Work:
         """Give up what somebody else has done to weights under edits; see `factlens.models.Model.revert_changes`."""
-        self._start_settling(
-            "go back", lambda: self.model.revert_changes(stop=self._stop), "The weights were not brought back"
-        )
+        return self._settling(lambda: self.model.revert_changes(stop=self._stop))
 
-    def _start_settling(self, wanted: str, settle: Callable[[], object], title: str) -> None:
-        def begin() -> Callable[[], None]:
-            self._check_idle(wanted)
-            if self.foreign is None:
-                raise FactError("That is settled: no weights under edits are known to have been changed by others.")
+    def _settling(self, settle: Work) -> Work:
+        if self.foreign is None:
+            raise FactError("That is settled: no weights under edits are known to have been changed by others.")
 
-            def work() -> None:
-                # Without the look that `_at_work` begins with: what it would find is what is settled here.
-                settle()
-                self._change(lambda: None)
+        def work() -> None:
+            # Without the look that `_at_work` begins with: what it would find is what is settled here.
+            settle()
+            self._change(lambda: None)
 
-            return work
+        return work
 
-        self._begin(begin, "edit", title)
-
-    def start_load(self, data: bytes) -> None:
+    @gesture("apply an edit", "edit", "The file was not applied")
+    def start_load(self, data: bytes) -> Work:
         """Apply an edit from the bytes of a file that `factlens.Edit.save` has written."""
+        edit = read_bytes(data, Edit.load, "model.apply(fl.Edit.load(path))")
+        for layer in edit.layers:
+            self.model.check_layer(layer)
+        return lambda: self._change(lambda: self.model.apply(edit, origin=self.origin))
 
-        def begin() -> Callable[[], None]:
-            self._check_idle("apply an edit")
-            edit = read_bytes(data, Edit.load, "model.apply(fl.Edit.load(path))")
-            for layer in edit.layers:
-                self.model.check_layer(layer)
-            return lambda: self._change(lambda: self.model.apply(edit, origin=self.origin))
-
-        self._begin(begin, "edit", "The file was not applied")
-
-    def start_edits(self, edits: Sequence[Any]) -> None:
+    @gesture("change the edits", "edit", "The edits in force were not changed")
+    def start_edits(self, edits: Sequence[Any]) -> Work:
         """Let the model carry these edits and no others, oldest first."""
-
-        def begin() -> Callable[[], None]:
-            self._check_idle("change the edits")
-            for edit in edits:
-                if not isinstance(edit, Edit):
-                    raise FactError(f"Edits are what factlens.edit and factlens.Edit.load return, not {edit!r:.200}.")
-            return lambda: self._change(lambda: self.model.set_edits(edits, origin=self.origin))
-
-        self._begin(begin, "edit", "The edits in force were not changed")
+        for edit in edits:
+            if not isinstance(edit, Edit):
+                raise FactError(f"Edits are what factlens.edit and factlens.Edit.load return, not {edit!r:.200}.")
+        return lambda: self._change(lambda: self.model.set_edits(edits, origin=self.origin))
 
     def saved(self, key: str) -> tuple[str, bytes]:
         """Return a file name and the bytes of the edit in force with this id."""
@@ -237,7 +208,7 @@ class Editing(Locating):
         def say(step: str, share: float) -> None:
             with self.gate:
                 names = {"second moment": "collecting the second moment of the keys", "value": METHODS[method].doing}
-                self._publish(share, names.get(step, step))
+                self.worker.progress(share, names.get(step, step))
 
         with self._at_work("editing"):
             options = {"progress": say, "stop": self._stop, **settings}
@@ -252,7 +223,7 @@ class Editing(Locating):
                 self.remarks = tuple(said for said in map(str, warned) if said not in known)
             self._compare(fact)
 
-    def _change(self, change: Callable[[], object]) -> None:
+    def _change(self, change: Work) -> None:
         """Change the stack of edits, with the model in hand, so that what is listed is what there is."""
         with self._at_work("editing"):
             change()

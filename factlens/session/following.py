@@ -13,6 +13,7 @@ from factlens.models import Model
 from factlens.models.belonging import Weights, edit_id, ids_of
 from factlens.models.record import ModelEvent
 from factlens.models.weights import WeightEdit
+from factlens.session.worker import Doing
 from factlens.session.working import Working
 
 _REMEMBERED = 50
@@ -97,13 +98,16 @@ class Following(Working):
     def _weights_changed(self) -> None:
         """Follow what depends on the weights; the session has the gate."""
 
+    def _idling(self) -> None:
+        """Begin what waits for the session to be idle; it has the gate."""
+
     @contextmanager
     def _at_work(self, status: str) -> Iterator[None]:
         """Have the model for a job, with a look at every weight: what is computed is of the weights that are shown."""
         with self.model.watched(self._stop):
             with self.gate:
                 self.catch_up()
-                self._set_status(status)
+                self.worker.tell(Doing(status))
                 self._no_foreign_change()
             yield
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from factlens.models.belonging import ids_of
 from factlens.models.spellings import wording_of
 from factlens.session.editing import Editing
 from factlens.session.following import label_of
+from factlens.session.working import Work, gesture
 from factlens.spelling import Wording
 
 MOST_OWN = 20
@@ -44,18 +45,14 @@ class Judging(Editing):
     own = t.Tuple()
     judgement: Any = t.Dict(allow_none=True, default_value=None)
 
-    def start_judge(self) -> None:
+    @gesture("check", "judge", "The edit could not be checked")
+    def start_judge(self) -> Work:
         """Ask the checks of the fact in hand, with the original weights and with the present ones."""
-
-        def begin() -> Callable[[], None]:
-            self._check_idle("check")
-            fact = self.fact
-            if fact is None or not self.edits:
-                raise FactError("There is nothing to check yet: edit a fact first.")
-            own = tuple(self.own)
-            return lambda: self._judge(fact, own)
-
-        self._begin(begin, "judge", "The edit could not be checked")
+        fact = self.fact
+        if fact is None or not self.edits:
+            raise FactError("There is nothing to check yet: edit a fact first.")
+        own = tuple(self.own)
+        return lambda: self._judge(fact, own)
 
     def add_prompt(self, prompt: str) -> None:
         """Add a prompt to the checks; it is asked with the next ones."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import traitlets as t
@@ -20,6 +21,8 @@ from factlens.models.continuing import whole_texts
 from factlens.models.notes import Note
 from factlens.session.following import Following
 from factlens.session.received import bytes_of, file_name, read_bytes
+from factlens.session.worker import Doing, Job
+from factlens.session.working import Work, gesture
 from factlens.slots import SLOT, divided, escaped
 from factlens.spelling import Exactly, Wording
 from factlens.timing import TimeLeft, roughly
@@ -88,10 +91,9 @@ class Locating(Following):
 
     def __init__(self, model: Model, fact: Fact | None = None) -> None:
         super().__init__(model)
-        # Set once nobody wants the newest read any more, so that it neither waits for the model nor is shown.
-        self._unwanted = threading.Event()
-        # Of the answers that wait to be read again; None where none do.
-        self._refresh: threading.Event | None = None
+        # What waits for the worker to be free, or has it: the newest read of a cell, and of the answers.
+        self._read: Job | None = None
+        self._refresh: Job | None = None
         if fact is not None:
             self.fact = as_one_text(model.tokenizer, fact)
             self.target = fact.target or ""
@@ -101,6 +103,7 @@ class Locating(Following):
         """The new object that is in the box; None where there is nothing but white space."""
         return self.target if isinstance(self.target, Exactly) or self.target.strip() else None
 
+    @gesture("trace", "locate", "This fact cannot be traced")
     def start_trace(
         self,
         prompt: str | None = None,
@@ -109,7 +112,7 @@ class Locating(Following):
         chat: bool = False,
         slot: str | None = None,
         of: Fact | None = None,
-    ) -> None:
+    ) -> Work:
         """Trace the fact in hand, or another one; what was there before stays until the new one is accepted.
 
         Parameters
@@ -121,24 +124,19 @@ class Locating(Following):
         of
             The fact, in the place of these.
         """
-
-        def begin() -> Callable[[], None]:
-            self._check_idle("trace")
-            fact = self.fact if of is None else of
-            if prompt is not None or subject is not None:
-                fact = self._written(prompt or "", subject or "", chat, slot)
-            if fact is None:
-                raise FactError("There is no fact to trace yet: write a prompt and its subject.")
-            # Too long, or a subject without tokens: refused before anything is lost.
-            read = self.model.as_read(fact, warned=False)
-            self._no_read()
-            if of is not None and of.target:
-                self.target = of.target
-            with warnings_kept():  # of what the notes say
-                updates = stream(self.model, read, stop=self._stop)
-            return lambda: self._trace(read, updates)
-
-        self._begin(begin, "locate", "This fact cannot be traced")
+        fact = self.fact if of is None else of
+        if prompt is not None or subject is not None:
+            fact = self._written(prompt or "", subject or "", chat, slot)
+        if fact is None:
+            raise FactError("There is no fact to trace yet: write a prompt and its subject.")
+        # Too long, or a subject without tokens: refused before anything is lost.
+        read = self.model.as_read(fact, warned=False)
+        self._no_read()
+        if of is not None and of.target:
+            self.target = of.target
+        with warnings_kept():  # of what the notes say
+            updates = stream(self.model, read, stop=self._stop)
+        return lambda: self._trace(read, updates)
 
     def _written(self, prompt: str, subject: str, chat: bool, slot: str | None) -> Fact:
         """Return the fact that was written down; the one in hand where nothing of it was changed."""
@@ -158,20 +156,16 @@ class Locating(Following):
                 found = tuple(map(_note, self.model.notes(self.fact)))
         self.notes = found
 
-    def start_resume(self) -> None:
+    @gesture("resume", "locate", "This trace cannot be resumed")
+    def start_resume(self) -> Work:
         """Compute what a stopped trace lacks; what it has stays."""
-
-        def begin() -> Callable[[], None]:
-            self._check_idle("resume")
-            trace = self.trace
-            if trace is None or trace.complete:
-                raise FactError("There is nothing to resume: no trace was stopped.")
-            # As far as is known here; with the model in hand it is looked at again.
-            check_trace(self.model, trace, weights=self.weights)
-            self._no_read()
-            return lambda: self._trace(trace.fact, stream_rest(self.model, trace, stop=self._stop))
-
-        self._begin(begin, "locate", "This trace cannot be resumed")
+        trace = self.trace
+        if trace is None or trace.complete:
+            raise FactError("There is nothing to resume: no trace was stopped.")
+        # As far as is known here; with the model in hand it is looked at again.
+        check_trace(self.model, trace, weights=self.weights)
+        self._no_read()
+        return lambda: self._trace(trace.fact, stream_rest(self.model, trace, stop=self._stop))
 
     def take(self, trace: Trace) -> None:
         """Show a trace that was computed elsewhere, or saved, as if it had been computed here.
@@ -254,6 +248,11 @@ class Locating(Following):
             self.examined = cell
 
     @property
+    def complete(self) -> bool:
+        """Whether there is a trace, with all of its cells."""
+        return self.trace is not None and self.trace.complete
+
+    @property
     def outdated(self) -> bool:
         """Whether the model has other weights than it had when it was traced: other edits, or another base."""
         # The edits as they are listed: the model itself goes without them for moments, while it is asked.
@@ -261,14 +260,14 @@ class Locating(Following):
 
     # On the worker thread ----------------------------------------------------------------------------------------
 
-    def _publish(self, progress: float, message: str) -> None:
+    def _told(self, doing: Doing) -> None:
         with self.hold_trait_notifications():
-            super()._publish(progress, message)
-            self.frame += 1
-
-    def _ended(self) -> None:
-        self.stopped = self.trace is not None and not self.trace.complete
-        self.frame += 1
+            if doing.status == "idle":
+                self.stopped = self.trace is not None and not self.trace.complete
+                self.frame += 1
+            super()._told(doing)
+            if doing.status == "idle" and not self.closed:
+                self._idling()
 
     def _idling(self) -> None:
         if self.details is None:
@@ -278,13 +277,10 @@ class Locating(Following):
             self._read_answers()
 
     def _give_way(self) -> None:
-        super()._give_way()
-        if self._refresh is not None:
-            self._refresh.set()
+        self.worker.drop(self._refresh)
 
     def _give_up(self) -> None:
         super()._give_up()
-        self._give_way()
         self._no_read()
 
     def _weights_changed(self) -> None:
@@ -324,7 +320,9 @@ class Locating(Following):
                     if now - published >= PUBLISH_SECONDS or update.progress == 1:
                         published = now
                         left = clock.seconds(update.progress, least=LEAST_SECONDS)
-                        self._publish(update.progress, "tracing" if left is None else f"tracing, {roughly(left)} left")
+                        said = "tracing" if left is None else f"tracing, {roughly(left)} left"
+                        self.worker.progress(update.progress, said)
+                        self.frame += 1
 
     def _compare(self, fact: Fact) -> None:
         answers = self._answers(fact)
@@ -334,15 +332,14 @@ class Locating(Following):
 
     def _read_answers(self) -> None:
         """Have the answers read again once the worker is free; a gesture goes first, and they are read after it."""
-        if self._refresh is None or self._refresh.is_set():
-            self._refresh = given_up = threading.Event()
-            self._put(lambda: self._answer_again(given_up))
+        if self._refresh is None or self._refresh.stop.is_set():
+            title = "The answers were not brought up to date"
+            self._refresh = Job("answers are being read", "edit", title, self._answer_again)
+            self.worker.put(self._refresh)
 
-    def _answer_again(self, given_up: threading.Event) -> None:
-        if given_up.is_set():
-            return
+    def _answer_again(self, stop: threading.Event) -> None:
         try:
-            with self.reporting("edit", "The answers were not brought up to date"), self.model.watched(given_up):
+            with self.model.watched(stop):
                 with self.gate:
                     # What changes from now on comes after, and has to be read anew.
                     self._refresh, fact = None, self.fact
@@ -351,7 +348,7 @@ class Locating(Following):
                     self._compare_or_forget(fact)
         finally:
             with self.gate:
-                if self._refresh is given_up:
+                if self._refresh is not None and self._refresh.stop is stop:
                     self._refresh = None
 
     def _compare_or_forget(self, fact: Fact) -> None:
@@ -388,7 +385,7 @@ class Locating(Following):
     def _read_examined(self) -> None:
         """Have the cell in question read once the worker is free; whatever else was to be read no longer is.
 
-        While a trace or an edit is computed nothing is read: `_run` calls this again at its end. Nor is a cell of an
+        While a trace or an edit is computed nothing is read: this is called again at its end. Nor is a cell of an
         outdated trace, whose runs cannot be had again; its layer can be selected for the next edit all the same.
         """
         self._no_read()
@@ -396,36 +393,32 @@ class Locating(Following):
         trace, cell = self.trace, self.examined
         if trace is None or cell is None or self.status != "idle" or self.outdated or self.closed:
             return
-        self._unwanted = unwanted = threading.Event()
         self.reading = True
-        self._put(lambda: self._read_cell(trace, cell, unwanted))
+        work = partial(self._read_cell, trace, cell)
+        self._read = Job("a cell is being read", "details", "This cell could not be read", work)
+        self.worker.put(self._read)
 
     def _no_read(self) -> None:
         """Give up the read that is waiting or going on; an error of an earlier one has become old news."""
-        self._unwanted.set()
+        self.worker.drop(self._read)
         self.reading = False
         if self.error and self.error["place"] == "details":
             self.error = None
 
     def _read_cell(self, trace: Trace, cell: dict[str, Any], unwanted: threading.Event) -> None:
-        # Whoever runs through many cells queues many of these; all but the last return right here.
-        if unwanted.is_set():
-            return
-        found = None
-        with self.reporting("details", "This cell could not be read"):
-            try:
-                with self.model.exclusive(unwanted):
-                    if unwanted.is_set():  # while it waited for the model
-                        return
-                    found = read_details(self.model, trace, **cell).to_dict()
-            except Exception:
-                if unwanted.is_set():
+        details = None
+        try:
+            with self.model.exclusive(unwanted):
+                if unwanted.is_set():  # while it waited for the model
                     return
-                raise
-        with self.gate:
+                details = read_details(self.model, trace, **cell).to_dict()
+        except Exception:
             if not unwanted.is_set():
-                with self.hold_trait_notifications():
-                    self.details, self.reading = found, False
+                raise
+        finally:
+            with self.gate, self.hold_trait_notifications():
+                if not unwanted.is_set():
+                    self.details, self.reading = details, False
 
 
 def written_down(fact: Fact) -> tuple[str, str, bool]:

@@ -1,9 +1,13 @@
-"""`Lens`: the widget in a cell. It joins a session's traits to the parts on the page."""
+"""`Lens`: the widget in a cell. It joins a session to the parts on the page, and computes nothing itself.
+
+What the page asks for becomes a call of the session (`asked.py`), and what the session's traits say becomes state of
+the parts: `panels.py` has that of each panel, `wire.py` the frames of the heatmap, `watch.py` what is sent anew when.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,8 +23,9 @@ from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.given import a_model
 from factlens.session import Session
-from factlens.spelling import Exactly, Wording
+from factlens.spelling import Exactly
 from factlens.tracing import Trace
+from factlens.widgets.asked import ASKED, text_in
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.base import whole
 from factlens.widgets.gestures import Gestures
@@ -30,17 +35,11 @@ from factlens.widgets.panels import (
     EditPanel,
     JudgePanel,
     LocatePanel,
-    details_state,
-    edit_state,
-    judge_state,
-    locate_state,
 )
 from factlens.widgets.profile import LayerProfile
 from factlens.widgets.snapshot import Snapshot
+from factlens.widgets.watch import Watch
 from factlens.widgets.wire import comparison_of, frame_of
-
-LONGEST_TEXT = 50_000
-"""Characters in a field of the page: more than any model here reads, and little enough to be tokenised at once."""
 
 SETTABLE = ("fact", "trace", "selection", "target", "method", "edits", "checks")
 """The traits of a lens that say what its session's say, and can be set."""
@@ -118,15 +117,15 @@ class Lens(w.VBox):
         uid = self.session.origin
         self.snapshot = Snapshot(uid)
         self.gestures = Gestures(self._gesture, lens=uid)
-        self.locate = LocatePanel(lens=uid, state=locate_state(self.session))
+        self.locate = LocatePanel(lens=uid, state=LocatePanel.state_of(session))
         self.heatmap = Heatmap(lens=uid)
         self.profile = LayerProfile(lambda span: self.set_trait("layer_range", span))
-        self.editor = EditPanel(lens=uid, state=edit_state(self.session))
+        self.editor = EditPanel(lens=uid, state=EditPanel.state_of(session))
         self.bars = AnswerBars()
-        self.reader = DetailsPanel(lens=uid, state=details_state(self.session))
+        self.reader = DetailsPanel(lens=uid, state=DetailsPanel.state_of(session))
         # Side by side where there is room: an edit with what it changed, and what the selected cell knows.
         column = {"flex": "1 1 400px", "min_width": "0", "overflow": "visible"}
-        self.judge = JudgePanel(lens=uid, state=judge_state(self.session))
+        self.judge = JudgePanel(lens=uid, state=JudgePanel.state_of(session))
         left = w.VBox([self.editor, self.bars], layout=w.Layout(**column))
         right = w.VBox([self.reader], layout=w.Layout(**column))
         self._boxes = (left, right, w.Box([left, right], layout=w.Layout(flex_flow="row wrap", overflow="visible")))
@@ -134,8 +133,20 @@ class Lens(w.VBox):
         super().__init__([self.gestures, self.locate, self.heatmap, self.profile, self._boxes[-1], self.judge])
         self.add_class("factlens-lens")
         self._boxes[-1].add_class("factlens-below")
-        self._mirrored: dict[str, Any] = {}
-        self.session.observe(self._changed)
+        panels = (self.locate, self.editor, self.reader, self.judge)
+        shown: tuple[tuple[tuple[str, ...], Callable[[Session], object]], ...] = (
+            *((panel.watched, panel.show) for panel in panels),
+            (("run", "frame", "stopped"), self._show_frame),
+            (("previous", "trace", "complete"), self._show_comparison),
+            (("trace", "frame", "edits", "status"), self._show_picture),
+            (("status",), lambda now: self.heatmap.set_trait("busy", now.status in ("tracing", "queued"))),
+            # Before the selection, whose sentence speaks of it.
+            (("method", "selection"), self._show_edit),
+            (("selection",), lambda now: self.heatmap.set_trait("selection", now.selection)),
+            (("comparison", "answers_due"), lambda now: self.bars.show(now.comparison, current=not now.answers_due)),
+        )
+        self._watches = [Watch(session, names, show) for names, show in shown]
+        self.session.observe(self._mirror)
         for name in ("pins", "layer_range", "token_range"):
             t.link((self.heatmap, name), (self, name))
         self.heatmap.observe(self._marked, ["pins", "layer_range"])
@@ -200,64 +211,18 @@ class Lens(w.VBox):
 
     def _gesture(self, name: str, payload: dict[str, Any], buffers: Sequence[memoryview] = ()) -> None:
         """Carry out a gesture of the browser; whatever is wrong with it becomes the session's error."""
-        session = self.session
-        with session.reporting("locate", "The page sent something that factlens does not understand"):
-            if name == "trace":
-                session.start_trace(
-                    _text(payload, "prompt"),
-                    _text(payload, "subject"),
-                    chat=_switch(payload, "chat"),
-                    slot=None if payload.get("slot") is None else _text(payload, "slot"),
-                )
-            elif name == "resume":
-                session.start_resume()
-            elif name == "stop":
-                session.stop()
-            elif name == "select":
-                if not session.select(payload.get("kind"), payload.get("token"), payload.get("layer")):
-                    self.heatmap.refused += 1
-            elif name in ("pins", "range"):
+        with self.session.reporting("locate", "The page sent something that factlens does not understand"):
+            if name in ("pins", "range"):
                 self.heatmap.gesture(name, payload)
-            elif name == "apply":
-                self._apply(payload)
-            elif name == "spell":
-                session.spell(_wording(payload))
-            elif name == "method":
-                session.choose_method(_text(payload, "method"))
-            elif name == "judge":
-                session.start_judge()
-            elif name == "add_prompt":
-                session.add_prompt(_text(payload, "prompt"))
-            elif name == "remove_prompt":
-                session.remove_prompt(_text(payload, "prompt"))
-            elif name == "undo":
-                session.start_undo(_text(payload, "key"))
-            elif name == "redo":
-                session.start_redo(_text(payload, "key"))
-            elif name == "keep":
-                session.start_keep()
-            elif name == "revert":
-                session.start_revert()
-            elif name == "drop":
-                session.start_drop(_text(payload, "key"))
-            elif name == "save":
-                file, data = session.saved(_text(payload, "key"))
-                self.gestures.send({"type": "file", "name": file}, [data])
-            elif name == "load":
-                session.start_load(bytes(buffers[0]) if buffers else b"")
-            elif name == "open":
-                session.open(bytes(buffers[0]) if buffers else b"")
-            elif name == "save_trace":
-                file, data = session.saved_trace()
-                self.gestures.send({"type": "file", "name": file}, [data])
-            else:
+                return
+            if name not in ASKED:
                 raise FactlensError(f"Unknown gesture {name!r}.")
-
-    def _apply(self, payload: dict[str, Any]) -> None:
-        settings = payload.get("settings", {})
-        if not isinstance(settings, dict):
-            raise FactlensError(f"settings must be named, not {type(settings).__name__}.")
-        self.session.start_edit(_wording(payload), payload.get("layer"), settings)
+            answer = ASKED[name](self.session, payload, bytes(buffers[0]) if buffers else b"")
+            if answer is False:
+                self.heatmap.refused += 1
+            elif isinstance(answer, tuple):
+                file, data = answer
+                self.gestures.send({"type": "file", "name": file}, [data])
 
     @t.validate(*SETTABLE)
     def _asked_in_code(self, proposal: Any) -> Any:
@@ -282,7 +247,7 @@ class Lens(w.VBox):
                 setattr(session, name, wanted)
             elif name == "target":
                 with session.reporting("edit", "This cannot be the new object"):
-                    checked = _text({"target": str(wanted)}, "target")
+                    checked = text_in({"target": str(wanted)}, "target")
                     session.target = Exactly(checked) if isinstance(wanted, Exactly) else checked
             else:
                 session.select(wanted.get("kind"), wanted.get("token"), wanted.get("layer"))
@@ -305,49 +270,35 @@ class Lens(w.VBox):
                 self.set_trait(name, getattr(session, name))
                 raise t.TraitError(f"The {name} of a lens can be replaced, not taken away.")
 
-    def _changed(self, _change: Any) -> None:
-        self._mirror()
-
-    def _mirror(self) -> None:
-        """Bring the parts up to date with the session; what has not changed is not sent again."""
+    def _mirror(self, _change: Any = None) -> None:
+        """Bring the lens's traits and the parts up to date with the session; what has not changed is not sent again."""
         session = self.session
         with session.gate:
             for name in MIRRORED:
                 # What somebody else does with the news must not end a trace or a thread.
                 with session.reporting("locate", f"An observer of the lens's {name} failed"):
                     self.set_trait(name, getattr(session, name))
-            self.locate.state = locate_state(session)
-            self.editor.state = edit_state(session)
-            self.reader.state = details_state(session)
-            self.judge.state = judge_state(session)
-            stamp = (session.run, session.frame, session.stopped)
-            if stamp != self._mirrored.get("frame"):
-                self._mirrored["frame"] = stamp
-                self.heatmap.frame = frame_of(session.trace, run=session.run, stopped=session.stopped)
-                self._draw_profile()
-            self._mirror_comparison()
-            if session.status == "idle":
-                self.snapshot.update(session.trace, self.edits)
-            self.heatmap.busy = session.status in ("tracing", "queued")
-            # Before the selection, whose sentence speaks of it.
-            self.heatmap.edit = {"method": METHODS[session.method].title, "layers": list(session.edit_layers)}
-            self.heatmap.selection = session.selection
-            answers = (session.comparison, not session.answers_due)
-            if answers != self._mirrored.get("answers"):
-                self._mirrored["answers"] = answers
-                self.bars.show(answers[0], current=answers[1])
+            for watch in self._watches:
+                watch.look()
 
-    def _mirror_comparison(self) -> None:
+    def _show_frame(self, session: Session) -> None:
+        self.heatmap.frame = frame_of(session.trace, run=session.run, stopped=session.stopped)
+        self._draw_profile()
+
+    def _show_comparison(self, session: Session) -> None:
         """Offer the comparison with the trace before, once there are two whole ones."""
-        before, now = self.session.previous, self.session.trace
-        both = (before, now) if before is not None and now is not None and now.complete else (None, None)
-        if all(old is new for old, new in zip(self._mirrored.get("both", (None, None)), both, strict=True)):
-            return
-        self._mirrored["both"] = both
-        if before is None or now is None or both[1] is None:
+        before, now = session.previous, session.trace
+        if before is None or now is None or not now.complete:
             self.heatmap.comparison = {}
         else:
             self.heatmap.comparison = comparison_of(before, now, names=("before", "now"))
+
+    def _show_picture(self, session: Session) -> None:
+        if session.status == "idle":
+            self.snapshot.update(session.trace, self.edits)
+
+    def _show_edit(self, session: Session) -> None:
+        self.heatmap.edit = {"method": METHODS[session.method].title, "layers": list(session.edit_layers)}
 
     def _marked(self, change: Any) -> None:
         with self.session.gate:
@@ -371,27 +322,3 @@ class Lens(w.VBox):
             if self.session.closed
             else f"<factlens.Lens on {self.session.model!r}, {self.status}>"
         )
-
-
-def _wording(payload: dict[str, Any]) -> Wording:
-    """Return the new object that the page sends, as it is written or exactly."""
-    text = _text(payload, "target")
-    return Exactly(text) if _switch(payload, "exactly") and text else text
-
-
-def _switch(payload: dict[str, Any], name: str) -> bool:
-    value = payload.get(name, False)
-    if not isinstance(value, bool):
-        raise FactlensError(f"{name} must be true or false, not {type(value).__name__}.")
-    return value
-
-
-def _text(payload: dict[str, Any], name: str) -> str:
-    value = payload.get(name)
-    if not isinstance(value, str):
-        raise FactlensError(f"{name} must be text, not {type(value).__name__}.")
-    if len(value) > LONGEST_TEXT:
-        raise FactlensError(f"The {name} has {len(value):,} characters; a lens takes up to {LONGEST_TEXT:,}.")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise FactlensError(f"The {name} holds half of a character (a lone surrogate), which no tokenizer reads.")
-    return value

@@ -1,9 +1,13 @@
-"""The panels above and below the heatmap. They show state; gestures go elsewhere."""
+"""The panels above and below the heatmap: what each is called on the page, and the state that it shows.
+
+A panel names the session's traits that its state is made of, and is sent anew when one of these changes. Gestures go
+elsewhere.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import traitlets as t
 
@@ -25,34 +29,6 @@ from factlens.widgets.wire import described, metric_state, part_of_answer
 
 MOST_PIECES = 24
 """Tokens of a new object that travel to the page."""
-
-
-class LocatePanel(Part):
-    """The prompt with its subject, Trace and Stop, progress, and what went wrong."""
-
-    _esm = Bundled("locate.js")
-    state = t.Dict().tag(sync=True)
-
-
-class EditPanel(Part):
-    """The new object, Apply and Undo, and the edits in force."""
-
-    _esm = Bundled("edit.js")
-    state = t.Dict().tag(sync=True)
-
-
-class DetailsPanel(Part):
-    """What the selected cell knows: the answers read from it, how its three runs differ, which parts wrote there."""
-
-    _esm = Bundled("details.js")
-    state = t.Dict().tag(sync=True)
-
-
-class JudgePanel(Part):
-    """What else changed: probes and continuations before and after, and prompts of one's own."""
-
-    _esm = Bundled("judge.js")
-    state = t.Dict().tag(sync=True)
 
 
 def locate_state(session: Session) -> dict[str, Any]:
@@ -223,3 +199,54 @@ def _edit_error(session: Session) -> dict[str, str] | None:
 def _error(session: Session, place: str) -> dict[str, str] | None:
     error = session.error
     return {k: v for k, v in error.items() if k != "place"} if error and error["place"] == place else None
+
+
+class Panel(Part):
+    """A panel that shows a state, made of the `watched` traits of a session."""
+
+    watched: ClassVar[tuple[str, ...]]
+    state = t.Dict().tag(sync=True)
+
+    @staticmethod
+    def state_of(session: Session) -> dict[str, Any]:
+        """Return what it shows."""
+        raise NotImplementedError
+
+    def show(self, session: Session) -> None:
+        """Show what is the case now."""
+        self.state = self.state_of(session)
+
+
+class LocatePanel(Panel):
+    """The prompt with its subject, Trace and Stop, progress, and what went wrong."""
+
+    _esm = Bundled("locate.js")
+    watched = ("fact", "notes", "trace", "frame", "status", "progress", "message", "error", "edits", "base")
+    state_of = staticmethod(locate_state)
+
+
+class EditPanel(Panel):
+    """The new object, Apply and Undo, and the edits in force."""
+
+    _esm = Bundled("edit.js")
+    watched = (
+        *("selection", "method", "fact", "target", "spelt", "remarks", "comparison", "answers_due"),
+        *("status", "edits", "origins", "undone", "foreign", "error"),
+    )
+    state_of = staticmethod(edit_state)
+
+
+class DetailsPanel(Panel):
+    """What the selected cell knows: the answers read from it, how its three runs differ, which parts wrote there."""
+
+    _esm = Bundled("details.js")
+    watched = ("trace", "examined", "reading", "details", "status", "error", "edits", "base")
+    state_of = staticmethod(details_state)
+
+
+class JudgePanel(Panel):
+    """What else changed: probes and continuations before and after, and prompts of one's own."""
+
+    _esm = Bundled("judge.js")
+    watched = ("judgement", "own", "status", "error", "edits", "base")
+    state_of = staticmethod(judge_state)

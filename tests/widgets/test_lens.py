@@ -686,7 +686,7 @@ def test_a_flood_of_gestures_leaves_the_lens_as_it_was(lens: fl.Lens) -> None:
     assert lens.trace is trace
     assert lens.status == "idle"
     assert lens.session.model.edits == ()
-    assert len(lens.session._jobs) < 10
+    assert len(lens.session.worker._jobs) < 10
     lens._gesture("select", {"kind": "attn", "token": 2, "layer": 0})
     assert lens.selection == {"kind": "attn", "token": 2, "layer": 0}
 
@@ -775,7 +775,7 @@ def test_bars_of_answers_that_read_the_same_stay_apart() -> None:
 
 def test_closing_leaves_no_thread_and_no_widget(lens: fl.Lens) -> None:
     lens.start()
-    worker = lens.session._worker
+    worker = lens.session.worker.thread
     lens.close()
     worker.join(10)
     assert not worker.is_alive()
