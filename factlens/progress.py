@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from factlens.evaluation import Report
 
 Share = Callable[[float], None]
 """Called with the share that is done, from 0 to 1."""
@@ -14,5 +10,3 @@ StageShare = Callable[[str, float], None]
 """Called with the name of a stage, and the share of it that is done."""
 Count = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
-Judged = Callable[["Report", int], None]
-"""Called with the report so far, and how many outcomes it will have."""

@@ -48,10 +48,11 @@ from factlens.models.belonging import Weights, ids_of
 from factlens.models.given import a_model
 from factlens.models.interrupts import interruption_point, stopped_by
 from factlens.models.settling import settled
-from factlens.progress import Judged
 
 Way = Literal["single", "sequential", "at once"]
 WAYS: tuple[Way, ...] = ("single", "sequential", "at once")
+Judged = Callable[[Report, int], None]
+"""Called with the report so far, and how many outcomes it will have."""
 
 
 @settled

@@ -32,7 +32,7 @@ OURS = ("rome", "memit", "emmet", "alphaedit", "ft", "ft_l", "lora")
 HOME = ("editing/methods/", "reproduce/published.py", "models/atlas/")
 #: Words that are names of something else there.
 OTHERWISE = {
-    "shared/palettes.ts": {"rome"},  # the colours of the paper
+    "heatmap/palettes.ts": {"rome"},  # the colours of the paper
     "heatmap/index.ts": {"rome"},
     "heatmap/toolbar.ts": {"rome"},
 }

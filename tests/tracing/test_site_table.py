@@ -77,8 +77,7 @@ def test_sites_are_read_without_torch() -> None:
 OTHERS = {"editing", "models"}
 #: Strings elsewhere that look like a site's name, each with its reason.
 REASONS = {
-    "pictures": {"attn", "mlp", "state"},  # colours by family; so below
-    "tracing/plotting": {"attn", "mlp", "state"},
+    "drawing/colours": {"attn", "mlp", "state"},  # colours by family
     "reproduce/layer_sweep": {"state"},  # a default; so below
     "tracing/averages": {"mlp"},
     "tracing/result": {"mlp"},
