@@ -33,7 +33,6 @@ ACTORS: dict[str, Callable[[World, str, fl.Edit | None], object]] = {
     "another wrapper": lambda world, what, edit: cell_does(world.again, what, edit),
 }
 
-
 SAID = {"this lens": "this lens", "another lens": "another lens", "a cell": "Python", "another wrapper": "Python"}
 
 
