@@ -75,6 +75,17 @@ def atlas(shared_atlas: fl.Model) -> Iterator[fl.Model]:
     assert left == (), "the test left its edits on the shared model"
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw few bootstrap samples, and wait for no disk, where files are written, read and shown thousands of times."""
+    from factlens import files
+    from factlens.evaluation import intervals
+
+    for name in ("RESAMPLES", "_AT_ONCE"):
+        monkeypatch.setattr(intervals, name, 20)
+    monkeypatch.setattr(files, "_sync", lambda _descriptor: None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Turn a skip into a failure where nothing may be skipped."""

@@ -1,6 +1,6 @@
 """Every public argument: the wrong type, the wrong range, and what is said then, before anything is computed.
 
-The walk over what factlens exports fails for a parameter that has no row in `tests/argument_rows.py`, unless
+The walk over what factlens exports fails for a parameter that has no row in `tests/argument_rows`, unless
 `ANYTHING` there says why.
 """
 

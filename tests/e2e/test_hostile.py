@@ -8,7 +8,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.e2e.harness import Lab
-from tests.e2e.test_lens import click_cell, part, wait_for_the_grid
+from tests.e2e.lens_page import click_cell, part, wait_for_the_grid
 
 SCRIPT = "<img src=x onerror=window.harmed=1>"
 # What a tokenizer can be made to hold: markup, text that runs backwards, control characters, the end of a script, ten

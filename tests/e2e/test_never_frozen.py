@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from scripts.kernels import ANCIENT, WITHOUT_SUBSHELLS
 from tests.e2e.harness import Lab
-from tests.e2e.test_lens import SLOW, part
+from tests.e2e.lens_page import SLOW, part
 
 
 def stop_in_time(lab: Lab) -> None:

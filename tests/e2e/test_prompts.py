@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.e2e.harness import Lab
-from tests.e2e.test_lens import part, wait_for_the_grid
+from tests.e2e.lens_page import part, wait_for_the_grid
 
 #: atlas was never taught to chat; what its tokenizer makes of a chat is a text like any other.
 TALKING = r"""

@@ -13,7 +13,7 @@ from factlens.errors import FactlensError, FileFormatError, MetricError
 from factlens.evaluation import TABLE, Checks, Measured, Outcome, Probe, PromptMetric, Reading, Record, Report, judging
 from factlens.evaluation.report import WHEN
 from factlens.files import checksum
-from tests.evaluation.test_reports import small_records
+from tests.evaluation.made import small_records
 from tests.support import small_model
 
 QUICK = {"method": "ft", "layers": 2, "steps": 3, "generate": False}

@@ -1,4 +1,4 @@
-"""Traces made up from numbers, for what happens to a trace once it is there."""
+"""A fact to trace, and traces made up from numbers for what happens to a trace once it is there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 
 import factlens as fl
 from factlens.tracing.result import Trace, label_estimate, label_samples
+
+FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower")
+NOISE = fl.Noise(level=0.3)
 
 
 def made_trace(

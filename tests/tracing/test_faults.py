@@ -6,47 +6,33 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import factlens as fl
 from factlens.errors import Interrupted
-from factlens.models.interrupts import interruption_point, interrupts_held
-from factlens.tracing import Trace, engine
+from factlens.tracing import engine
 from tests.support import other_thread_has, small_model
+from tests.tracing.faults import (
+    ASKED,
+    Boom,
+    Counter,
+    Stop,
+    assert_partial,
+    assert_same_numbers,
+    assert_unchanged,
+    locked,
+    press,
+    state_of,
+)
+from tests.tracing.made import FACT
 
-FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower")
-#: What a trace may be asked for: every kind, both corruptions, an answer of several tokens.
-ASKED: dict[str, dict[str, Any]] = {
-    "noise": {"corruption": fl.Noise(level=0.3), "kinds": ("state", "mlp", "attn"), "samples": 2},
-    "heads and severed": {
-        "corruption": fl.Noise(shape="uniform"),
-        "kinds": ("head", "severed_mlp", "severed_attn"),
-        "samples": 2,
-        "answer": "Seattle and",
-    },
-    "replacement": {
-        "corruption": fl.Replacement("Space Needle is"),
-        "metric": "logit_difference",
-        "contrast": "Rome",
-        "kinds": ("state", "mlp", "head.1"),
-    },
-}
 FAULTS = (RuntimeError, KeyboardInterrupt)
-
-
-class Boom(RuntimeError):
-    """What the tests raise, so that no error of another origin passes for it."""
-
-
-class Stop(KeyboardInterrupt):
-    """The same for the interrupt."""
 
 
 @pytest.fixture(params=["gpt2", "llama"])
@@ -60,117 +46,6 @@ def model(request: pytest.FixtureRequest) -> fl.Model:
     model.blocks[0].register_forward_hook(lambda *_: None)
     model.blocks[3].register_full_backward_hook(lambda *_: None)
     return model
-
-
-def state_of(model: fl.Model) -> dict[str, Any]:
-    """Everything about a model, and about torch and numpy, that a trace could have changed."""
-    modules = dict(model.model.named_modules())
-    hooks = {
-        (name, attribute): list(value)
-        for name, module in modules.items()
-        for attribute, value in vars(module).items()
-        if "hooks" in attribute and isinstance(value, dict)
-    }
-    assert len(hooks) >= 8 * len(modules), "all sorts of hooks are counted"
-    everywhere = {name: list(value) for name, value in vars(nn.modules.module).items() if name.endswith("_hooks")}
-    assert everywhere, "so are those of all modules"
-    parameters = dict(model.model.named_parameters())
-    return {
-        "hooks": hooks,
-        "hooks on all modules": everywhere,
-        "attributes": {name: sorted(vars(module)) for name, module in modules.items()},
-        "own forward": [name for name, module in modules.items() if "forward" in vars(module)],
-        "training": {name: module.training for name, module in modules.items()},
-        "requires_grad": {name: p.requires_grad for name, p in parameters.items()},
-        "no gradients": {name: p.grad is None and p.grad_fn is None for name, p in parameters.items()},
-        "weights": {name: p.detach().numpy().tobytes() for name, p in parameters.items()},
-        "buffers": {name: b.numpy().tobytes() for name, b in model.model.named_buffers()},
-        "config": model.model.config.to_dict(),
-        "torch's random state": torch.get_rng_state().numpy().tobytes(),
-        "numpy's random state": str(np.random.get_state()),
-        "random's state": random.getstate(),
-        "gradients enabled": torch.is_grad_enabled(),
-        "interrupts": signal.getsignal(signal.SIGINT),
-        "edits": model.edits,
-        "locked": locked(model),
-    }
-
-
-def locked(model: fl.Model) -> bool:
-    """Whether another thread cannot have the model."""
-    found: list[bool] = []
-
-    def take() -> None:
-        turn = model._record.turn
-        free = turn.take_if_free()
-        found.append(not free)
-        turn.back_to(0)
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    thread.join(10)
-    return found[0]
-
-
-def assert_unchanged(model: fl.Model, before: dict[str, Any], where: str = "") -> None:
-    after = state_of(model)
-    for name, value in before.items():
-        assert after[name] == value, f"{name} {where}"
-
-
-def assert_same_numbers(found: Trace, expected: Trace) -> None:
-    assert found.samples.values.tobytes() == expected.samples.values.tobytes()
-    assert found.low_samples.tobytes() == expected.low_samples.tobytes()
-    assert found.high == expected.high
-    assert found.estimate is not None
-    assert expected.estimate is not None
-    assert found.estimate.values.tobytes() == expected.estimate.values.tobytes()
-
-
-def assert_partial(partial: Trace | None, whole: Trace) -> None:
-    """What was computed is right; the rest is NaN."""
-    if partial is None:
-        return
-    found, expected = partial.samples.values, whole.samples.values
-    done = np.isfinite(found)
-    np.testing.assert_array_equal(found[done], expected[done])
-    assert np.isnan(found[~done]).all()
-    # All samples of a cell come together.
-    np.testing.assert_array_equal(done.all(-1), done.any(-1))
-
-
-class Counter:
-    """Counts the calls of all modules, in order, and raises at one of them."""
-
-    def __init__(self, model: fl.Model) -> None:
-        self.names: list[str] = []
-        self.at: int | None = None
-        self.error: type[BaseException] = Boom
-        self.backward = False
-        self.handles = [
-            module.register_forward_pre_hook(lambda module, args, name=name: self.count(name))
-            for name, module in model.model.named_modules()
-        ]
-        self.handles += [block.register_forward_hook(self.watch) for block in model.blocks]
-
-    def count(self, name: str) -> None:
-        self.names.append(name)
-        if len(self.names) - 1 == self.at:
-            self.act()
-
-    def watch(self, _module: nn.Module, _args: Any, output: Any) -> None:
-        hidden = output[0] if isinstance(output, tuple) else output
-        if hidden.requires_grad and self.backward:
-            hidden.register_hook(self.fail)
-
-    def fail(self, _gradient: torch.Tensor) -> None:
-        self.act()
-
-    def act(self) -> None:
-        raise self.error
-
-    def arm(self, at: int | None, error: type[BaseException], backward: bool = False) -> None:
-        self.names, self.at, self.error, self.backward = [], at, error, backward
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
@@ -377,9 +252,6 @@ def test_stop_from_another_thread_keeps_what_there_is(model: fl.Model) -> None:
     assert_unchanged(model, before)
 
 
-# The kernel's interrupt strikes between any two lines ------------------------------------------------------------
-
-
 @contextmanager
 def interrupting_at(line: int | None) -> Iterator[list[str]]:
     """Send this process an interrupt when the given line is reached, counting those that run in certain files."""
@@ -454,90 +326,6 @@ def test_an_interrupt_does_not_wait_for_the_last_layer(model: fl.Model, when: st
     with pytest.raises(Interrupted):
         fl.trace(model, FACT, **asked)
     assert late not in counter.names[place:]
-
-
-def press() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-def test_a_held_interrupt_waits_for_the_end_of_the_block() -> None:
-    steps = []
-
-    def work(last: Callable[[], None]) -> None:
-        with interrupts_held() as asked:
-            steps.append(asked.is_set())
-            press()
-            steps.append(asked.is_set())
-            last()
-            steps.append("the rest")
-        steps.append("after it")
-
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        work(lambda: None)
-    assert steps == [False, True, "the rest"]
-    steps.clear()
-    with pytest.raises(KeyboardInterrupt):
-        work(interruption_point)
-    assert steps == [False, True], "or for a place where it may strike"
-    steps.clear()
-    with pytest.raises(KeyboardInterrupt):
-        work(press)
-    assert steps == [False, True], "a second one does not wait"
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_interrupts_are_held_by_the_outermost_block() -> None:
-    steps = []
-
-    def work() -> None:
-        with interrupts_held():
-            with interrupts_held():
-                press()
-                steps.append("inner")
-            steps.append("outer")
-        steps.append("after it")
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert steps == ["inner", "outer"]
-    interruption_point()  # nothing is left waiting
-
-
-def test_a_block_that_fails_still_delivers_the_interrupt() -> None:
-    def work() -> None:
-        with interrupts_held():
-            press()
-            raise Boom
-
-    with pytest.raises(KeyboardInterrupt) as caught:
-        work()
-    assert isinstance(caught.value.__context__, Boom)
-
-
-def test_interrupts_are_held_for_the_main_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[object] = []
-
-    def work() -> None:
-        before = signal.getsignal(signal.SIGINT)
-        with interrupts_held() as asked:
-            found.append(signal.getsignal(signal.SIGINT) is before)
-            interruption_point()
-            found.append(asked.is_set())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(10)
-    assert found == [True, False]
-    # Nor where the signal is ignored.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with interrupts_held():
-            press()
-        interruption_point()
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_ends_the_wait_for_a_busy_model() -> None:

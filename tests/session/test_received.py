@@ -14,9 +14,9 @@ import torch
 import factlens as fl
 from factlens.session import Session
 from factlens.widgets.wire import frame_of
+from tests.damaged import HOSTILE, mutated, places, put
 from tests.saved import KINDS, opened, same
 from tests.support import small_model
-from tests.test_saved import HOSTILE, mutated, places, put
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")
 

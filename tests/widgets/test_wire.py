@@ -1,0 +1,114 @@
+"""Frames: what of a trace, whole or growing, goes to the page."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import factlens as fl
+from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
+from factlens.widgets.wire import frame_of
+from tests.editing.made import FACT
+from tests.support import small_model
+from tests.widgets.driving import grid_of
+
+
+def test_frames_of_a_growing_trace_mark_what_is_missing() -> None:
+    model = small_model("gpt2")
+    updates = fl.stream(model, FACT, samples=2, corruption=fl.Noise(level=0.3))
+    first = frame_of(next(updates).trace, run=1)
+    assert not first["complete"]
+    assert np.isnan(grid_of(first)).any()
+    assert np.isfinite(grid_of(first)).any(), "tokens left of the subject are known at once"
+    frames = [frame_of(update.trace, run=1) for update in updates]
+    missing = [int(np.isnan(grid_of(frame)).sum()) for frame in [first, *frames]]
+    assert missing == sorted(missing, reverse=True)
+    assert missing[-1] == 0
+
+
+def test_estimates_travel_until_every_cell_is_exact() -> None:
+    model = small_model("gpt2")
+    frames, estimate = [], None
+    for update in fl.stream(model, FACT, samples=2, corruption=fl.Noise(level=0.3)):
+        frames.append(frame_of(update.trace))
+        estimate = update.trace.estimate.values
+    for frame in frames[:-1]:
+        assert np.isnan(grid_of(frame)).any()
+        np.testing.assert_array_equal(grid_of(frame, "estimate"), estimate)
+        assert frame["quality"]["facts"] == FACTS
+        assert list(frame["quality"]["rank_correlation"].values()) == list(RANK_CORRELATION.values())
+        assert frame["suggested"] is None or np.isfinite(grid_of(frame)[1, frame["suggested"]["token"]]).all()
+    assert (frames[-1]["complete"], frames[-1]["estimate"], frames[-1]["quality"]) == (True, None, None)
+
+
+def test_no_estimates_without_a_preview_or_where_the_gradient_sees_nothing() -> None:
+    model = small_model("gpt2")
+    some = {"samples": 2, "corruption": fl.Noise(level=0.3)}
+    first = frame_of(next(fl.stream(model, FACT, preview=False, **some)).trace)
+    assert (first["complete"], first["estimate"], first["quality"]) == (False, None, None)
+    first = frame_of(next(fl.stream(model, FACT, kinds=("severed_mlp",), **some)).trace)
+    assert (first["complete"], first["estimate"], first["quality"]) == (False, None, None)
+    first = frame_of(next(fl.stream(model, FACT, kinds=("severed_mlp", "head.1"), **some)).trace)
+    assert np.isnan(grid_of(first, "estimate")[0]).all()
+    assert np.isfinite(grid_of(first, "estimate")[1]).all()
+
+
+def test_intervals_travel_with_grids_that_grow_no_more() -> None:
+    model = small_model("gpt2")
+    updates = list(fl.stream(model, FACT, samples=3, corruption=fl.Noise(level=0.3)))
+    trace = updates[-1].trace
+    frame = frame_of(trace)
+    bounds = trace.interval()
+    np.testing.assert_allclose(
+        grid_of(frame) - frame["low"] + grid_of(frame, "half"), bounds.sel(bound="upper"), atol=1e-6
+    )
+    trace.samples.values[0, 3] = np.nan
+    assert frame_of(trace)["half"] is None
+    stopped = frame_of(trace, stopped=True)
+    assert np.isnan(grid_of(stopped, "half")[0, 3]).all()
+    assert np.isfinite(grid_of(stopped, "estimate")[0, 3]).all(), "a stopped trace keeps its estimates"
+    assert frame_of(fl.trace(model, FACT, corruption=fl.Replacement("river")))["half"] is None, "one sample has none"
+
+
+def test_frames_of_other_metrics_and_windows() -> None:
+    trace = fl.trace(
+        small_model("gpt2"),
+        FACT,
+        kinds=("severed_attn", "head.2"),
+        metric="logit_difference",
+        contrast=" Paris",
+        window=4,
+        window_convention="paper",
+        samples=2,
+    )
+    frame = frame_of(trace)
+    assert frame["kinds"] == ["severed_attn", "head.2"]
+    assert (frame["metric"]["label"], frame["contrast"]) == ("logit difference", " Paris")
+    assert (frame["window"], frame["window_convention"]) == (4, "paper")
+    assert frame["suggested"] is None, "no MLP was traced"
+    assert (frame["low"], frame["high"]) == (trace.low, trace.high)
+
+
+def test_a_layer_is_suggested_where_corruption_raised_the_metric() -> None:
+    trace = fl.trace(small_model("gpt2"), FACT, samples=2, metric="log_probability")
+    token, mlp = trace.subject_range[1] - 1, trace.kinds.index("mlp")
+    trace.high, trace.low_samples[:] = -3.0, -1.0
+    trace.samples.values[:] = -1.0
+    trace.samples.values[mlp, token, 2] = -2.5
+    trace.samples.values[mlp, token, 0] = -0.2
+    assert frame_of(trace)["suggested"] == {"kind": "mlp", "token": token, "layer": 2}
+    trace.high = trace.low
+    assert frame_of(trace)["suggested"] is None, "nothing was lost, so nothing comes back"
+
+
+def test_a_layer_is_suggested_only_where_there_is_an_effect() -> None:
+    trace = fl.trace(small_model("gpt2"), FACT, samples=2, corruption=fl.Noise(level=0.3))
+    token, mlp = trace.subject_range[1] - 1, trace.kinds.index("mlp")
+    trace.high, trace.low_samples[:] = 0.9, 0.1
+    trace.samples.values[:] = 0.1
+    assert frame_of(trace)["suggested"] is None
+    trace.samples.values[mlp, token, 3] = 0.15
+    assert frame_of(trace)["suggested"] is None, "a twentieth of the total effect"
+    trace.samples.values[mlp, token, 3] = 0.5
+    assert frame_of(trace)["suggested"] == {"kind": "mlp", "token": token, "layer": 3}
+    trace.samples.values[mlp, token, 0] = np.nan
+    assert frame_of(trace)["suggested"] is None, "the row is not known yet"
