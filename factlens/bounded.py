@@ -89,13 +89,13 @@ def read_data(path: str | Path, *, largest: int | None = None) -> bytes:
         first = stream.read(len(_GZIP))
         stream.seek(0)
         source: IO[bytes] = gzip.GzipFile(fileobj=stream) if first == _GZIP else stream  # type: ignore[assignment]
-        found = bytearray()
+        content = bytearray()
         try:
             while chunk := source.read(_CHUNK):
-                found += chunk
-                if len(found) > largest:
+                content += chunk
+                if len(content) > largest:
                     _too_large(path, largest)
-            return bytes(found)
+            return bytes(content)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise FileFormatError(f"{path} is damaged, it cannot be decompressed: {error}. {ANOTHER}") from error
         except OSError as error:
@@ -120,15 +120,15 @@ class _Inflated(io.RawIOBase):
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self._stream, self._name = stream, name
         self._inflated = gzip.GzipFile(fileobj=stream)
-        self._given = 0
+        self._swelled = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         count = self._inflated.readinto(buffer)
-        self._given += count
-        if self._given > max(_HARMLESS, _SWELLS * self._stream.tell()):
+        self._swelled += count
+        if self._swelled > max(_HARMLESS, _SWELLS * self._stream.tell()):
             raise FileFormatError(
                 f"{self._name} swells to more than {_SWELLS} times its size: that is no text, but a file made to fill "
                 "the memory. Take another copy of it, or decompress it yourself."
@@ -160,12 +160,12 @@ def parse_json(text: str) -> Any:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the field {twice!r} stands in it twice")
-    return found
+    return fields
 
 
 def _depth_exceeds(value: Any, limit: int) -> bool:

@@ -46,23 +46,23 @@ def an_encoding(name: str, value: Any) -> str:
         If Python knows none of this name, or it is something else than an encoding of text files.
     """
     asked = a_text(name, value, example="'cp1252'")
-    wanted = "an encoding of text that Python knows, such as 'utf-8', 'cp1252' or 'shift_jis'"
+    expected = "an encoding of text that Python knows, such as 'utf-8', 'cp1252' or 'shift_jis'"
     try:
-        found = codecs.lookup(asked)
+        codec = codecs.lookup(asked)
         codecs.getincrementaldecoder(asked)
     except (LookupError, ValueError):  # ValueError: a null character, or half of one, in the name
-        refuse(name, value, wanted)
+        refuse(name, value, expected)
     # Codecs from bytes to bytes, such as zip, are not for text; only decoding something says so.
     try:
         b"a".decode(asked)
     except LookupError:
-        refuse(name, value, wanted)
+        refuse(name, value, expected)
     except UnicodeError:
         pass  # UTF-16 has no character of one byte
-    plain = found.name.replace("_", "-")
+    plain = codec.name.replace("_", "-")
     if plain in _NOT_OF_FILES:
-        refuse(name, value, wanted)
-    return UTF8 if plain == "utf-8-sig" else found.name
+        refuse(name, value, expected)
+    return UTF8 if plain == "utf-8-sig" else codec.name
 
 
 def read_text(path: str | Path, encoding: str = UTF8) -> str:
@@ -216,16 +216,16 @@ def _refuse(
     except Exception:  # what is behind it cannot be read, which is another matter
         near += b""
     likely = [] if codec.startswith(_WIDE) else readings(near, where, codec)
-    said = f"{name} is no text in {_called(codec)}: in line {place.lines + 1}, column {place.characters + 1} is the "
-    said += f"byte 0x{error.object[error.start]:02x} ({error.reason}). "
+    message = f"{name} is no text in {_called(codec)}: in line {place.lines + 1}, column {place.characters + 1} is the "
+    message += f"byte 0x{error.object[error.start]:02x} ({error.reason}). "
     if likely:
-        said += f"There it reads {'; '.join(f'{text!r} in {one}' for one, text in likely)}. "
+        message += f"There it reads {'; '.join(f'{text!r} in {one}' for one, text in likely)}. "
     if codec == UTF8 and not place.plain:
         # Another encoding would misread what is before it.
         raise FileFormatError(
-            f"{said}What stands before it is in UTF-8: mend the place, or make the file anew."
+            f"{message}What stands before it is in UTF-8: mend the place, or make the file anew."
         ) from error
-    raise FileFormatError(said + _advice([one for one, _ in likely])) from error
+    raise FileFormatError(message + _advice([one for one, _ in likely])) from error
 
 
 def _advice(likely: list[str]) -> str:

@@ -103,8 +103,8 @@ class Fact:
         template, slot = marked(before, subject, after)
         # `_parts` is no field: it follows from the others.
         set_to = {"template": template, "subject": subject, "slot": slot, "_parts": (before, after)}
-        for name, said in set_to.items():
-            object.__setattr__(self, name, said)
+        for name, value in set_to.items():
+            object.__setattr__(self, name, value)
 
     def _divided(self, span: Any) -> tuple[str, str, str]:
         """Return the text before the subject, the subject without white space around it, and the text behind it."""
@@ -173,7 +173,7 @@ class Fact:
         if not having:
             raise FactError(
                 f"No turn of the chat has the subject {subject!r}, nor {slot or '{}'!r} (slot=) in its place: "
-                f"{[said for _, said in turns]!r:.300}."
+                f"{[words for _, words in turns]!r:.300}."
             )
         at = next((i for i in reversed(having) if turns[i][0] == "user"), having[-1])
         around = Conversation(turns[:at], turns[at][0], turns[at + 1 :])
@@ -181,8 +181,8 @@ class Fact:
 
     def __repr__(self) -> str:
         # What most facts do not have is left out.
-        told = [name for name in _FIELD_NAMES if name in _ALWAYS or getattr(self, name) is not None]
-        return f"Fact({', '.join(f'{name}={getattr(self, name)!r}' for name in told)})"
+        names = [name for name in _FIELD_NAMES if name in _ALWAYS or getattr(self, name) is not None]
+        return f"Fact({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     @property
     def prompt(self) -> str:
@@ -199,8 +199,8 @@ class Fact:
     @property
     def _around(self) -> tuple[str, str]:
         """The text in front of the subject and the text behind it."""
-        found: tuple[str, str] = self.__dict__["_parts"]
-        return found
+        parts: tuple[str, str] = self.__dict__["_parts"]
+        return parts
 
     def with_template(self, template: str, *, slot: str | None = None) -> Fact:
         """Return the same subject and target in another prompt, which is no chat's."""
@@ -240,7 +240,7 @@ def _turns_with(turns: Sequence[Turn], subject: str, slot: str | None) -> list[i
         If one of them has ``{}`` and another one the subject.
     """
     if slot is not None:
-        return [i for i, (_, said) in enumerate(turns) if slot in said]
+        return [i for i, (_, words) in enumerate(turns) if slot in words]
     for speakers in ({"user"}, {role for role, _ in turns}):
         heard = [i for i, (role, _) in enumerate(turns) if role in speakers]
         spelled = [i for i in heard if subject in turns[i][1]]
@@ -317,9 +317,9 @@ def _a_span(value: Any, length: int) -> tuple[int, int]:
     ArgumentError
         Otherwise.
     """
-    wanted = f"first character of the subject and the one after its last, from 0 to {length}"
+    expected = f"first character of the subject and the one after its last, from 0 to {length}"
     places = value if isinstance(value, (tuple, list)) else ()
     whole = len(places) == 2 and all(isinstance(place, int) and not isinstance(place, bool) for place in places)
     if not whole or not 0 <= places[0] < places[1] <= length:
-        refuse("span", value, wanted, "(0, 16)")
+        refuse("span", value, expected, "(0, 16)")
     return places[0], places[1]

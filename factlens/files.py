@@ -163,14 +163,14 @@ def _old(target: Path) -> os.stat_result | None:
     if target.is_symlink():  # all other links have been followed
         raise OSError(errno.ELOOP, "symbolic links lead round in a circle")
     try:
-        found = target.stat()
+        status = target.stat()
     except FileNotFoundError:
         return None
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "there is a folder of that name")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "there is a pipe or a device of that name")
-    return found
+    return status
 
 
 def _for_the_owner(path: str, flags: int) -> int:

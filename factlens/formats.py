@@ -80,5 +80,5 @@ class Format:
         )
         with complete(path, self.what):
             later = {name for schema, names in self.since.items() if schema > content["schema"] for name in names}
-            known = record({name: check for name, check in self.fields.items() if name not in later})
-            yield known(fields_of(content)), arrays
+            table = record({name: check for name, check in self.fields.items() if name not in later})
+            yield table(fields_of(content)), arrays

@@ -51,15 +51,15 @@ def readings(data: bytes, place: int, refused: str) -> list[tuple[str, str]]:
     start = max(data.rfind(b"\n", 0, place), data.rfind(b"\r", 0, place)) + 1
     ends = [end for end in (data.find(b"\n", place), data.find(b"\r", place)) if end >= 0]
     line = data[start : min(ends, default=len(data))]
-    found: list[tuple[float, str, str]] = []
+    candidates: list[tuple[float, str, str]] = []
     for name, common in _KNOWN.items():
         if name == refused:
             continue
         if (sample := _decoded(data[start : start + _SAMPLE], name)) and (around := _around(line, place - start, name)):
-            found.append((_sense(sample, name, common), name, around))
-    found.sort(key=lambda one: -one[0])
+            candidates.append((_sense(sample, name, common), name, around))
+    candidates.sort(key=lambda one: -one[0])
     chosen: list[tuple[str, str]] = []
-    for sense, name, around in found:
+    for sense, name, around in candidates:
         if (sense > 0 or name == _USUAL) and all(around != other for _, other in chosen):
             chosen.append((name, around))
     # What most files are in is shown also where something else makes more sense.

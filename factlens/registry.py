@@ -41,8 +41,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
             entry = self._table[name] = getattr(import_module(module), attribute)
-        found: T = entry
-        return found
+        loaded: T = entry
+        return loaded
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)

@@ -158,12 +158,12 @@ def other_spelling(prompt: str, answer: Wording) -> str | None:
 
     None where there is no other: behind white space, and for an answer that is white space.
     """
-    said = continuation(prompt, answer)
-    if said.startswith(" "):
-        return said[1:] if said[1:] and not said[1].isspace() else None
-    if not prompt or prompt[-1].isspace() or said[0].isspace():
+    spelling = continuation(prompt, answer)
+    if spelling.startswith(" "):
+        return spelling[1:] if spelling[1:] and not spelling[1].isspace() else None
+    if not prompt or prompt[-1].isspace() or spelling[0].isspace():
         return None
-    return " " + said
+    return " " + spelling
 
 
 def spelled(prompt: str, text: str) -> Wording:

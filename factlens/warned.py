@@ -12,13 +12,13 @@ from pathlib import Path
 from factlens.errors import FactlensWarning
 
 _HERE = str(Path(__file__).parent)
-_kept: ContextVar[list[FactlensWarning] | None] = ContextVar("kept", default=None)
+_collected: ContextVar[list[FactlensWarning] | None] = ContextVar("collected", default=None)
 
 
 def warn(warning: FactlensWarning) -> None:
     """Warn of something, at the line outside this package that led to it."""
-    if (kept := _kept.get()) is not None:
-        kept.append(warning)
+    if (collected := _collected.get()) is not None:
+        collected.append(warning)
         return
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
@@ -29,12 +29,12 @@ def warn(warning: FactlensWarning) -> None:
 @contextmanager
 def warnings_kept() -> Iterator[list[FactlensWarning]]:
     """Keep what is warned of in the block in a list, in the order it came, instead of warning."""
-    found: list[FactlensWarning] = []
-    token = _kept.set(found)
+    collected: list[FactlensWarning] = []
+    token = _collected.set(collected)
     try:
-        yield found
+        yield collected
     finally:
-        _kept.reset(token)
+        _collected.reset(token)
 
 
 def _is_ours(path: str) -> bool:

@@ -153,7 +153,7 @@ def reproduce(
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
-    found = some_texts(name, value, example=shown(list(METHODS)[:2]))
-    if not found:
+    names = some_texts(name, value, example=shown(list(METHODS)[:2]))
+    if not names:
         raise ArgumentError(f"{name} names no method. There is {', '.join(METHODS)}.")
-    return found
+    return names

@@ -84,8 +84,8 @@ def sequential(
     if batch < 1 or every < 1:
         raise FactError(f"batch and every must be positive, not {batch} and {every}.")
     with model.unedited():
-        known = [record for record in held_out if record.fact.object]
-        health = [record for record, said in zip(known, _leads(model, known), strict=True) if said]
+        others = [record for record in held_out if record.fact.object]
+        health = [record for record, leads in zip(others, _leads(model, others), strict=True) if leads]
     facts = [record.fact for record in records]
     asking = Asking(generate, tuple(unrelated_prompts(model, facts)), tuple(ordinary_text(model)), seed)
     rows: list[dict[str, object]] = []
@@ -154,10 +154,10 @@ def _judgement(
             return dict(content["found"])
     except (OSError, ValueError):
         pass  # not there, or nothing that was written here
-    found = _judged(meter, method, records, health, seed)
+    numbers = _judged(meter, method, records, health, seed)
     # Plain `json` knows NaN, which stands for what was not asked.
-    write_text(path, json.dumps({"found": found, "checksum": checksum(found)}))
-    return found
+    write_text(path, json.dumps({"found": numbers, "checksum": checksum(numbers)}))
+    return numbers
 
 
 _KEPT = record({"found": mapping(plain(finite=False)), "checksum": text})
@@ -199,9 +199,9 @@ def _key(chain: str, method: str, seed: int, part: Sequence[Record]) -> str:
 def ends(table: pd.DataFrame, model: str) -> pd.DataFrame:
     """Return the last judgement of each method, and after how many edits it had lost five of a hundred other facts."""
     rows = {}
-    for method, found in table.groupby("method", sort=False):
-        sick = found[found.healthy < 1 - FALL]
-        last = found.iloc[-1].drop("method").to_dict()
+    for method, curve in table.groupby("method", sort=False):
+        sick = curve[curve.healthy < 1 - FALL]
+        last = curve.iloc[-1].drop("method").to_dict()
         rows[method] = last | {"healthy until": int(sick.edits.iloc[0]) if len(sick) else f"over {last['edits']}"}
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_product([["here"], frame.index], names=["source", "method"])

@@ -88,11 +88,11 @@ class Editing(Locating):
         if self.fact is None:
             raise FactError("There is no fact to edit yet: write a prompt and its subject, and trace it.")
         fact = self.fact.with_target(self.target if target is None else target)
-        given = _numbers(settings or {})
+        numbers = _numbers(settings or {})
         chosen = self.edit_layers if layer is None else self.layers_up_to(layer)
-        settle(self.model, self.method, chosen, given)
+        settle(self.model, self.method, chosen, numbers)
         method = self.method
-        return lambda: self._edit(fact, method, chosen, given)
+        return lambda: self._edit(fact, method, chosen, numbers)
 
     @gesture("undo", "edit", "Nothing was undone")
     def start_undo(self, key: str | None = None) -> Work:
@@ -219,8 +219,8 @@ class Editing(Locating):
             with self.gate:
                 self.fact = fact
                 self.target = fact.target or ""
-                known = {note["text"] for note in self.notes}
-                self.remarks = tuple(said for said in map(str, warned) if said not in known)
+                noted = {note["text"] for note in self.notes}
+                self.remarks = tuple(remark for remark in map(str, warned) if remark not in noted)
             self._compare(fact)
 
     def _change(self, change: Work) -> None:
@@ -233,10 +233,10 @@ class Editing(Locating):
 
 def _numbers(settings: Mapping[str, object]) -> dict[str, float]:
     """Return settings from outside, if each is a number."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise FactError(f"{name} must be a number, not {value!r}.")
         # JSON does not tell 20 from 20.0, and steps are counted.
-        found[str(name)] = int(value) if float(value).is_integer() else value
-    return found
+        numbers[str(name)] = int(value) if float(value).is_integer() else value
+    return numbers

@@ -150,11 +150,11 @@ class Locating(Following):
 
     @t.observe("fact")
     def _take_notes(self, _change: Any) -> None:
-        found: tuple[dict[str, Any], ...] = ()
+        notes: tuple[dict[str, Any], ...] = ()
         if self.fact is not None:
             with suppress(FactlensError):
-                found = tuple(map(_note, self.model.notes(self.fact)))
-        self.notes = found
+                notes = tuple(map(_note, self.model.notes(self.fact)))
+        self.notes = notes
 
     @gesture("resume", "locate", "This trace cannot be resumed")
     def start_resume(self) -> Work:
@@ -193,8 +193,8 @@ class Locating(Following):
         """Raise an error if the model in hand cannot have made a trace, which may say of itself whatever it likes."""
         model = self.model
         # Another fingerprint than the known one may be that of weights that nobody has looked at since.
-        known = self.weights if trace.fingerprint == self.base else None
-        check_trace(model, trace, edits=False, weights=known)
+        weights = self.weights if trace.fingerprint == self.base else None
+        check_trace(model, trace, edits=False, weights=weights)
         if trace.n_layers != model.n_layers:
             raise FactError(f"This trace has {trace.n_layers} layers, but {model.name} {model.n_layers}.")
         tokens = len(model.model.get_input_embeddings().weight)
@@ -260,12 +260,12 @@ class Locating(Following):
 
     # On the worker thread ----------------------------------------------------------------------------------------
 
-    def _told(self, doing: Doing) -> None:
+    def _worker_changed(self, doing: Doing) -> None:
         with self.hold_trait_notifications():
             if doing.status == "idle":
                 self.stopped = self.trace is not None and not self.trace.complete
                 self.frame += 1
-            super()._told(doing)
+            super()._worker_changed(doing)
             if doing.status == "idle" and not self.closed:
                 self._idling()
 
@@ -320,8 +320,8 @@ class Locating(Following):
                     if now - published >= PUBLISH_SECONDS or update.progress == 1:
                         published = now
                         left = clock.seconds(update.progress, least=LEAST_SECONDS)
-                        said = "tracing" if left is None else f"tracing, {roughly(left)} left"
-                        self.worker.progress(update.progress, said)
+                        message = "tracing" if left is None else f"tracing, {roughly(left)} left"
+                        self.worker.progress(update.progress, message)
                         self.frame += 1
 
     def _compare(self, fact: Fact) -> None:

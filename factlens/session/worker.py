@@ -62,7 +62,7 @@ class Worker:
     ----------
     gate
         A re-entrant lock. Workers share one if those who are told by one may ask something of another.
-    told
+    changed
         Is called with what is being done, whenever that changes.
     failed
         Is called with an error of a job, or of whoever was told of its end; with its place, and its title.
@@ -86,7 +86,7 @@ class Worker:
     def __init__(
         self,
         gate: threading.RLock,
-        told: Callable[[Doing], object],
+        changed: Callable[[Doing], object],
         failed: Callable[[BaseException, str, str], object],
         let_go: Callable[[], object],
     ) -> None:
@@ -94,7 +94,7 @@ class Worker:
         self.at_hand: Job | None = None
         self.thread: threading.Thread | None = None
         self.closed = False
-        self._gate, self._told, self._failed, self._forget = gate, told, failed, let_go
+        self._gate, self._changed, self._failed, self._forget = gate, changed, failed, let_go
         self._jobs: deque[Job] = deque()
         self._current: Job | None = None
         self._quiet = threading.Event()
@@ -144,7 +144,7 @@ class Worker:
         """Say what is being done from now on."""
         with self._gate:
             self.doing = doing
-            self._told(doing)
+            self._changed(doing)
 
     def progress(self, share: float, message: str) -> None:
         """Say how far it is; a worker that is stopping goes on saying that."""

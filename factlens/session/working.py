@@ -95,7 +95,7 @@ class Working(t.HasTraits):
         super().__init__()
         self.origin = uuid4().hex
         self.last_error: BaseException | None = None
-        self.worker = Worker(self.gate, self._told, self._report, self._let_go)
+        self.worker = Worker(self.gate, self._worker_changed, self._report, self._let_go)
         self._model: Model | None = model
         # Stops the job at hand.
         self._stop = threading.Event()
@@ -143,7 +143,7 @@ class Working(t.HasTraits):
 
     # What the worker tells ----------------------------------------------------------------------------------------
 
-    def _told(self, doing: Doing) -> None:
+    def _worker_changed(self, doing: Doing) -> None:
         # Held together, so that views are told once everything is in place.
         with self.hold_trait_notifications():
             if doing.status == "queued":
@@ -201,8 +201,8 @@ class Working(t.HasTraits):
             {"shown": _fit(shown), "prompt": prompt, "slot": slot}
             for shown, prompt, slot in (error.readings if isinstance(error, AmbiguousPrompt) else ())
         ]
-        said: dict[str, Any] = {"title": title, "text": _fit(text), "place": place}
-        self.error = {**said, "readings": readings} if readings else said
+        record: dict[str, Any] = {"title": title, "text": _fit(text), "place": place}
+        self.error = {**record, "readings": readings} if readings else record
 
     def check_open(self) -> None:
         """Raise `Closed` if the session was closed."""

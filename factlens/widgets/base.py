@@ -50,12 +50,12 @@ def whole(*roots: w.Widget) -> list[w.Widget]:
 
     A widget that is closed closes none of these, and ipywidgets keeps what is not closed for ever.
     """
-    found: dict[int, w.Widget] = {}
+    widgets: dict[int, w.Widget] = {}
 
     def look(value: Any) -> None:
         if isinstance(value, w.Widget):
-            if id(value) not in found:
-                found[id(value)] = value
+            if id(value) not in widgets:
+                widgets[id(value)] = value
                 for name in value.keys:
                     look(getattr(value, name))
         elif isinstance(value, list | tuple):
@@ -65,4 +65,4 @@ def whole(*roots: w.Widget) -> list[w.Widget]:
             look(list(value.values()))
 
     look(roots)
-    return list(found.values())
+    return list(widgets.values())

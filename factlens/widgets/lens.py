@@ -227,30 +227,30 @@ class Lens(w.VBox):
     @t.validate(*SETTABLE)
     def _asked_in_code(self, proposal: Any) -> Any:
         """Do what the gesture on the page does; return what is the case now."""
-        name, wanted, session = proposal["trait"].name, proposal["value"], self.session
+        name, value, session = proposal["trait"].name, proposal["value"], self.session
         with session.gate:
             if name == "edits" and not session.closed:
                 session.catch_up()  # a linked lens may have been told of a change before this one
-            if wanted is getattr(session, name) or wanted == getattr(session, name):
-                return wanted  # also what `_mirror` sets
+            if value is getattr(session, name) or value == getattr(session, name):
+                return value  # also what `_mirror` sets
             if session.closed:
                 raise t.TraitError(str(Closed())) from Closed()
             failed, session.last_error = session.last_error, None
             if name == "fact":
-                session.start_trace(of=wanted)
+                session.start_trace(of=value)
             elif name == "trace":
                 with session.reporting("locate", "This trace cannot be shown"):
-                    session.take(wanted)
+                    session.take(value)
             elif name == "edits":
-                session.start_edits(wanted)
+                session.start_edits(value)
             elif name in ("method", "checks"):
-                setattr(session, name, wanted)
+                setattr(session, name, value)
             elif name == "target":
                 with session.reporting("edit", "This cannot be the new object"):
-                    checked = text_in({"target": str(wanted)}, "target")
-                    session.target = Exactly(checked) if isinstance(wanted, Exactly) else checked
+                    checked = text_in({"target": str(value)}, "target")
+                    session.target = Exactly(checked) if isinstance(value, Exactly) else checked
             else:
-                session.select(wanted.get("kind"), wanted.get("token"), wanted.get("layer"))
+                session.select(value.get("kind"), value.get("token"), value.get("layer"))
             if session.last_error is not None:
                 raise t.TraitError(str(session.last_error)) from session.last_error
             session.last_error = failed

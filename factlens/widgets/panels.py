@@ -192,8 +192,8 @@ def _place_of(origin: str | None, session: Session) -> str:
 def _edit_error(session: Session) -> dict[str, str] | None:
     """Return the panel's error, unless it is the one that it shows with its two ways on."""
     error = _error(session, "edit")
-    known = error is not None and session.foreign is not None and error["text"] == session.foreign["text"]
-    return None if known else error
+    foreign = error is not None and session.foreign is not None and error["text"] == session.foreign["text"]
+    return None if foreign else error
 
 
 def _error(session: Session, place: str) -> dict[str, str] | None:
