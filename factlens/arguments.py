@@ -1,8 +1,8 @@
-"""Arguments: is what somebody passes what is wanted? Asked before anything is computed or changed.
+"""Checks of arguments, made before anything is computed or changed.
 
 Each checker takes the argument's name and value and returns the value. Scalars of numpy and torch come back as the
-Python numbers that they stand for, so that nothing of what is kept or written depends on where a number came from. A
-bool is no number, a text is no list of letters, and NaN and infinity are nothing that anybody wants.
+Python numbers that they stand for, so that no result or file depends on where a number came from. A bool is no number,
+a text is no list of letters, and NaN and infinity are refused.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ def optional(
 
 
 def known(what: str, names: Iterable[str], options: Iterable[str]) -> None:
-    """Refuse names that nobody knows.
+    """Refuse unknown names.
 
     Raises
     ------
@@ -283,7 +283,7 @@ def refuse(name: str, value: Any, expected: str, example: str | None = None) -> 
 
 
 def shown(value: Any) -> str:
-    """Write a value down for an error: short, whatever it is, and without asking a large one for all of itself."""
+    """Write a value down for an error: short, and without writing a large one in full first."""
     text = _SHORT.repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
@@ -327,7 +327,7 @@ _LONGEST = 160
 
 
 def _attribute(value: Any, name: str) -> Any:
-    """Return an attribute of somebody else's object, whose properties may raise what they like; None without one."""
+    """Return an attribute of any object; None if it has none, or its property raises an error."""
     try:
         return getattr(value, name, None)
     except Exception:
@@ -339,7 +339,7 @@ def _hint(name: str, example: str | None) -> str:
 
 
 def _range(above: float | None, least: float | None, below: float | None, most: float | None) -> tuple[str, str]:
-    """Say which numbers are wanted, to somebody who has given something else, and to one who has given a number."""
+    """Say which numbers are expected: for an error about something else, and for one about a number."""
     if least is not None:
         limits = f"at least {least:g}" if most is None else f"from {least:.10g} to {most:.10g}"
         return f"a number {'of ' if most is None else ''}{limits}", limits

@@ -1,7 +1,7 @@
-"""Reading what anybody may have written: ordinary files only, no larger than they may be, JSON without traps.
+"""Reading files that may come from anywhere: ordinary files only, no larger than they may be, JSON without traps.
 
-A file may come from the network, from a page, or out of a crash. Whatever is in it, reading it ends, takes no more
-memory than is said here, and fails with an error that names the file.
+A file may come from the network, from a page, or out of a crash. Reading it always ends, takes no more memory than is
+said here, and fails with an error that names the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_VALUES = 1 << 26
 DEEPEST = 64
 """How deeply lists and objects of a JSON text may be nested; ours are nested less than ten deep."""
 # Text is some ten times as long as when it is compressed, and lists of numbers some fifty times. What a bomb swells to
-# is a thousand times its size. The first megabytes are no danger, whatever they came from.
+# is a thousand times its size. The first megabytes are no danger.
 _SWELLS, _HARMLESS = 200, 1 << 24
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -104,7 +104,7 @@ def read_data(path: str | Path, *, largest: int | None = None) -> bytes:
             raise FileFormatError(f"{path} does not fit into the memory of this machine.") from error
 
 
-ANOTHER = "Take another copy of the file, or make it anew."
+ANOTHER = "Take another copy of the file, or make it again."
 """What to do with a file that is damaged."""
 
 

@@ -33,7 +33,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _WIDE = ("utf-16", "utf-32")
-# They make text of bytes, but nobody writes files in them: they would read a backslash or a hyphen as something else.
+# They make text of bytes, but files are not written in them: they would read a backslash or a hyphen as something else.
 _NOT_OF_FILES = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7")
 
 
@@ -223,17 +223,17 @@ def _refuse(
     if codec == UTF8 and not place.plain:
         # Another encoding would misread what is before it.
         raise FileFormatError(
-            f"{message}What stands before it is in UTF-8: mend the place, or make the file anew."
+            f"{message}What stands before it is in UTF-8: correct this place, or make the file again."
         ) from error
     raise FileFormatError(message + _advice([one for one, _ in likely])) from error
 
 
 def _advice(likely: list[str]) -> str:
-    anew = "or save the file in UTF-8."
+    otherwise = "or save the file in UTF-8."
     if not likely:
-        return f"Pass the encoding that it is in, such as encoding='cp1252' (--encoding cp1252), {anew}"
+        return f"Pass the encoding that it is in, such as encoding='cp1252' (--encoding cp1252), {otherwise}"
     others = f" (or {', '.join(map(repr, likely[1:]))}, whichever reads right)" if len(likely) > 1 else ""
-    return f"Pass encoding='{likely[0]}'{others}, on the command line --encoding {likely[0]}; {anew}"
+    return f"Pass encoding='{likely[0]}'{others}, on the command line --encoding {likely[0]}; {otherwise}"
 
 
 def _not_in(codec: str) -> str:

@@ -1,4 +1,4 @@
-"""A fact: a subject, a prompt that asks for something about it, and the object it shall have."""
+"""A fact: a subject, a prompt that asks for something about it, and the object it should have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from factlens.typed import optional, record, text
 
 @dataclass(frozen=True, repr=False)
 class Fact:
-    """A prompt with its subject marked, and optionally the new object an edit shall produce.
+    """A prompt with its subject marked, and optionally the new object an edit should produce.
 
     The model reads the prompt as it is written, white space at its ends included.
 
@@ -33,7 +33,7 @@ class Fact:
         (`factlens.spelling`); `Exactly` is taken as it is.
     object
         The object that the fact has, ``"Seattle"``, by the same rule. Tracing many facts leaves out those that the
-        model answers otherwise; without it, whatever the model answers is taken.
+        model answers otherwise; without it, any answer of the model is taken.
     slot
         Another marker of the subject's place than ``{}``, such as ``"[S]"``; all other text is text then, and so it is
         with ``slot="{}"``.
@@ -94,7 +94,7 @@ class Fact:
             )
         before, subject, after = self._divided(span)
         if not isinstance(self.target, Exactly) and self.target is not None and not self.target.strip():
-            raise FactError("The new object is empty. Write what the model shall answer, for example 'Paris'.")
+            raise FactError("The new object is empty. Write what the model should answer, for example 'Paris'.")
         if not isinstance(self.object, Exactly) and self.object is not None and not self.object.strip():
             raise FactError("The object is empty. Write what the fact says, for example 'Seattle', or leave it out.")
         spans = () if self.conversation is None else self.conversation.spans
@@ -150,7 +150,7 @@ class Fact:
             As for `Fact`. The subject stands in the last turn of the user that has it or ``{}``, else in the last one
             that has; the other turns are text.
         system
-            What the system's turn says; without it, whatever the template puts there.
+            What the system's turn says; without it, what the template puts there.
         slot
             As for `Fact`, in the turn of the subject.
 
@@ -232,7 +232,7 @@ class Fact:
 
 
 def _turns_with(turns: Sequence[Turn], subject: str, slot: str | None) -> list[int]:
-    """Return which turns have a place for the subject: those of the user, or else of anybody.
+    """Return which turns have a place for the subject: those of the user, or else of any role.
 
     Raises
     ------

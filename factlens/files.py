@@ -263,7 +263,7 @@ def check_kind(path: str | Path, record: Any, kind: str, schema: int, *earlier: 
         raise FileFormatError(
             f"{path} has schema {record.get('schema')!r:.20}; this version of factlens reads "
             f"{' and '.join(map(str, read))}. Read it with "
-            "the version that wrote it, or make it anew."
+            "the version that wrote it, or make it again."
         )
     return record
 
@@ -275,7 +275,7 @@ def complete(path: str | Path, what: str) -> Iterator[None]:
     Raises
     ------
     FileFormatError
-        In place of whatever is raised in the block because of the content.
+        In place of an error in the block that the content has caused.
     """
     try:
         yield

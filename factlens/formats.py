@@ -70,8 +70,8 @@ class Format:
         Raises
         ------
         FileFormatError
-            If it is no such file, is damaged, or has a schema that is not read; also in place of whatever is raised
-            in the block because of the content.
+            If it is no such file, is damaged, or has a schema that is not read; also in place of an error
+            in the block that the content has caused.
         FileNotFoundError, PermissionError
             If there is no such file, or it may not be read.
         """

@@ -1,7 +1,7 @@
 """Texts that look the same and are not: which characters differ, by their names.
 
 One can write é as one character or as two, a space that breaks no line, an apostrophe as on paper or as on a keyboard,
-and a mark between that nobody sees. To a tokenizer these are different texts.
+and an invisible mark between. To a tokenizer these are different texts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def look_alike(sought: str, text: str) -> str | None:
         return None
     first = folded[start][1]
     last = folded[start + len(looked_for) - 1][1] + 1
-    # What is combined with the last character, and what nobody sees, belongs to it.
+    # What is combined with the last character, and what is invisible, belongs to it.
     while last < len(text) and (unicodedata.combining(text[last]) or unicodedata.category(text[last]) == "Cf"):
         last += 1
     return text[first:last]

@@ -2,7 +2,7 @@
 
 A file is eight bytes with the length of its header, the header (JSON: for each array its number format, shape, and
 first and last byte, and a few texts under ``__metadata__``), and the arrays one after the other. The library of that
-name opens files by their names only, gives those that it writes to nobody but their owner, and copies every array
+name opens files by their names only, lets only their owner read those that it writes, and copies every array
 first. What it writes is read here, and the other way round.
 """
 

@@ -129,7 +129,7 @@ def optional(one: Check) -> Check:
 
 
 def plain(*, finite: bool = True) -> Check:
-    """Return a check for whatever JSON can say; without `finite`, also NaN and infinity."""
+    """Return a check for any value that JSON can hold; without `finite`, also NaN and infinity."""
 
     def check(value: Any) -> Any:
         if isinstance(value, (list, dict)):

@@ -184,7 +184,7 @@ def _shapes(c: str, base: str, after: str) -> bool:
     if _SELECTOR.match(c):
         if _IDEOGRAPH.match(base):
             return True
-        # Of letters there is no emoji but one; anywhere else a selector would be seen by nobody.
+        # Of letters there is no emoji but one; anywhere else a selector would be invisible.
         return _EMOJI_STYLE.match(c) is not None and (category(base)[0] not in "LM" or base == "ℹ")
     if c in (_JOINER, _NON_JOINER) and _SHAPING.match(base) and _SHAPING.match(after):
         return True

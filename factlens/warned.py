@@ -1,4 +1,4 @@
-"""Warnings that point at the caller's own line, or are kept for somebody who shows them otherwise."""
+"""Warnings that point at the caller's own line, or are collected by a caller that shows them otherwise."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ EXPERIMENTS = {
     "fig2": "averaged causal traces (Meng et al. 2022, Figure 2)",
     "table4": "single edits judged on CounterFact, for several methods (Meng et al. 2022, Table 4)",
     "layer-sweep": "edit success by layer against tracing effect (Hase et al. 2023)",
-    "sequential": "edits on top of each other, until the model gives way",
+    "sequential": "edits on top of each other, until the model breaks down",
 }
 
 

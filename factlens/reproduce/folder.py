@@ -117,7 +117,7 @@ class Folder:
         self.written.append(write_text(self.path / "provenance.json", f"{text}\n"))
 
     def progress(self, what: str) -> Count:
-        """Return a function that is told how many of how many are done, and says so with the time left."""
+        """Return a function to call with how many of how many are done, which says so with the time left."""
         left, shown = TimeLeft(), -1
 
         def report(done: int, total: int) -> None:

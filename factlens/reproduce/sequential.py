@@ -1,7 +1,7 @@
-"""Edits on top of each other: how many until the model gives way.
+"""Edits on top of each other: how many until the model breaks down.
 
 After every few edits: how many of the edits made so far hold, their paraphrases and neighbours, and what became of
-facts that nobody touched. The published table for many edits is that of Fang et al. (2025).
+untouched facts. The published table for many edits is that of Fang et al. (2025).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def sequential(
                 made = _made(model, part, method, seed, folder, chain)
                 if made is not None:
                     stack.enter_context(model.edited(made))
-                    # By content: an edit that is made anew may be another one.
+                    # By content: an edit that is made again may be another one.
                     chain = f"{chain} {made.id}"
                 done = min(start + size, len(records))
                 progress(done, len(records))
@@ -213,9 +213,9 @@ def ends(table: pd.DataFrame, model: str) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw the curves: edits that hold, neighbours, facts that nobody touched."""
+    """Draw the curves: edits that hold, neighbours, untouched facts."""
     figure = new_figure("Drawing the curves", 10, 3.2)
-    titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "facts nobody touched"}
+    titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "untouched facts"}
     for axes, (name, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
         for method, rows in table.groupby("method", sort=False):
             if name in rows:

@@ -119,18 +119,18 @@ class Editing(Locating):
 
     @gesture("take an edit out", "edit", "Nothing was taken out")
     def start_drop(self, key: str) -> Work:
-        """Take out the edit with this id, wherever it stands; the others stay."""
+        """Take out the edit with this id, at any place in the stack; the others stay."""
         self.named(key)
         return lambda: self._change(lambda: self.model.drop(self.named(key), origin=self.origin))
 
     @gesture("keep", "edit", "The change was not kept")
     def start_keep(self) -> Work:
-        """Keep what somebody else has done to weights under edits; see `factlens.models.Model.keep_changes`."""
+        """Keep changes that other code has made to weights under edits; see `factlens.models.Model.keep_changes`."""
         return self._settling(lambda: self.model.keep_changes(stop=self._stop))
 
     @gesture("go back", "edit", "The weights were not brought back")
     def start_revert(self) -> Work:
-        """Give up what somebody else has done to weights under edits; see `factlens.models.Model.revert_changes`."""
+        """Undo changes that other code has made to weights under edits; see `factlens.models.Model.revert_changes`."""
         return self._settling(lambda: self.model.revert_changes(stop=self._stop))
 
     def _settling(self, settle: Work) -> Work:
@@ -212,7 +212,7 @@ class Editing(Locating):
 
         with self._at_work("editing"):
             options = {"progress": say, "stop": self._stop, **settings}
-            # A warning on this thread would reach nobody: `not_taken` and `remarks` say it.
+            # A warning on this thread would be lost: `not_taken` and `remarks` say it.
             with warnings_kept() as warned:
                 edit = quiet_edit(self.model, fact, method=method, layers=layers, apply=False, **options)
             self.model.apply(edit, origin=self.origin)

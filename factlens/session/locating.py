@@ -190,9 +190,9 @@ class Locating(Following):
                 self._idling()
 
     def _check_fits(self, trace: Trace) -> None:
-        """Raise an error if the model in hand cannot have made a trace, which may say of itself whatever it likes."""
+        """Raise an error if the model in hand cannot have made a trace; what a file says of itself is not trusted."""
         model = self.model
-        # Another fingerprint than the known one may be that of weights that nobody has looked at since.
+        # Another fingerprint than the known one may be that of weights that were not looked at since.
         weights = self.weights if trace.fingerprint == self.base else None
         check_trace(model, trace, edits=False, weights=weights)
         if trace.n_layers != model.n_layers:
@@ -272,7 +272,7 @@ class Locating(Following):
     def _idling(self) -> None:
         if self.details is None:
             self._read_examined()
-        # Weights under edits that somebody else has changed: there are no answers before that is settled.
+        # Weights under edits that other code has changed: there are no answers before that is settled.
         if self.answers_due and self.foreign is None:
             self._read_answers()
 
@@ -341,7 +341,7 @@ class Locating(Following):
         try:
             with self.model.watched(stop):
                 with self.gate:
-                    # What changes from now on comes after, and has to be read anew.
+                    # What changes from now on comes after, and has to be read again.
                     self._refresh, fact = None, self.fact
                     self._no_foreign_change()
                 if fact is not None:
@@ -383,7 +383,7 @@ class Locating(Following):
             self._read_examined()
 
     def _read_examined(self) -> None:
-        """Have the cell in question read once the worker is free; whatever else was to be read no longer is.
+        """Have the cell in question read once the worker is free, in place of any other.
 
         While a trace or an edit is computed nothing is read: this is called again at its end. Nor is a cell of an
         outdated trace, whose runs cannot be had again; its layer can be selected for the next edit all the same.

@@ -83,8 +83,8 @@ class Working(t.HasTraits):
 
     gate = threading.RLock()
     """Guards the traits: gestures, workers and the user's cells may all set them, and views read them. One for all
-    sessions, since traits of two lenses may be linked, and two gates that are taken in either order could close for
-    ever. It is held for moments only; whoever needs a model as well takes that first."""
+    sessions, since traits of two lenses may be linked, and two gates that are taken in either order could
+    deadlock. It is held for moments only; a thread that needs a model as well takes that first."""
 
     status = t.Enum(STATUSES, default_value="idle")
     progress = t.Float(0.0)
@@ -153,7 +153,7 @@ class Working(t.HasTraits):
     def _report(self, error: BaseException, place: str, title: str) -> None:
         """Make an exception the session's error; `Interrupted` is what the user asked for, and no error."""
         with self.gate:
-            # What goes wrong after the end is nobody's business any more, and would keep its frames.
+            # An error after the end concerns no view any more, and would keep its frames.
             if not isinstance(error, Interrupted) and not self.closed:
                 self._failed(error, place, title)
 

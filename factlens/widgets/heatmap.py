@@ -85,7 +85,7 @@ class Heatmap(Part):
     def gesture(self, name: str, payload: dict[str, Any]) -> bool:
         """Carry out one of the heatmap's own gestures; return whether `name` is one.
 
-        Whatever is wrong with it is refused without a word: the page offers nothing that could be wrong.
+        An invalid one is refused without a message: the page offers no such gesture.
         """
         try:
             if name == "select":

@@ -1,7 +1,7 @@
 """`Lens`: the widget in a cell. It joins a session to the parts on the page, and computes nothing itself.
 
 What the page asks for becomes a call of the session (`asked.py`), and what the session's traits say becomes state of
-the parts: `panels.py` has that of each panel, `wire.py` the frames of the heatmap, `watch.py` what is sent anew when.
+the parts: `panels.py` has that of each panel, `wire.py` the frames of the heatmap, `watch.py` what is sent again when.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Lens(w.VBox):
     def close(self) -> None:
         """Stop what is running, let go of the model, and take the lens off the page, for good.
 
-        What it shows can still be read (`trace`, `edits`, ...); whatever else it is asked for raises
+        What it shows can still be read (`trace`, `edits`, ...); every other call raises
         `factlens.errors.Closed`. Edits stay in force.
         """
         # Also called on a lens whose constructor has raised.
@@ -180,8 +180,8 @@ class Lens(w.VBox):
     def __del__(self) -> None:
         """Close the lens, without ever waiting here.
 
-        The garbage collector comes in any thread and in the middle of anything: in a thread that whoever holds the
-        sessions' gate is just waiting for, for one. What has to wait for the gate does so in a thread of its own.
+        The garbage collector runs in any thread at any time, also in one that the holder of the sessions' gate is
+        waiting for. If the gate is taken, a thread of its own waits for it.
         """
         session = vars(self).get("session")
         if session is None or session.gate.acquire(blocking=False):
@@ -210,7 +210,7 @@ class Lens(w.VBox):
         return vstack([self.gestures, self.locate, self.heatmap, self.editor, self.judge, self.reader])
 
     def _gesture(self, name: str, payload: dict[str, Any], buffers: Sequence[memoryview] = ()) -> None:
-        """Carry out a gesture of the browser; whatever is wrong with it becomes the session's error."""
+        """Carry out a gesture of the browser; every error of it becomes the session's."""
         with self.session.reporting("locate", "The page sent something that factlens does not understand"):
             if name in ("pins", "range"):
                 self.heatmap.gesture(name, payload)
@@ -275,7 +275,7 @@ class Lens(w.VBox):
         session = self.session
         with session.gate:
             for name in MIRRORED:
-                # What somebody else does with the news must not end a trace or a thread.
+                # An error in a user's observer must not end a trace or a thread.
                 with session.reporting("locate", f"An observer of the lens's {name} failed"):
                     self.set_trait(name, getattr(session, name))
             for watch in self._watches:

@@ -1,6 +1,6 @@
 """The panels above and below the heatmap: what each is called on the page, and the state that it shows.
 
-A panel names the session's traits that its state is made of, and is sent anew when one of these changes. Gestures go
+A panel names the session's traits that its state is made of, and is sent again when one of these changes. Gestures go
 elsewhere.
 """
 
@@ -245,7 +245,7 @@ class DetailsPanel(Panel):
 
 
 class JudgePanel(Panel):
-    """What else changed: probes and continuations before and after, and prompts of one's own."""
+    """What else changed: probes and continuations before and after, and the user's own prompts."""
 
     _esm = Bundled("judge.js")
     watched = ("judgement", "own", "status", "error", "edits", "base")
