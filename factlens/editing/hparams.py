@@ -16,8 +16,13 @@ _LARGEST = 1e37
 
 
 def setting(default: Any, check: Callable[..., Any], *args: Any, **limits: Any) -> Any:
-    """Return a field of a settings class, with what checks its value, as `factlens.arguments` does."""
-    return field(default=default, metadata={"check": lambda name, value: check(name, value, *args, **limits)})
+    """Return a field of a settings class, with what checks its value, as `factlens.arguments` does, and its limits."""
+    checked = partial(_checked, check, args, limits)
+    return field(default=default, metadata={"check": checked, "limits": limits})
+
+
+def _checked(check: Callable[..., Any], args: tuple[Any, ...], limits: dict[str, Any], name: str, value: Any) -> Any:
+    return check(name, value, *args, **limits)
 
 
 def a_number(default: float | None, **limits: float) -> Any:
@@ -66,6 +71,12 @@ class Hparams:
         for known in fields(self):
             checked = known.metadata["check"](known.name, getattr(self, known.name))
             object.__setattr__(self, known.name, checked)
+
+    @classmethod
+    def range_of(cls, name: str) -> tuple[float | None, float | None]:
+        """Return the least and the largest value of a setting that is a number; None where there is no such limit."""
+        limits = next(known.metadata["limits"] for known in fields(cls) if known.name == name)
+        return limits.get("least", limits.get("above")), limits.get("most", limits.get("below"))
 
     def with_changes(self, **changes: Any) -> Self:
         """Return the settings with some replaced.

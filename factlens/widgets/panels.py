@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import traitlets as t
 
 from factlens.editing import METHODS, Edit
+from factlens.editing.methods import Knob
 from factlens.editing.taking import summary_of
 from factlens.evaluation import ROLE_NAMES
 from factlens.evaluation.checks import OWN
@@ -69,10 +70,7 @@ def edit_state(session: Session) -> dict[str, Any]:
         "default_layer": session.default_layer,
         "method": session.method,
         "methods": [{"name": name, "title": method.title} for name, method in METHODS.items()],
-        "knobs": [
-            {"name": knob.name, "value": values[knob.name], "title": knob.label, "help": knob.help}
-            for knob in METHODS[session.method].knobs
-        ],
+        "knobs": [_knob(session.method, knob, values[knob.name]) for knob in METHODS[session.method].knobs],
         "subject": session.fact.subject if session.fact else "",
         "target": str(session.target),
         "exactly": isinstance(session.target, Exactly),
@@ -95,6 +93,12 @@ def edit_state(session: Session) -> dict[str, Any]:
         "warning": _warning(session),
         "error": _edit_error(session),
     }
+
+
+def _knob(method: str, knob: Knob, value: float | None) -> dict[str, Any]:
+    least, most = METHODS[method].hparams.range_of(knob.name)
+    limits = {"least": least, "most": most, "step": knob.step}
+    return {"name": knob.name, "value": value, "title": knob.label, "help": knob.help, **limits}
 
 
 def details_state(session: Session) -> dict[str, Any]:

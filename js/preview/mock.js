@@ -204,7 +204,7 @@ export function fakeEdit(rest = {}) {
       { name: "memit", title: "MEMIT" },
     ],
     knobs: [
-      { name: "clamp", value: 6, title: "clamp", help: "longest change" },
+      { name: "clamp", value: 6, title: "clamp", help: "longest change", least: 0, most: null, step: 0.5 },
       { name: "steps", value: 40 },
     ],
     redo: null,

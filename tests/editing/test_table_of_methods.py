@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,7 +127,10 @@ def test_every_method_says_what_others_ask() -> None:
         for knob in method.knobs:
             assert knob.label
             assert knob.help
-            assert hasattr(settings, knob.name)
+            value, (least, most) = getattr(settings, knob.name), method.hparams.range_of(knob.name)
+            assert least is not None, "the page shows where a knob ends"
+            assert value is None or least <= value <= (most or math.inf)
+            assert knob.step
         for published in method.published.values():
             assert type(published.hparams) is method.hparams
             assert published.source
@@ -283,7 +287,8 @@ def test_an_own_method_is_on_the_page() -> None:
         lens.method = "nudge"
         state = lens.editor.state
         assert state["methods"][-1] == {"name": "nudge", "title": "Nudge"}
-        assert state["knobs"] == [{"name": "size", "value": 3.0, "title": "size", "help": "of the nudge"}]
+        range_ = {"least": 0, "most": None, "step": None}
+        assert state["knobs"] == [{"name": "size", "value": 3.0, "title": "size", "help": "of the nudge", **range_}]
         assert lens.heatmap.edit == {"method": "Nudge", "layers": [1]}
         with pytest.raises(TraitError, match=r"'rome'.*'nudge'"):
             lens.method = "nudged"

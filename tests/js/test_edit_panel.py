@@ -202,6 +202,10 @@ def test_the_method_and_its_knobs(page):
     expect(page.get_by_label("clamp")).to_be_hidden()
     fold.locator("summary").click()
     expect(page.get_by_label("clamp")).to_have_accessible_description("longest change")
+    page.get_by_label("clamp").press("ArrowUp")
+    expect(page.get_by_label("clamp")).to_have_value("6.5")
+    assert page.get_by_label("clamp").get_attribute("min") == "0"
+    assert page.get_by_label("steps").get_attribute("min") is None
     page.get_by_label("clamp").fill("4.5")
     page.get_by_role("button", name="Apply").click()
     assert page.evaluate("gestures.at(-1).settings") == {"clamp": 4.5}

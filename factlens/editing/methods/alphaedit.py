@@ -109,7 +109,7 @@ ALPHAEDIT = Method(
     doing="optimising v*",
     knobs=(
         *VALUE_KNOBS,
-        Knob("nullspace", "null space", "directions with less variance than this are free to use"),
+        Knob("nullspace", "null space", "directions with less variance than this are free to use", 0.01),
         RIDGE,
     ),
     published={

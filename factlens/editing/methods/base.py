@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor
@@ -82,22 +82,25 @@ class Knob:
         The setting, a number.
     label, help
         What the page calls it, and what it does.
+    step
+        By how much an arrow changes it; None leaves that to the browser. Its range is that of the setting.
     """
 
     name: str
     label: str
     help: str
+    step: float | None = None
 
 
-STEPS = Knob("steps", "steps", "most steps of the optimiser")
-LEARNING_RATE = Knob("learning_rate", "learning rate", "of the optimiser")
+STEPS = Knob("steps", "steps", "most steps of the optimiser", 1)
+LEARNING_RATE = Knob("learning_rate", "learning rate", "of the optimiser", 1e-4)
 VALUE_KNOBS = (
-    Knob("clamp", "clamp", "longest change of the value, in lengths of the old one"),
-    Knob("kl_factor", "KL factor", "weight of leaving alone what kind of thing the subject is"),
+    Knob("clamp", "clamp", "longest change of the value, in lengths of the old one", 0.5),
+    Knob("kl_factor", "KL factor", "weight of leaving alone what kind of thing the subject is", 0.0625),
     STEPS,
-    LEARNING_RATE,
+    replace(LEARNING_RATE, step=0.05),
 )
-RIDGE = Knob("ridge", "ridge", "larger: a weaker, safer change")
+RIDGE = Knob("ridge", "ridge", "larger: a weaker, safer change", 0.1)
 
 
 def _not_put_out(made: Circumstances, report: Mapping[str, Any]) -> Reason:

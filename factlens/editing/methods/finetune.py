@@ -155,7 +155,7 @@ FT_L = Method(
     hparams=ConstrainedFineTuneHparams,
     solve=solve,
     doing="fine-tuning",
-    knobs=(STEPS, LEARNING_RATE, Knob("limit", "limit", "no single weight moves further")),
+    knobs=(STEPS, LEARNING_RATE, Knob("limit", "limit", "no single weight moves further", 1e-4)),
     published={published.GPT2_XL: Defaults((0,), ConstrainedFineTuneHparams(), published.MENG22)},
     advise=advise,
 )

@@ -116,6 +116,6 @@ LORA = Method(
     hparams=LoraHparams,
     solve=solve,
     doing="fine-tuning",
-    knobs=(STEPS, LEARNING_RATE, Knob("rank", "rank", "of the matrix that is added")),
+    knobs=(STEPS, LEARNING_RATE, Knob("rank", "rank", "of the matrix that is added", 1)),
     advise=advise,
 )

@@ -41,9 +41,12 @@ export class MethodFold {
 
 function knobField(knob: Record<string, unknown>): HTMLElement {
   const [name, help, value] = [text(knob.name), text(knob.help), number(knob.value)];
+  const [least, most, step] = [number(knob.least), number(knob.most), number(knob.step)];
   const box = element("input", {
     type: "number",
-    step: "any",
+    step: step ?? "any",
+    min: least,
+    max: most,
     title: name,
     "data-name": name,
     "data-default": value,
