@@ -232,7 +232,7 @@ def _advice(likely: list[str]) -> str:
     otherwise = "or save the file in UTF-8."
     if not likely:
         return f"Pass the encoding that it is in, such as encoding='cp1252' (--encoding cp1252), {otherwise}"
-    others = f" (or {', '.join(map(repr, likely[1:]))}, whichever reads right)" if len(likely) > 1 else ""
+    others = f" (or {', '.join(map(repr, likely[1:]))}: the one that reads right)" if len(likely) > 1 else ""
     return f"Pass encoding='{likely[0]}'{others}, on the command line --encoding {likely[0]}; {otherwise}"
 
 

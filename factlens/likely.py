@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 # What Windows, macOS and Linux have written in most of the world, with the first bytes of the common ones among the
 # characters of two bytes: nearly every pair of bytes means something in these, but seldom something common.
-_KNOWN: dict[str, tuple[int, int] | None] = {
+_ENCODINGS: dict[str, tuple[int, int] | None] = {
     "utf-8": None,
     "cp1252": None,
     "cp1250": None,
@@ -52,7 +52,7 @@ def readings(data: bytes, place: int, refused: str) -> list[tuple[str, str]]:
     ends = [end for end in (data.find(b"\n", place), data.find(b"\r", place)) if end >= 0]
     line = data[start : min(ends, default=len(data))]
     candidates: list[tuple[float, str, str]] = []
-    for name, common in _KNOWN.items():
+    for name, common in _ENCODINGS.items():
         if name == refused:
             continue
         if (sample := _decoded(data[start : start + _SAMPLE], name)) and (around := _around(line, place - start, name)):
@@ -69,7 +69,7 @@ def readings(data: bytes, place: int, refused: str) -> list[tuple[str, str]]:
 
 def _decoded(data: bytes, name: str) -> str | None:
     """Return what the bytes say, without the characters of several bytes that are cut at either end."""
-    longest = 1 if name != "utf-8" and _KNOWN[name] is None else 4
+    longest = 1 if name != "utf-8" and _ENCODINGS[name] is None else 4
     for start in range(longest):
         for cut in range(longest):
             try:

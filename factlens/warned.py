@@ -11,7 +11,7 @@ from pathlib import Path
 
 from factlens.errors import FactlensWarning
 
-_HERE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent)
 _collected: ContextVar[list[FactlensWarning] | None] = ContextVar("collected", default=None)
 
 
@@ -39,4 +39,4 @@ def warnings_kept() -> Iterator[list[FactlensWarning]]:
 
 def _is_ours(path: str) -> bool:
     # Context managers of `contextlib` stand between our own frames.
-    return path.startswith(_HERE) or path.endswith("contextlib.py")
+    return path.startswith(_PACKAGE) or path.endswith("contextlib.py")

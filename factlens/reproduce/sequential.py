@@ -149,7 +149,7 @@ def _judgement(
     asked = repr([chain, meter.asking, seed, [record.checks for record in records], [one.fact for one in health]])
     path = folder.inner("judged") / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
     try:
-        content = _KEPT(parse_json(read_text(path)))
+        content = _JUDGEMENT(parse_json(read_text(path)))
         if content["checksum"] == checksum(content["found"]):
             return dict(content["found"])
     except (OSError, ValueError):
@@ -160,7 +160,7 @@ def _judgement(
     return numbers
 
 
-_KEPT = record({"found": mapping(plain(finite=False)), "checksum": text})
+_JUDGEMENT = record({"found": mapping(plain(finite=False)), "checksum": text})
 
 
 def _judged(
