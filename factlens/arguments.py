@@ -1,8 +1,8 @@
-"""Arguments: is what somebody passes what is wanted? Asked before anything is computed or changed.
+"""Checks of arguments, made before anything is computed or changed.
 
 Each checker takes the argument's name and value and returns the value. Scalars of numpy and torch come back as the
-Python numbers that they stand for, so that nothing of what is kept or written depends on where a number came from. A
-bool is no number, a text is no list of letters, and NaN and infinity are nothing that anybody wants.
+Python numbers that they stand for, so that no result or file depends on where a number came from. A bool is no number,
+a text is no list of letters, and NaN and infinity are refused.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def whole(
     ArgumentError
         Otherwise.
     """
-    found = plain(value)
+    scalar = plain(value)
     phrase, limits = _range(None, least, None, most)
-    if isinstance(found, bool) or not isinstance(found, int):
+    if isinstance(scalar, bool) or not isinstance(scalar, int):
         refuse(name, value, phrase.replace("a ", "a whole ", 1), example)
-    if (least is not None and found < least) or (most is not None and found > most):
+    if (least is not None and scalar < least) or (most is not None and scalar > most):
         refuse(name, value, limits, example)
-    if abs(found) > _LARGEST:
+    if abs(scalar) > _LARGEST:
         refuse(name, value, f"at most {_LARGEST}", example)
-    return int(found)
+    return int(scalar)
 
 
 def number(
@@ -64,17 +64,17 @@ def number(
     ArgumentError
         Otherwise.
     """
-    found = plain(value)
-    real = isinstance(found, (int, float)) and not isinstance(found, bool)
+    scalar = plain(value)
+    real = isinstance(scalar, (int, float)) and not isinstance(scalar, bool)
     phrase, limits = _range(above, least, below, most)
     if not real:
         refuse(name, value, phrase, example)
-    if not _is_finite(found):
+    if not _is_finite(scalar):
         refuse(name, value, phrase.replace("a ", "a finite ", 1), example)
-    low = (above is None or found > above) and (least is None or found >= least)
-    if not low or (below is not None and found >= below) or (most is not None and found > most):
+    low = (above is None or scalar > above) and (least is None or scalar >= least)
+    if not low or (below is not None and scalar >= below) or (most is not None and scalar > most):
         refuse(name, value, limits, example)
-    return cast("float", found)
+    return cast("float", scalar)
 
 
 def fraction(name: str, value: Any, *, example: str = "0.95") -> float:
@@ -107,10 +107,10 @@ def flag(name: str, value: Any) -> bool:
     ArgumentError
         If it is neither; a 1 may be meant for another argument.
     """
-    found = plain(value)
-    if not isinstance(found, bool):
+    scalar = plain(value)
+    if not isinstance(scalar, bool):
         refuse(name, value, "True or False")
-    return found
+    return scalar
 
 
 def a_text(name: str, value: Any, *, empty: bool = False, example: str | None = None) -> str:
@@ -144,20 +144,20 @@ def some_texts(
     return tuple(a_text(f"{name}[{i}]", one, empty=empty) for i, one in enumerate(each))
 
 
-def items(name: str, value: Any, wanted: str, example: str | None = None) -> Iterable[Any]:
+def items(name: str, value: Any, expected: str, example: str | None = None) -> Iterable[Any]:
     """Return what can be gone through, and is neither a text nor a mapping.
 
     Raises
     ------
     ArgumentError
-        Otherwise; `wanted` says what is in it.
+        Otherwise; `expected` says what is in it.
     """
     if isinstance(value, (str, bytes, bytearray, Mapping, type)):
-        refuse(name, value, wanted, example)
+        refuse(name, value, expected, example)
     try:
         iter(value)
     except TypeError:
-        refuse(name, value, wanted, example)
+        refuse(name, value, expected, example)
     return cast("Iterable[Any]", value)
 
 
@@ -169,24 +169,26 @@ def one_of(name: str, value: Any, options: Iterable[str]) -> str:
     ArgumentError
         If it is none of them.
     """
-    known = list(options)
-    if not isinstance(value, str) or value not in known:
-        refuse(name, value, f"one of {', '.join(known)}")
+    names = list(options)
+    if not isinstance(value, str) or value not in names:
+        refuse(name, value, f"one of {', '.join(names)}")
     return str(value)
 
 
-def instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...], wanted: str, example: str | None = None) -> T:
+def instance(
+    name: str, value: Any, kind: type[T] | tuple[type[T], ...], expected: str, example: str | None = None
+) -> T:
     """Return an object of a class.
 
     Raises
     ------
     ArgumentError
-        If it is of another; `wanted` says what it should be, and where one gets such a thing.
+        If it is of another; `expected` says what it should be, and where one gets such a thing.
     """
     if not isinstance(value, kind):
         # A text that looks like what is wanted is still a text.
         what = f"{type(value).__name__} " if isinstance(value, (str, int, float)) else ""
-        raise ArgumentError(f"{name} must be {wanted}, not {what}{shown(value)}.{_hint(name, example)}")
+        raise ArgumentError(f"{name} must be {expected}, not {what}{shown(value)}.{_hint(name, example)}")
     return value
 
 
@@ -221,7 +223,7 @@ def event(name: str, value: Any) -> Event:
     return cast("Event", value)
 
 
-def a_path(name: str, value: Any, *, folder: bool = False, wanted: str | None = None) -> Path:
+def a_path(name: str, value: Any, *, folder: bool = False, expected: str | None = None) -> Path:
     """Return the path of a file or, where `folder`, of a folder.
 
     Raises
@@ -229,13 +231,13 @@ def a_path(name: str, value: Any, *, folder: bool = False, wanted: str | None = 
     ArgumentError
         If it is neither text nor path, or cannot name a file.
     """
-    wanted = wanted or f"the path of a {'folder' if folder else 'file'}"
+    expected = expected or f"the path of a {'folder' if folder else 'file'}"
     if not isinstance(value, (str, os.PathLike)) or not isinstance(plainly := os.fspath(value), str):
-        refuse(name, value, wanted)
-    found = Path(plainly)
-    if not plainly.strip() or "\0" in plainly or not (folder or found.name):
-        refuse(name, value, wanted)
-    return found
+        refuse(name, value, expected)
+    path = Path(plainly)
+    if not plainly.strip() or "\0" in plainly or not (folder or path.name):
+        refuse(name, value, expected)
+    return path
 
 
 def optional(
@@ -245,18 +247,18 @@ def optional(
     return None if value is None else check(name, value, *args, **kwargs)
 
 
-def known(what: str, given: Iterable[str], options: Iterable[str]) -> None:
-    """Refuse names that nobody knows.
+def known(what: str, names: Iterable[str], options: Iterable[str]) -> None:
+    """Refuse unknown names.
 
     Raises
     ------
     ArgumentError
         If one of the names is no option; `what` is what has these options.
     """
-    there = list(options)
-    for name in given:
-        if name not in there:
-            raise ArgumentError(f"{what} has no option {shown(name)}; it has {', '.join(there)}.")
+    allowed = list(options)
+    for name in names:
+        if name not in allowed:
+            raise ArgumentError(f"{what} has no option {shown(name)}; it has {', '.join(allowed)}.")
 
 
 def plain(value: Any) -> Any:
@@ -269,7 +271,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def refuse(name: str, value: Any, wanted: str, example: str | None = None) -> NoReturn:
+def refuse(name: str, value: Any, expected: str, example: str | None = None) -> NoReturn:
     """Raise the error that says what an argument should be and what it is.
 
     Raises
@@ -277,13 +279,13 @@ def refuse(name: str, value: Any, wanted: str, example: str | None = None) -> No
     ArgumentError
         Always.
     """
-    raise ArgumentError(f"{name} must be {wanted}, not {shown(value)}.{_hint(name, example)}")
+    raise ArgumentError(f"{name} must be {expected}, not {shown(value)}.{_hint(name, example)}")
 
 
 def shown(value: Any) -> str:
-    """Write a value down for an error: short, whatever it is, and without asking a large one for all of itself."""
-    found = _SHORT.repr(value)
-    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}..."
+    """Write a value down for an error: short, and without writing a large one in full first."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 class _Short(reprlib.Repr):
@@ -325,7 +327,7 @@ _LONGEST = 160
 
 
 def _attribute(value: Any, name: str) -> Any:
-    """Return an attribute of somebody else's object, whose properties may raise what they like; None without one."""
+    """Return an attribute of any object; None if it has none, or its property raises an error."""
     try:
         return getattr(value, name, None)
     except Exception:
@@ -337,7 +339,7 @@ def _hint(name: str, example: str | None) -> str:
 
 
 def _range(above: float | None, least: float | None, below: float | None, most: float | None) -> tuple[str, str]:
-    """Say which numbers are wanted, to somebody who has given something else, and to one who has given a number."""
+    """Say which numbers are expected: for an error about something else, and for one about a number."""
     if least is not None:
         limits = f"at least {least:g}" if most is None else f"from {least:.10g} to {most:.10g}"
         return f"a number {'of ' if most is None else ''}{limits}", limits

@@ -1,7 +1,7 @@
-"""Reading what anybody may have written: ordinary files only, no larger than they may be, JSON without traps.
+"""Reading files that may come from anywhere: ordinary files only, no larger than they may be, JSON without traps.
 
-A file may come from the network, from a page, or out of a crash. Whatever is in it, reading it ends, takes no more
-memory than is said here, and fails with an error that names the file.
+A file may come from the network, from a page, or out of a crash. Reading it always ends, takes no more memory than is
+said here, and fails with an error that names the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_VALUES = 1 << 26
 DEEPEST = 64
 """How deeply lists and objects of a JSON text may be nested; ours are nested less than ten deep."""
 # Text is some ten times as long as when it is compressed, and lists of numbers some fifty times. What a bomb swells to
-# is a thousand times its size. The first megabytes are no danger, whatever they came from.
+# is a thousand times its size. The first megabytes are no danger.
 _SWELLS, _HARMLESS = 200, 1 << 24
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -89,13 +89,13 @@ def read_data(path: str | Path, *, largest: int | None = None) -> bytes:
         first = stream.read(len(_GZIP))
         stream.seek(0)
         source: IO[bytes] = gzip.GzipFile(fileobj=stream) if first == _GZIP else stream  # type: ignore[assignment]
-        found = bytearray()
+        content = bytearray()
         try:
             while chunk := source.read(_CHUNK):
-                found += chunk
-                if len(found) > largest:
+                content += chunk
+                if len(content) > largest:
                     _too_large(path, largest)
-            return bytes(found)
+            return bytes(content)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise FileFormatError(f"{path} is damaged, it cannot be decompressed: {error}. {ANOTHER}") from error
         except OSError as error:
@@ -104,7 +104,7 @@ def read_data(path: str | Path, *, largest: int | None = None) -> bytes:
             raise FileFormatError(f"{path} does not fit into the memory of this machine.") from error
 
 
-ANOTHER = "Take another copy of the file, or make it anew."
+ANOTHER = "Take another copy of the file, or make it again."
 """What to do with a file that is damaged."""
 
 
@@ -120,15 +120,15 @@ class _Inflated(io.RawIOBase):
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self._stream, self._name = stream, name
         self._inflated = gzip.GzipFile(fileobj=stream)
-        self._given = 0
+        self._swelled = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         count = self._inflated.readinto(buffer)
-        self._given += count
-        if self._given > max(_HARMLESS, _SWELLS * self._stream.tell()):
+        self._swelled += count
+        if self._swelled > max(_HARMLESS, _SWELLS * self._stream.tell()):
             raise FileFormatError(
                 f"{self._name} swells to more than {_SWELLS} times its size: that is no text, but a file made to fill "
                 "the memory. Take another copy of it, or decompress it yourself."
@@ -160,12 +160,12 @@ def parse_json(text: str) -> Any:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the field {twice!r} stands in it twice")
-    return found
+    return fields
 
 
 def _depth_exceeds(value: Any, limit: int) -> bool:

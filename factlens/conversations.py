@@ -45,9 +45,9 @@ class Conversation:
         """Where the subject's turn stands in the prompt, ``[start, stop)``; None while the prompt is that alone."""
         return self.spans[len(self.before)] if self.spans else None
 
-    def turns(self, said: str) -> tuple[Turn, ...]:
-        """Return all turns, `said` being what the subject's turn says."""
-        return (*self.before, (self.role, said), *self.after)
+    def turns(self, text: str) -> tuple[Turn, ...]:
+        """Return all turns, `text` being what the subject's turn says."""
+        return (*self.before, (self.role, text), *self.after)
 
     def grown(self, by: int) -> Conversation:
         """Return the conversation with a subject's turn that is longer by some characters."""
@@ -94,11 +94,11 @@ def read_conversation(value: Any) -> Conversation:
     ValueError
         If there can be no such conversation.
     """
-    found = Conversation(**_FIELDS(value))
-    turns, flat = found.turns(""), [place for span in found.spans for place in span]
-    if found.spans and (len(found.spans) != len(turns) or flat != sorted(flat)):
-        raise ValueError(f"it has {len(turns)} turns at {found.spans}")
-    return found
+    conversation = Conversation(**_FIELDS(value))
+    turns, flat = conversation.turns(""), [place for span in conversation.spans for place in span]
+    if conversation.spans and (len(conversation.spans) != len(turns) or flat != sorted(flat)):
+        raise ValueError(f"it has {len(turns)} turns at {conversation.spans}")
+    return conversation
 
 
 _TURN, _SPAN = many(text, least=2, most=2), many(whole(), least=2, most=2)

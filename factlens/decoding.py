@@ -33,7 +33,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _WIDE = ("utf-16", "utf-32")
-# They make text of bytes, but nobody writes files in them: they would read a backslash or a hyphen as something else.
+# They make text of bytes, but files are not written in them: they would read a backslash or a hyphen as something else.
 _NOT_OF_FILES = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7")
 
 
@@ -46,23 +46,23 @@ def an_encoding(name: str, value: Any) -> str:
         If Python knows none of this name, or it is something else than an encoding of text files.
     """
     asked = a_text(name, value, example="'cp1252'")
-    wanted = "an encoding of text that Python knows, such as 'utf-8', 'cp1252' or 'shift_jis'"
+    expected = "an encoding of text that Python knows, such as 'utf-8', 'cp1252' or 'shift_jis'"
     try:
-        found = codecs.lookup(asked)
+        codec = codecs.lookup(asked)
         codecs.getincrementaldecoder(asked)
     except (LookupError, ValueError):  # ValueError: a null character, or half of one, in the name
-        refuse(name, value, wanted)
+        refuse(name, value, expected)
     # Codecs from bytes to bytes, such as zip, are not for text; only decoding something says so.
     try:
         b"a".decode(asked)
     except LookupError:
-        refuse(name, value, wanted)
+        refuse(name, value, expected)
     except UnicodeError:
         pass  # UTF-16 has no character of one byte
-    plain = found.name.replace("_", "-")
+    plain = codec.name.replace("_", "-")
     if plain in _NOT_OF_FILES:
-        refuse(name, value, wanted)
-    return UTF8 if plain == "utf-8-sig" else found.name
+        refuse(name, value, expected)
+    return UTF8 if plain == "utf-8-sig" else codec.name
 
 
 def read_text(path: str | Path, encoding: str = UTF8) -> str:
@@ -216,24 +216,24 @@ def _refuse(
     except Exception:  # what is behind it cannot be read, which is another matter
         near += b""
     likely = [] if codec.startswith(_WIDE) else readings(near, where, codec)
-    said = f"{name} is no text in {_called(codec)}: in line {place.lines + 1}, column {place.characters + 1} is the "
-    said += f"byte 0x{error.object[error.start]:02x} ({error.reason}). "
+    message = f"{name} is no text in {_called(codec)}: in line {place.lines + 1}, column {place.characters + 1} is the "
+    message += f"byte 0x{error.object[error.start]:02x} ({error.reason}). "
     if likely:
-        said += f"There it reads {'; '.join(f'{text!r} in {one}' for one, text in likely)}. "
+        message += f"There it reads {'; '.join(f'{text!r} in {one}' for one, text in likely)}. "
     if codec == UTF8 and not place.plain:
         # Another encoding would misread what is before it.
         raise FileFormatError(
-            f"{said}What stands before it is in UTF-8: mend the place, or make the file anew."
+            f"{message}What stands before it is in UTF-8: correct this place, or make the file again."
         ) from error
-    raise FileFormatError(said + _advice([one for one, _ in likely])) from error
+    raise FileFormatError(message + _advice([one for one, _ in likely])) from error
 
 
 def _advice(likely: list[str]) -> str:
-    anew = "or save the file in UTF-8."
+    otherwise = "or save the file in UTF-8."
     if not likely:
-        return f"Pass the encoding that it is in, such as encoding='cp1252' (--encoding cp1252), {anew}"
-    others = f" (or {', '.join(map(repr, likely[1:]))}, whichever reads right)" if len(likely) > 1 else ""
-    return f"Pass encoding='{likely[0]}'{others}, on the command line --encoding {likely[0]}; {anew}"
+        return f"Pass the encoding that it is in, such as encoding='cp1252' (--encoding cp1252), {otherwise}"
+    others = f" (or {', '.join(map(repr, likely[1:]))}: the one that reads right)" if len(likely) > 1 else ""
+    return f"Pass encoding='{likely[0]}'{others}, on the command line --encoding {likely[0]}; {otherwise}"
 
 
 def _not_in(codec: str) -> str:

@@ -70,15 +70,15 @@ class MetricError(FactlensError, ValueError):
 class WrongModel(FactlensError, ValueError):
     """Something belongs to other weights than those at hand.
 
-    Weights are known by what they are: the fingerprint of the model without edits, and the ids of the edits in force,
-    which come from their content. Whatever was computed on them (a trace, an average, a report) or for them (an edit,
-    a second moment) goes with these weights only, whatever they are called. Raised wherever the two are brought
-    together, before anything is computed or changed.
+    Weights are known by what they are: the fingerprint of the model without edits, and the ids of the active
+    edits, which come from their content. What was computed on them (a trace, an average, a report) or for them (an
+    edit, a second moment) goes with these weights only, under any name. Raised where the two are brought together,
+    before anything is computed or changed.
     """
 
 
 class WeightsChanged(FactlensError, RuntimeError):
-    """Somebody else changed weights on which something of ours depends: an edit in force, or a computation.
+    """Other code changed weights that an active edit or a computation of ours depends on.
 
     Attributes
     ----------

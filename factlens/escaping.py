@@ -1,7 +1,7 @@
 """Texts that become something else: a line to look at, HTML, Python source, a table for spreadsheets, a file's name.
 
-Every text may come from a file, a model or a page, and holds whatever it holds. Each function here makes of any text
-what cannot be taken for more than a text.
+Every text may come from a file, a model or a page, and may hold anything. Each function here returns what cannot be
+taken for more than a text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from factlens.visible import line, visible, without_isolates
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _QUOTES = "\"'`´‘’‚‛“”„‟"
 _FORMULA = "=+-@"
-# Names that Windows keeps for devices, whatever stands behind a dot.
+# Names that Windows keeps for devices, with any ending.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(10))}
 _LONGEST_NAME = 60
 

@@ -1,4 +1,4 @@
-"""A fact: a subject, a prompt that asks for something about it, and the object it shall have."""
+"""A fact: a subject, a prompt that asks for something about it, and the object it should have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from factlens.typed import optional, record, text
 
 @dataclass(frozen=True, repr=False)
 class Fact:
-    """A prompt with its subject marked, and optionally the new object an edit shall produce.
+    """A prompt with its subject marked, and optionally the new object an edit should produce.
 
     The model reads the prompt as it is written, white space at its ends included.
 
@@ -33,7 +33,7 @@ class Fact:
         (`factlens.spelling`); `Exactly` is taken as it is.
     object
         The object that the fact has, ``"Seattle"``, by the same rule. Tracing many facts leaves out those that the
-        model answers otherwise; without it, whatever the model answers is taken.
+        model answers otherwise; without it, any answer of the model is taken.
     slot
         Another marker of the subject's place than ``{}``, such as ``"[S]"``; all other text is text then, and so it is
         with ``slot="{}"``.
@@ -94,7 +94,7 @@ class Fact:
             )
         before, subject, after = self._divided(span)
         if not isinstance(self.target, Exactly) and self.target is not None and not self.target.strip():
-            raise FactError("The new object is empty. Write what the model shall answer, for example 'Paris'.")
+            raise FactError("The new object is empty. Write what the model should answer, for example 'Paris'.")
         if not isinstance(self.object, Exactly) and self.object is not None and not self.object.strip():
             raise FactError("The object is empty. Write what the fact says, for example 'Seattle', or leave it out.")
         spans = () if self.conversation is None else self.conversation.spans
@@ -103,8 +103,8 @@ class Fact:
         template, slot = marked(before, subject, after)
         # `_parts` is no field: it follows from the others.
         set_to = {"template": template, "subject": subject, "slot": slot, "_parts": (before, after)}
-        for name, said in set_to.items():
-            object.__setattr__(self, name, said)
+        for name, value in set_to.items():
+            object.__setattr__(self, name, value)
 
     def _divided(self, span: Any) -> tuple[str, str, str]:
         """Return the text before the subject, the subject without white space around it, and the text behind it."""
@@ -150,7 +150,7 @@ class Fact:
             As for `Fact`. The subject stands in the last turn of the user that has it or ``{}``, else in the last one
             that has; the other turns are text.
         system
-            What the system's turn says; without it, whatever the template puts there.
+            What the system's turn says; without it, what the template puts there.
         slot
             As for `Fact`, in the turn of the subject.
 
@@ -173,7 +173,7 @@ class Fact:
         if not having:
             raise FactError(
                 f"No turn of the chat has the subject {subject!r}, nor {slot or '{}'!r} (slot=) in its place: "
-                f"{[said for _, said in turns]!r:.300}."
+                f"{[words for _, words in turns]!r:.300}."
             )
         at = next((i for i in reversed(having) if turns[i][0] == "user"), having[-1])
         around = Conversation(turns[:at], turns[at][0], turns[at + 1 :])
@@ -181,8 +181,8 @@ class Fact:
 
     def __repr__(self) -> str:
         # What most facts do not have is left out.
-        told = [name for name in _FIELD_NAMES if name in _ALWAYS or getattr(self, name) is not None]
-        return f"Fact({', '.join(f'{name}={getattr(self, name)!r}' for name in told)})"
+        names = [name for name in _FIELD_NAMES if name in _ALWAYS or getattr(self, name) is not None]
+        return f"Fact({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     @property
     def prompt(self) -> str:
@@ -199,8 +199,8 @@ class Fact:
     @property
     def _around(self) -> tuple[str, str]:
         """The text in front of the subject and the text behind it."""
-        found: tuple[str, str] = self.__dict__["_parts"]
-        return found
+        parts: tuple[str, str] = self.__dict__["_parts"]
+        return parts
 
     def with_template(self, template: str, *, slot: str | None = None) -> Fact:
         """Return the same subject and target in another prompt, which is no chat's."""
@@ -232,7 +232,7 @@ class Fact:
 
 
 def _turns_with(turns: Sequence[Turn], subject: str, slot: str | None) -> list[int]:
-    """Return which turns have a place for the subject: those of the user, or else of anybody.
+    """Return which turns have a place for the subject: those of the user, or else of any role.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def _turns_with(turns: Sequence[Turn], subject: str, slot: str | None) -> list[i
         If one of them has ``{}`` and another one the subject.
     """
     if slot is not None:
-        return [i for i, (_, said) in enumerate(turns) if slot in said]
+        return [i for i, (_, words) in enumerate(turns) if slot in words]
     for speakers in ({"user"}, {role for role, _ in turns}):
         heard = [i for i, (role, _) in enumerate(turns) if role in speakers]
         spelled = [i for i in heard if subject in turns[i][1]]
@@ -317,9 +317,9 @@ def _a_span(value: Any, length: int) -> tuple[int, int]:
     ArgumentError
         Otherwise.
     """
-    wanted = f"first character of the subject and the one after its last, from 0 to {length}"
+    expected = f"first character of the subject and the one after its last, from 0 to {length}"
     places = value if isinstance(value, (tuple, list)) else ()
     whole = len(places) == 2 and all(isinstance(place, int) and not isinstance(place, bool) for place in places)
     if not whole or not 0 <= places[0] < places[1] <= length:
-        refuse("span", value, wanted, "(0, 16)")
+        refuse("span", value, expected, "(0, 16)")
     return places[0], places[1]

@@ -163,14 +163,14 @@ def _old(target: Path) -> os.stat_result | None:
     if target.is_symlink():  # all other links have been followed
         raise OSError(errno.ELOOP, "symbolic links lead round in a circle")
     try:
-        found = target.stat()
+        status = target.stat()
     except FileNotFoundError:
         return None
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "there is a folder of that name")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "there is a pipe or a device of that name")
-    return found
+    return status
 
 
 def _for_the_owner(path: str, flags: int) -> int:
@@ -263,7 +263,7 @@ def check_kind(path: str | Path, record: Any, kind: str, schema: int, *earlier: 
         raise FileFormatError(
             f"{path} has schema {record.get('schema')!r:.20}; this version of factlens reads "
             f"{' and '.join(map(str, read))}. Read it with "
-            "the version that wrote it, or make it anew."
+            "the version that wrote it, or make it again."
         )
     return record
 
@@ -275,7 +275,7 @@ def complete(path: str | Path, what: str) -> Iterator[None]:
     Raises
     ------
     FileFormatError
-        In place of whatever is raised in the block because of the content.
+        In place of an error in the block that the content has caused.
     """
     try:
         yield

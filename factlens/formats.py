@@ -70,8 +70,8 @@ class Format:
         Raises
         ------
         FileFormatError
-            If it is no such file, is damaged, or has a schema that is not read; also in place of whatever is raised
-            in the block because of the content.
+            If it is no such file, is damaged, or has a schema that is not read; also in place of an error
+            in the block that the content has caused.
         FileNotFoundError, PermissionError
             If there is no such file, or it may not be read.
         """
@@ -80,5 +80,5 @@ class Format:
         )
         with complete(path, self.what):
             later = {name for schema, names in self.since.items() if schema > content["schema"] for name in names}
-            known = record({name: check for name, check in self.fields.items() if name not in later})
-            yield known(fields_of(content)), arrays
+            table = record({name: check for name, check in self.fields.items() if name not in later})
+            yield table(fields_of(content)), arrays

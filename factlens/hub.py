@@ -54,7 +54,7 @@ def explained(name: str) -> Iterator[None]:
     Raises
     ------
     FactlensError
-        In place of whatever is raised in the block.
+        In place of any other error in the block.
     """
     try:
         yield

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 # What Windows, macOS and Linux have written in most of the world, with the first bytes of the common ones among the
 # characters of two bytes: nearly every pair of bytes means something in these, but seldom something common.
-_KNOWN: dict[str, tuple[int, int] | None] = {
+_ENCODINGS: dict[str, tuple[int, int] | None] = {
     "utf-8": None,
     "cp1252": None,
     "cp1250": None,
@@ -51,15 +51,15 @@ def readings(data: bytes, place: int, refused: str) -> list[tuple[str, str]]:
     start = max(data.rfind(b"\n", 0, place), data.rfind(b"\r", 0, place)) + 1
     ends = [end for end in (data.find(b"\n", place), data.find(b"\r", place)) if end >= 0]
     line = data[start : min(ends, default=len(data))]
-    found: list[tuple[float, str, str]] = []
-    for name, common in _KNOWN.items():
+    candidates: list[tuple[float, str, str]] = []
+    for name, common in _ENCODINGS.items():
         if name == refused:
             continue
         if (sample := _decoded(data[start : start + _SAMPLE], name)) and (around := _around(line, place - start, name)):
-            found.append((_sense(sample, name, common), name, around))
-    found.sort(key=lambda one: -one[0])
+            candidates.append((_sense(sample, name, common), name, around))
+    candidates.sort(key=lambda one: -one[0])
     chosen: list[tuple[str, str]] = []
-    for sense, name, around in found:
+    for sense, name, around in candidates:
         if (sense > 0 or name == _USUAL) and all(around != other for _, other in chosen):
             chosen.append((name, around))
     # What most files are in is shown also where something else makes more sense.
@@ -69,7 +69,7 @@ def readings(data: bytes, place: int, refused: str) -> list[tuple[str, str]]:
 
 def _decoded(data: bytes, name: str) -> str | None:
     """Return what the bytes say, without the characters of several bytes that are cut at either end."""
-    longest = 1 if name != "utf-8" and _KNOWN[name] is None else 4
+    longest = 1 if name != "utf-8" and _ENCODINGS[name] is None else 4
     for start in range(longest):
         for cut in range(longest):
             try:

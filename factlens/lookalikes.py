@@ -1,7 +1,7 @@
 """Texts that look the same and are not: which characters differ, by their names.
 
 One can write é as one character or as two, a space that breaks no line, an apostrophe as on paper or as on a keyboard,
-and a mark between that nobody sees. To a tokenizer these are different texts.
+and an invisible mark between. To a tokenizer these are different texts.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _SAME = dict.fromkeys("’‘‛ʼ′`´＇", "'") | dict.fromkeys("“”„‟
 _MOST = 4  # differences that are named
 
 
-def look_alike(wanted: str, text: str) -> str | None:
+def look_alike(sought: str, text: str) -> str | None:
     """Return the part of a text that looks like another one and is written otherwise; None if there is none.
 
     Parameters
     ----------
-    wanted
+    sought
         What was looked for, and is not in the text.
     text
         Where.
@@ -31,19 +31,19 @@ def look_alike(wanted: str, text: str) -> str | None:
     """
     folded = list(_folded(text))
     letters = "".join(letter for letter, _ in folded)
-    looked_for = "".join(letter for letter, _ in _folded(wanted)).strip()
+    looked_for = "".join(letter for letter, _ in _folded(sought)).strip()
     start = letters.find(looked_for) if looked_for else -1
     if start < 0:
         return None
     first = folded[start][1]
     last = folded[start + len(looked_for) - 1][1] + 1
-    # What is combined with the last character, and what nobody sees, belongs to it.
+    # What is combined with the last character, and what is invisible, belongs to it.
     while last < len(text) and (unicodedata.combining(text[last]) or unicodedata.category(text[last]) == "Cf"):
         last += 1
     return text[first:last]
 
 
-def differences(wanted: str, found: str) -> str:
+def differences(sought: str, text: str) -> str:
     """Say in which characters two texts differ, by code point and name.
 
     Returns
@@ -52,13 +52,13 @@ def differences(wanted: str, found: str) -> str:
         ``"U+00E9 LATIN SMALL LETTER E WITH ACUTE where the prompt has U+0065 ..., U+0301 ..."``, several apart by a
         semicolon.
     """
-    said = []
-    changes = SequenceMatcher(None, wanted, found, autojunk=False).get_opcodes()
+    parts = []
+    changes = SequenceMatcher(None, sought, text, autojunk=False).get_opcodes()
     for what, a, b, c, d in changes:
         if what != "equal":
-            said.append(f"{_named(wanted[a:b])} where the prompt has {_named(found[c:d])}")
-    more = [f"and {len(said) - _MOST} more"] if len(said) > _MOST else []
-    return "; ".join([*said[:_MOST], *more])
+            parts.append(f"{_named(sought[a:b])} where the prompt has {_named(text[c:d])}")
+    more = [f"and {len(parts) - _MOST} more"] if len(parts) > _MOST else []
+    return "; ".join([*parts[:_MOST], *more])
 
 
 def _folded(text: str) -> Iterator[tuple[str, int]]:

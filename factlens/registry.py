@@ -1,7 +1,7 @@
 """One small registry: entries of one sort by name, in the order of their table, each loaded when it is first asked for.
 
 A table names its entries as ``"module:object"``, so that a new one is a file of its own and a line in the table, and
-nobody waits for a module that nobody asks for. A user's own entry is registered while the program runs.
+no module is loaded before it is needed. A user's own entry is registered while the program runs.
 
 >>> METHODS = Registry("editing method", {"rome": "factlens.editing.methods.rome:ROME"})
 >>> METHODS.named("method", "roem")
@@ -41,8 +41,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
             entry = self._table[name] = getattr(import_module(module), attribute)
-        found: T = entry
-        return found
+        loaded: T = entry
+        return loaded
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
@@ -66,7 +66,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self[value]
 
     def given(self, argument: str, value: Any, *kinds: type[Any]) -> T:
-        """Return the entry that was given as `argument`: by name, itself, or as a function of one's own.
+        """Return the entry that was given as `argument`: by name, itself, or as the caller's own function.
 
         Entries of these `kinds` have a ``name`` and a ``function``; a function alone becomes one of the first kind,
         under its own name.
@@ -92,7 +92,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry
 
     def register(self, name: str, entry: T) -> T:
-        """Add an entry of one's own, and return it.
+        """Add the caller's own entry, and return it.
 
         Raises
         ------

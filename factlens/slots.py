@@ -111,23 +111,23 @@ def in_code(template: str, slot: str | None) -> str:
 
 
 def _at_marker(template: str, slot: str) -> tuple[str, str]:
-    found = _occurrences(template, slot)
-    if len(found) != 1:
-        times = f"{len(found)} times" if found else "nowhere"
+    places = _occurrences(template, slot)
+    if len(places) != 1:
+        times = f"{len(places)} times" if places else "nowhere"
         raise FactError(
             f"The marker {slot!r} of the subject's place stands {times} in {template!r}. Write it once, or choose "
             "another one with slot=."
         )
-    return template[: found[0]], template[found[0] + len(slot) :]
+    return template[: places[0]], template[places[0] + len(slot) :]
 
 
 def _occurrences(text: str, part: str) -> list[int]:
     """Return every place of a part, those that overlap included."""
-    found, start = [], text.find(part)
+    places, start = [], text.find(part)
     while start >= 0:
-        found.append(start)
+        places.append(start)
         start = text.find(part, start + 1)
-    return found
+    return places
 
 
 def _read(template: str) -> tuple[str, list[tuple[int, int]]]:

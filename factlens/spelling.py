@@ -11,7 +11,7 @@ where the text calls for one, and none
   punctuation;
 - if it begins with white space itself, or is a mark that sticks to what precedes it (``,``).
 
-`Exactly` says what to append, whatever the text calls for.
+`Exactly` says what to append, without regard to this rule.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Exactly:
 
 
 Wording = str | Exactly
-"""An answer as somebody writes it: by the rule, or exactly."""
+"""An answer as a user writes it: by the rule, or exactly."""
 
-# Marks that are written without a space to what follows, wherever they stand.
+# Marks that are written without a space to what follows, in any place.
 _STICKS_TO_NEXT = frozenset("$£€¥#@¿¡_\\")
 # Signs that have a space behind them if they have one in front: "2 + 2 =", "2+2=", "either/", "Paris - ".
 _AS_BEFORE = frozenset("=+-*/<>|~^&×÷±≤≥≠≈→–—‐‑")
@@ -108,7 +108,7 @@ def calls_for_space(prompt: str, answer: str) -> bool:
     """Whether the text calls for a space between a prompt and an answer; see the rule above."""
     if not prompt or not answer or prompt[-1].isspace() or answer[0].isspace():
         return False
-    # What is combined with a letter, and what nobody sees, does not count.
+    # What is combined with a letter, and what is invisible, does not count.
     before, last = _seen(prompt), answer[0]
     if not before:
         return False
@@ -158,12 +158,12 @@ def other_spelling(prompt: str, answer: Wording) -> str | None:
 
     None where there is no other: behind white space, and for an answer that is white space.
     """
-    said = continuation(prompt, answer)
-    if said.startswith(" "):
-        return said[1:] if said[1:] and not said[1].isspace() else None
-    if not prompt or prompt[-1].isspace() or said[0].isspace():
+    spelling = continuation(prompt, answer)
+    if spelling.startswith(" "):
+        return spelling[1:] if spelling[1:] and not spelling[1].isspace() else None
+    if not prompt or prompt[-1].isspace() or spelling[0].isspace():
         return None
-    return " " + said
+    return " " + spelling
 
 
 def spelled(prompt: str, text: str) -> Wording:

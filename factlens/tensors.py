@@ -2,7 +2,7 @@
 
 A file is eight bytes with the length of its header, the header (JSON: for each array its number format, shape, and
 first and last byte, and a few texts under ``__metadata__``), and the arrays one after the other. The library of that
-name opens files by their names only, gives those that it writes to nobody but their owner, and copies every array
+name opens files by their names only, lets only their owner read those that it writes, and copies every array
 first. What it writes is read here, and the other way round.
 """
 
@@ -89,9 +89,9 @@ def read_arrays(stream: IO[bytes], header: Header) -> dict[str, np.ndarray]:
     ValueError
         If it does not, or a number format is one that numpy lacks.
     """
-    wanted = sorted((_place(name, entry) for name, entry in header.arrays.items()), key=lambda place: place[3:])
+    places = sorted((_place(name, entry) for name, entry in header.arrays.items()), key=lambda place: place[3:])
     end = 0
-    for name, _, _, start, stop in wanted:
+    for name, _, _, start, stop in places:
         if start != end:
             raise ValueError(f"its array {name!r} does not begin where the one before it ends")
         end = stop
@@ -100,8 +100,8 @@ def read_arrays(stream: IO[bytes], header: Header) -> dict[str, np.ndarray]:
     if end > _memory():
         raise ValueError(f"its arrays have {end / 2**30:,.0f} GB, more than the memory of this machine")
     stream.seek(header.start)
-    found = {}
-    for name, dtype, shape, _, _ in wanted:
+    arrays = {}
+    for name, dtype, shape, _, _ in places:
         try:
             array = np.empty(shape, dtype)
         except MemoryError as error:
@@ -112,8 +112,8 @@ def read_arrays(stream: IO[bytes], header: Header) -> dict[str, np.ndarray]:
             if not count:
                 raise ValueError("it ends too early")
             at += count
-        found[name] = array
-    return found
+        arrays[name] = array
+    return arrays
 
 
 def _memory() -> float:

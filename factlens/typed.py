@@ -49,8 +49,8 @@ class BadField(ValueError):
         return cls(error.why, f"{outer}{dot}{error.place}")
 
 
-def _refused(value: object, wanted: str) -> BadField:
-    return BadField(f"is {reprlib.repr(value)}, not {wanted}")
+def _refused(value: object, expected: str) -> BadField:
+    return BadField(f"is {reprlib.repr(value)}, not {expected}")
 
 
 # Single values -------------------------------------------------------------------------------------------------------
@@ -96,14 +96,14 @@ def number_within(least: float = -math.inf, most: float = math.inf, *, unknown: 
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise _refused(value, "a number")
         try:
-            found = float(value)
+            real = float(value)
         except OverflowError:
-            found = math.inf
-        if not math.isfinite(found):
+            real = math.inf
+        if not math.isfinite(real):
             raise _refused(value, "a finite number")
-        if not least <= found <= most:
+        if not least <= real <= most:
             raise _refused(value, f"a number from {least:g} to {most:g}")
-        return found
+        return real
 
     return check
 
@@ -129,7 +129,7 @@ def optional(one: Check) -> Check:
 
 
 def plain(*, finite: bool = True) -> Check:
-    """Return a check for whatever JSON can say; without `finite`, also NaN and infinity."""
+    """Return a check for any value that JSON can hold; without `finite`, also NaN and infinity."""
 
     def check(value: Any) -> Any:
         if isinstance(value, (list, dict)):
@@ -159,17 +159,17 @@ def many(one: Check, *, least: int = 0, most: int | None = None, unique: bool = 
         if not isinstance(value, list):
             raise _refused(value, "a list")
         if len(value) < least or (most is not None and len(value) > most):
-            wanted = f"at least {least}" if most is None else f"{least}" if most == least else f"{least} to {most}"
-            raise BadField(f"has {len(value)} entries, not {wanted}")
-        found = []
+            expected = f"at least {least}" if most is None else f"{least}" if most == least else f"{least} to {most}"
+            raise BadField(f"has {len(value)} entries, not {expected}")
+        entries = []
         try:
             for item in value:
-                found.append(one(item))
+                entries.append(one(item))
         except ValueError as error:
-            raise BadField.inside(f"[{len(found)}]", error) from None
-        if unique and len(set(found)) < len(found):
+            raise BadField.inside(f"[{len(entries)}]", error) from None
+        if unique and len(set(entries)) < len(entries):
             raise BadField("has an entry twice")
-        return tuple(found)
+        return tuple(entries)
 
     return check
 
@@ -194,14 +194,14 @@ def record(fields: Mapping[str, Check], later: Mapping[str, Any] | None = None) 
                 raise BadField(f"has no field {missing[0]!r}")
             unknown = next(name for name in value if name not in fields)
             raise BadField(f"has a field {reprlib.repr(unknown)}, which is unknown here")
-        found: dict[str, Any] = {}
+        checked: dict[str, Any] = {}
         name = ""
         try:
             for name, one in fields.items():
-                found[name] = one(value[name])
+                checked[name] = one(value[name])
         except ValueError as error:
             raise BadField.inside(name, error) from None
-        return found
+        return checked
 
     return check
 
@@ -212,14 +212,14 @@ def mapping(one: Check) -> Check:
     def check(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _refused(value, "an object with named fields")
-        found: dict[str, Any] = {}
+        checked: dict[str, Any] = {}
         name = ""
         try:
             for name, item in value.items():
-                found[text(name)] = one(item)
+                checked[text(name)] = one(item)
         except ValueError as error:
             raise BadField.inside(name, error) from None
-        return found
+        return checked
 
     return check
 
@@ -262,15 +262,15 @@ class Array:
 
 
 def arrays(
-    found: Mapping[str, np.ndarray], wanted: Mapping[str, Array], sizes: Mapping[str, int] | None = None
+    loaded: Mapping[str, np.ndarray], table: Mapping[str, Array], sizes: Mapping[str, int] | None = None
 ) -> dict[str, np.ndarray]:
     """Return the arrays of a file if they are what they must be.
 
     Parameters
     ----------
-    found
+    loaded
         The arrays.
-    wanted
+    table
         What each of them must be.
     sizes
         Sizes of dimensions that are known.
@@ -280,35 +280,35 @@ def arrays(
     BadField
         If one is missing or unknown, or has the wrong number format, shape, or values.
     """
-    for name in found:
-        if name not in wanted:
+    for name in loaded:
+        if name not in table:
             raise BadField(f"has an array {reprlib.repr(name)}, which is unknown here")
-    known = dict(sizes or {})
-    for name, array in wanted.items():
-        if name in found:
-            _check_array(name, found[name], array, known)
-        elif array.needed:
+    dims = dict(sizes or {})
+    for name, rule in table.items():
+        if name in loaded:
+            _check_array(name, loaded[name], rule, dims)
+        elif rule.needed:
             raise BadField(f"has no array {name!r}")
-    return dict(found)
+    return dict(loaded)
 
 
-def _check_array(name: str, found: np.ndarray, wanted: Array, sizes: dict[str, int]) -> None:
-    if found.dtype.name not in wanted.dtypes:
-        raise BadField(f"has an array {name!r} of {found.dtype.name}, not {' or '.join(wanted.dtypes)}")
-    shape = tuple(sizes.setdefault(dim, size) for dim, size in zip(wanted.dims, found.shape, strict=False))
-    if found.ndim != len(wanted.dims) or found.shape != shape or (0 in shape and not wanted.empty):
-        meant = ", ".join(f"{dim} {sizes.get(dim) or ''}".strip() for dim in wanted.dims)
-        raise BadField(f"has an array {name!r} of shape {found.shape}, not ({meant})")
-    if not found.size:
+def _check_array(name: str, array: np.ndarray, rule: Array, sizes: dict[str, int]) -> None:
+    if array.dtype.name not in rule.dtypes:
+        raise BadField(f"has an array {name!r} of {array.dtype.name}, not {' or '.join(rule.dtypes)}")
+    shape = tuple(sizes.setdefault(dim, size) for dim, size in zip(rule.dims, array.shape, strict=False))
+    if array.ndim != len(rule.dims) or array.shape != shape or (0 in shape and not rule.empty):
+        meant = ", ".join(f"{dim} {sizes.get(dim) or ''}".strip() for dim in rule.dims)
+        raise BadField(f"has an array {name!r} of shape {array.shape}, not ({meant})")
+    if not array.size:
         return
-    if found.dtype.kind == "f":
+    if array.dtype.kind == "f":
         # Smallest and largest tell of NaN and of infinity, and take no memory.
-        if not wanted.nan and math.isnan(found.min()):
+        if not rule.nan and math.isnan(array.min()):
             raise BadField(f"has NaN in its array {name!r}")
-        ends = found if wanted.nan else np.array([found.min(), found.max()])
-        if not wanted.infinite and bool(np.isinf(ends).any()):
+        ends = array if rule.nan else np.array([array.min(), array.max()])
+        if not rule.infinite and bool(np.isinf(ends).any()):
             raise BadField(f"has infinity in its array {name!r}")
-    if wanted.least is not None and found.min() < wanted.least:
-        raise BadField(f"has {found.min()} in its array {name!r}, less than {wanted.least}")
-    if wanted.largest is not None and bool((np.abs(found) > wanted.largest).any()):
-        raise BadField(f"has a number larger than {wanted.largest:g} in its array {name!r}")
+    if rule.least is not None and array.min() < rule.least:
+        raise BadField(f"has {array.min()} in its array {name!r}, less than {rule.least}")
+    if rule.largest is not None and bool((np.abs(array) > rule.largest).any()):
+        raise BadField(f"has a number larger than {rule.largest:g} in its array {name!r}")

@@ -55,40 +55,40 @@ def visible(text: str) -> str:
         what has no shape as its code point, ``⟨U+200B⟩``, but where it shapes what stands around it: within emoji and
         flags, and between letters of scripts that join. A combining mark with nothing to sit on gets ``◌``.
     """
-    found: list[str] = []
+    parts: list[str] = []
     base = ""  # what a combining mark, a selector or a joiner would belong to
     i = 0
     while i < len(text):
         c = text[i]
         if c == _BLACK_FLAG and (tags := _TAGS.match(text, i + 1)):
-            found.append(text[i : tags.end()])
+            parts.append(text[i : tags.end()])
             base, i = c, tags.end()
             continue
         i += 1
         if c < " " or c in _PLAIN:
-            found.append(_PLAIN.get(c) or chr(0x2400 + ord(c)))
+            parts.append(_PLAIN.get(c) or chr(0x2400 + ord(c)))
             base = ""
         elif category(c) == "Zs":
-            found.append(" ")
+            parts.append(" ")
             base = ""
         elif _has_no_shape(c):
-            kept = _shapes(c, base, text[i : i + 1])
-            found.append(c if kept else f"⟨U+{ord(c):04X}⟩")
-            base = c if kept else ""
+            shaping = _shapes(c, base, text[i : i + 1])
+            parts.append(c if shaping else f"⟨U+{ord(c):04X}⟩")
+            base = c if shaping else ""
         else:
-            found.append(_DOTTED_CIRCLE + c if not base and category(c)[0] == "M" else c)
+            parts.append(_DOTTED_CIRCLE + c if not base and category(c)[0] == "M" else c)
             base = c
-    return "".join(found)
+    return "".join(parts)
 
 
 def line(text: str) -> str:
     """Return `visible` of a text put together from others, some of which `isolated` has isolated: they stay so."""
     parts, at = [], 0
-    for found in _ISOLATED.finditer(text):
-        inner = found[1]
+    for match in _ISOLATED.finditer(text):
+        inner = match[1]
         if _FROM_THE_RIGHT.search(inner) and visible(inner) == inner:
-            parts += [visible(text[at : found.start()]), found[0]]
-            at = found.end()
+            parts += [visible(text[at : match.start()]), match[0]]
+            at = match.end()
     return "".join((*parts, visible(text[at:])))
 
 
@@ -108,13 +108,13 @@ def arrowed(text: str) -> str:
 
 def closed(text: str) -> str:
     """Return a part of a line, in which an isolate may have lost one of its ends, with all of them closed."""
-    found, inside = "", False
+    balanced, inside = "", False
     for c in text:
         if c == POP_ISOLATE and not inside:
             continue
         inside = c == FIRST_STRONG_ISOLATE or (inside and c != POP_ISOLATE)
-        found += c
-    return found + POP_ISOLATE if inside else found
+        balanced += c
+    return balanced + POP_ISOLATE if inside else balanced
 
 
 def trimmed(text: str) -> str:
@@ -147,16 +147,16 @@ def clusters(text: str) -> list[str]:
 
     The marks of bytes and code points are such parts as well.
     """
-    found: list[str] = []
+    parts: list[str] = []
     i = 0
     while i < len(text):
         mark = _MARK.match(text, i) if text[i] == "⟨" else None
         end = mark.end() if mark else i + 1
         while not mark and end < len(text) and end - i < LONGEST_CLUSTER and _belongs(text[i:end], text[end]):
             end += 1
-        found.append(text[i:end])
+        parts.append(text[i:end])
         i = end
-    return found
+    return parts
 
 
 def clipped(text: str, most: int) -> str:
@@ -184,7 +184,7 @@ def _shapes(c: str, base: str, after: str) -> bool:
     if _SELECTOR.match(c):
         if _IDEOGRAPH.match(base):
             return True
-        # Of letters there is no emoji but one; anywhere else a selector would be seen by nobody.
+        # Of letters there is no emoji but one; anywhere else a selector would be invisible.
         return _EMOJI_STYLE.match(c) is not None and (category(base)[0] not in "LM" or base == "ℹ")
     if c in (_JOINER, _NON_JOINER) and _SHAPING.match(base) and _SHAPING.match(after):
         return True

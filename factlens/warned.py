@@ -1,4 +1,4 @@
-"""Warnings that point at the caller's own line, or are kept for somebody who shows them otherwise."""
+"""Warnings that point at the caller's own line, or are collected by a caller that shows them otherwise."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 from factlens.errors import FactlensWarning
 
-_HERE = str(Path(__file__).parent)
-_kept: ContextVar[list[FactlensWarning] | None] = ContextVar("kept", default=None)
+_PACKAGE = str(Path(__file__).parent)
+_collected: ContextVar[list[FactlensWarning] | None] = ContextVar("collected", default=None)
 
 
 def warn(warning: FactlensWarning) -> None:
     """Warn of something, at the line outside this package that led to it."""
-    if (kept := _kept.get()) is not None:
-        kept.append(warning)
+    if (collected := _collected.get()) is not None:
+        collected.append(warning)
         return
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
@@ -29,14 +29,14 @@ def warn(warning: FactlensWarning) -> None:
 @contextmanager
 def warnings_kept() -> Iterator[list[FactlensWarning]]:
     """Keep what is warned of in the block in a list, in the order it came, instead of warning."""
-    found: list[FactlensWarning] = []
-    token = _kept.set(found)
+    collected: list[FactlensWarning] = []
+    token = _collected.set(collected)
     try:
-        yield found
+        yield collected
     finally:
-        _kept.reset(token)
+        _collected.reset(token)
 
 
 def _is_ours(path: str) -> bool:
     # Context managers of `contextlib` stand between our own frames.
-    return path.startswith(_HERE) or path.endswith("contextlib.py")
+    return path.startswith(_PACKAGE) or path.endswith("contextlib.py")

@@ -297,7 +297,7 @@ def test_a_long_line_is_shown_in_part() -> None:
 @pytest.mark.parametrize(
     ("data", "encoding", "words"),
     [
-        ("Zürich 東京".encode() + b" Z\xfcrich", "utf-8", "What stands before it is in UTF-8: mend the place"),
+        ("Zürich 東京".encode() + b" Z\xfcrich", "utf-8", "What stands before it is in UTF-8: correct this place"),
         (b"Z\x81rich", "cp1252", r"no text in cp1252: in line 1, column 2 is the byte 0x81"),
         ("Zürich".encode("cp1252"), "ascii", "no text in ascii.*Pass encoding='cp1252'"),
         (WORDS["cp932"].encode("cp932"), "cp1252", "Pass encoding='cp932'"),

@@ -44,12 +44,12 @@ def run(options: argparse.Namespace) -> int:
     clocks = {"edited": TimeLeft(), "judged": TimeLeft()}
     shown = dict.fromkeys(clocks, -1)
 
-    def progress(report: Report, wanted: int) -> None:
+    def progress(report: Report, total: int) -> None:
         judged = len(report.outcomes)
         for what, done in (("edited", judged + report.waiting if report.waiting else 0), ("judged", judged)):
-            if done and (tenth := 10 * done // wanted) > shown[what]:
+            if done and (tenth := 10 * done // total) > shown[what]:
                 shown[what] = tenth
-                print(f"{what} {done} of {wanted}, {clocks[what](done / wanted)}", flush=True)
+                print(f"{what} {done} of {total}, {clocks[what](done / total)}", flush=True)
 
     asked: dict[str, Any] = {"generate": not options.no_text, "seed": options.seed, "progress": progress}
     for name in ("unrelated", "texts"):

@@ -1,4 +1,4 @@
-"""Colours: always light, so that a saved picture looks the same wherever it is opened."""
+"""Colours: always light, so that a saved picture looks the same everywhere."""
 
 from __future__ import annotations
 

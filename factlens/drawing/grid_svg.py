@@ -23,7 +23,7 @@ _LEVELS, _MISSING, _NOTHING = 64, -1, -2
 def grid_svg(picture: GridPicture) -> str:
     """Draw grids: rows down, layers across, panels side by side, as many in a row as fit.
 
-    Colours run from white (`low`) to the family's darkest shade (`high`), whichever of the two is the larger number.
+    Colours run from white (`low`) to the family's darkest shade (`high`); either of the two may be the larger number.
     A cell that was estimated but not computed is a stripe on grey.
     """
     layers, panels = picture.layers, picture.panels

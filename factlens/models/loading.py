@@ -56,7 +56,7 @@ def load(
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    source = str(a_path("name", name, folder=True, wanted="'atlas', a Hugging Face Hub id, or a local folder"))
+    source = str(a_path("name", name, folder=True, expected="'atlas', a Hugging Face Hub id, or a local folder"))
     place = _best_device() if device is None else a_device("device", device)
     dtype = optional(a_dtype, "dtype", dtype)
     revision, family = optional(a_text, "revision", revision), optional(a_family, "family", family)

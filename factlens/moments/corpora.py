@@ -114,7 +114,7 @@ def a_source(name: str, value: Any) -> Source:
     if isinstance(value, Corpus):
         return value
     if isinstance(value, (str, Path)):
-        a_path(name, value, folder=True, wanted=wanted)
+        a_path(name, value, folder=True, expected=wanted)
         return value
     return items(name, value, wanted, example="['A text.', 'Another.']")
 

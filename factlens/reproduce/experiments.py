@@ -55,7 +55,7 @@ EXPERIMENTS = {
     "fig2": "averaged causal traces (Meng et al. 2022, Figure 2)",
     "table4": "single edits judged on CounterFact, for several methods (Meng et al. 2022, Table 4)",
     "layer-sweep": "edit success by layer against tracing effect (Hase et al. 2023)",
-    "sequential": "edits on top of each other, until the model gives way",
+    "sequential": "edits on top of each other, until the model breaks down",
 }
 
 
@@ -153,7 +153,7 @@ def reproduce(
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
-    found = some_texts(name, value, example=shown(list(METHODS)[:2]))
-    if not found:
+    names = some_texts(name, value, example=shown(list(METHODS)[:2]))
+    if not names:
         raise ArgumentError(f"{name} names no method. There is {', '.join(METHODS)}.")
-    return found
+    return names

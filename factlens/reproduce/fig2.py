@@ -28,17 +28,16 @@ def traces(model: Model, facts: Sequence[Fact], folder: Folder, samples: int) ->
     noise = Noise(subjects=tuple(fact.subject for fact in facts))
     noise = replace(noise, level=noise_level(model, (), noise))
     made = repr([Weights.of(model).key, samples, noise])
-    kept, progress = folder.inner("traces"), folder.progress("traces")
+    store, progress = folder.inner("traces"), folder.progress("traces")
     for done, fact in enumerate(facts, 1):
         key = hashlib.sha256(f"{made}{fact!r}".encode()).hexdigest()[:32]
-        path = kept / f"{key}.safetensors"
-        if (known := _read(path)) is not None:
-            yield known
-        else:
-            (found,) = trace_many(model, [fact], samples=samples, corruption=noise)
-            if isinstance(found, Trace):
-                found.save(path)
-            yield found
+        path = store / f"{key}.safetensors"
+        trace: Trace | Skipped | None = _read(path)
+        if trace is None:
+            (trace,) = trace_many(model, [fact], samples=samples, corruption=noise)
+            if isinstance(trace, Trace):
+                trace.save(path)
+        yield trace
         progress(done, len(facts))
 
 
@@ -61,25 +60,25 @@ def fig2(model: Model, facts: Sequence[Fact], folder: Folder, *, samples: int = 
     Average
         What was found.
     """
-    found = average(traces(model, facts, folder, samples))
-    found.save(folder.path / "average.safetensors")
+    result = average(traces(model, facts, folder, samples))
+    result.save(folder.path / "average.safetensors")
     folder.written.append(folder.path / "average.safetensors")
-    folder.csv("effects", found.to_dataframe(), index=False)
-    folder.say(repr(found))
-    folder.table("headline", headline(found, model.name))
-    folder.figure("grids", found.plot())
-    folder.figure("lines", found.plot_lines())
-    return found
+    folder.csv("effects", result.to_dataframe(), index=False)
+    folder.say(repr(result))
+    folder.table("headline", headline(result, model.name))
+    folder.figure("grids", result.plot())
+    folder.figure("lines", result.plot_lines())
+    return result
 
 
-def headline(found: Average, model: str) -> pd.DataFrame:
+def headline(result: Average, model: str) -> pd.DataFrame:
     """Return the numbers that the paper's text names, in percent, next to the published ones where there are any."""
-    rows: dict[str, dict[str, object]] = {"ATE": {"here": 100 * found.total_effect}}
-    for kind in found.kinds:
-        here = found.effects.sel(kind=kind, role=LAST_SUBJECT)
-        layer = int(np.argmax(here.values))
-        rows[f"AIE of {kind}, {LAST_SUBJECT}"] = {"here": 100 * float(here[layer]), "layer": layer}
-        last = found.effects.sel(kind=kind, role="last token")
+    rows: dict[str, dict[str, object]] = {"ATE": {"here": 100 * result.total_effect}}
+    for kind in result.kinds:
+        effects = result.effects.sel(kind=kind, role=LAST_SUBJECT)
+        layer = int(np.argmax(effects.values))
+        rows[f"AIE of {kind}, {LAST_SUBJECT}"] = {"here": 100 * float(effects[layer]), "layer": layer}
+        last = result.effects.sel(kind=kind, role="last token")
         rows[f"AIE of {kind}, last token"] = {"here": 100 * float(last.max()), "layer": int(np.argmax(last.values))}
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("percent")
     if published := TRACING.get(key_of(model)):

@@ -106,7 +106,7 @@ class Folder:
             "dtype": str(model.dtype),
             "device": str(model.device),
             **what,
-            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+            "versions": {name: installed for name in _PACKAGES if (installed := _version(name))},
             "python": platform.python_version(),
             "machine": platform.platform(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,17 +117,17 @@ class Folder:
         self.written.append(write_text(self.path / "provenance.json", f"{text}\n"))
 
     def progress(self, what: str) -> Count:
-        """Return a function that is told how many of how many are done, and says so with the time left."""
+        """Return a function to call with how many of how many are done, which says so with the time left."""
         left, shown = TimeLeft(), -1
 
-        def told(done: int, wanted: int) -> None:
+        def report(done: int, total: int) -> None:
             nonlocal shown
-            line = left(done / wanted)
-            if (tenth := 20 * done // wanted) > shown or done == wanted:
+            line = left(done / total)
+            if (tenth := 20 * done // total) > shown or done == total:
                 shown = tenth
-                self.say(f"{what}: {done} of {wanted}, {line}")
+                self.say(f"{what}: {done} of {total}, {line}")
 
-        return told
+        return report
 
 
 def beside(rows: Mapping[str, tuple[float, ...]], columns: tuple[str, ...], source: str) -> pd.DataFrame:
@@ -148,13 +148,13 @@ def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
         # A lone \r would not be put in quotes, and end the line for a spreadsheet.
         return cell(value).replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
 
-    found = frame.copy()
-    for place in range(found.shape[1]):
-        found.isetitem(place, found.iloc[:, place].map(safe).array)
-    if len(found):
-        found.index = found.index.map(safe)
-    found.columns = found.columns.map(safe)
-    return found.rename_axis(index=[safe(name) for name in frame.index.names])
+    table = frame.copy()
+    for place in range(table.shape[1]):
+        table.isetitem(place, table.iloc[:, place].map(safe).array)
+    if len(table):
+        table.index = table.index.map(safe)
+    table.columns = table.columns.map(safe)
+    return table.rename_axis(index=[safe(name) for name in frame.index.names])
 
 
 def _version(package: str) -> str | None:

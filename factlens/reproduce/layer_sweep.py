@@ -68,21 +68,21 @@ def layer_sweep(
     """
     if kind not in KINDS:
         raise FactError(f"kind must be one of {', '.join(map(repr, KINDS))}, not {kind!r}.")
-    found = list(traces(model, [record.fact for record in records], folder, samples))
-    known = [(record, trace) for record, trace in zip(records, found, strict=True) if isinstance(trace, Trace)]
+    results = list(traces(model, [record.fact for record in records], folder, samples))
+    traced = [(record, trace) for record, trace in zip(records, results, strict=True) if isinstance(trace, Trace)]
     chosen = list(range(model.n_layers)) if layers is None else list(layers)
     progress = folder.progress("edits")
     report = evaluate(
         model,
-        [record for record, _ in known],
+        [record for record, _ in traced],
         method={f"layer {layer}": {"method": method, "layers": layer, "seed": seed} for layer in chosen},
         generate=False,
         seed=seed,
         store=folder.store,
-        progress=lambda so_far, wanted: progress(len(so_far.outcomes), wanted),
+        progress=lambda so_far, total: progress(len(so_far.outcomes), total),
     )
     folder.written.append(report.save(folder.path / "report.json.gz"))
-    pairs = paired(report, dict(known), chosen, kind)
+    pairs = paired(report, dict(traced), chosen, kind)
     folder.csv("pairs", pairs, index=False)
     table = by_layer(report, pairs, chosen)
     folder.table("layers", table)
@@ -91,7 +91,7 @@ def layer_sweep(
     return table
 
 
-def paired(report: Report, known: dict[Record, Trace], layers: Sequence[int], kind: str) -> pd.DataFrame:
+def paired(report: Report, traced: dict[Record, Trace], layers: Sequence[int], kind: str) -> pd.DataFrame:
     """Return one row per record and layer: the rewrite score of the edit, and the tracing effect at its layer.
 
     The rewrite score is ``(p_after - p_before) / (1 - p_before)`` of the new object (Hase et al. 2023, section 4); the
@@ -99,7 +99,7 @@ def paired(report: Report, known: dict[Record, Trace], layers: Sequence[int], ki
     """
     rows = []
     for outcome in report.judged:
-        trace, layer = known[outcome.record], int(outcome.label.removeprefix("layer "))
+        trace, layer = traced[outcome.record], int(outcome.label.removeprefix("layer "))
         assert outcome.after is not None
         before, after = (m.readings[0].probabilities[1] for m in (outcome.before, outcome.after))
         effect = trace.effects.sel(kind=kind).values[trace.subject_range[1] - 1, layer]
@@ -119,15 +119,21 @@ def by_layer(report: Report, pairs: pd.DataFrame, layers: Sequence[int]) -> pd.D
     """Return one row per layer: how edits there did, the mean tracing effect, and their rank correlation over facts."""
     summary, rows = report.summary(), []
     for layer in layers:
-        here, found = pairs[pairs.layer == layer], summary.loc[f"layer {layer}"]
-        row = {"layer": layer, "tracing_effect": here.tracing_effect.mean(), "rewrite_score": here.rewrite_score.mean()}
-        row |= {
-            name: found["after"][name]
-            for name in ("rewrite_success", "paraphrase_success", "neighbour_success", "score", "other_leads")
-            if name in found.index
+        at_layer, scores = pairs[pairs.layer == layer], summary.loc[f"layer {layer}"]
+        row = {
+            "layer": layer,
+            "tracing_effect": at_layer.tracing_effect.mean(),
+            "rewrite_score": at_layer.rewrite_score.mean(),
         }
-        varied = len(here) > 2 and here.tracing_effect.nunique() > 1 and here.rewrite_score.nunique() > 1
-        row["rank_correlation"] = spearmanr(here.tracing_effect, here.rewrite_score).statistic if varied else np.nan
+        row |= {
+            name: scores["after"][name]
+            for name in ("rewrite_success", "paraphrase_success", "neighbour_success", "score", "other_leads")
+            if name in scores.index
+        }
+        varied = len(at_layer) > 2 and at_layer.tracing_effect.nunique() > 1 and at_layer.rewrite_score.nunique() > 1
+        row["rank_correlation"] = (
+            spearmanr(at_layer.tracing_effect, at_layer.rewrite_score).statistic if varied else np.nan
+        )
         rows.append(row)
     return pd.DataFrame(rows).set_index("layer")
 
@@ -143,16 +149,16 @@ def explained(pairs: pd.DataFrame) -> pd.DataFrame:
         "tracing effect": np.hstack([one, effect]),
         "layer and tracing effect": np.hstack([layers, effect]),
     }
-    found = {name: _r_squared(design, score) for name, design in designs.items()}
-    return pd.DataFrame({"R²": found}).rename_axis("explained by")
+    shares = {name: _r_squared(design, score) for name, design in designs.items()}
+    return pd.DataFrame({"R²": shares}).rename_axis("explained by")
 
 
-def beside_published(found: pd.DataFrame, model: str) -> pd.DataFrame:
+def beside_published(table: pd.DataFrame, model: str) -> pd.DataFrame:
     """Return R² with the published ones of the model in a second column, where there are any."""
     if published := EXPLAINED.get(key_of(model)):
         source, numbers = published
-        found = found.assign(**{source: pd.Series(numbers)})
-    return found
+        table = table.assign(**{source: pd.Series(numbers)})
+    return table
 
 
 def _r_squared(design: np.ndarray, values: np.ndarray) -> float:

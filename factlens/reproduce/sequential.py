@@ -1,7 +1,7 @@
-"""Edits on top of each other: how many until the model gives way.
+"""Edits on top of each other: how many until the model breaks down.
 
 After every few edits: how many of the edits made so far hold, their paraphrases and neighbours, and what became of
-facts that nobody touched. The published table for many edits is that of Fang et al. (2025).
+untouched facts. The published table for many edits is that of Fang et al. (2025).
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def sequential(
     if batch < 1 or every < 1:
         raise FactError(f"batch and every must be positive, not {batch} and {every}.")
     with model.unedited():
-        known = [record for record in held_out if record.fact.object]
-        health = [record for record, said in zip(known, _leads(model, known), strict=True) if said]
+        others = [record for record in held_out if record.fact.object]
+        health = [record for record, leads in zip(others, _leads(model, others), strict=True) if leads]
     facts = [record.fact for record in records]
     asking = Asking(generate, tuple(unrelated_prompts(model, facts)), tuple(ordinary_text(model)), seed)
     rows: list[dict[str, object]] = []
@@ -105,7 +105,7 @@ def sequential(
                 made = _made(model, part, method, seed, folder, chain)
                 if made is not None:
                     stack.enter_context(model.edited(made))
-                    # By content: an edit that is made anew may be another one.
+                    # By content: an edit that is made again may be another one.
                     chain = f"{chain} {made.id}"
                 done = min(start + size, len(records))
                 progress(done, len(records))
@@ -149,18 +149,18 @@ def _judgement(
     asked = repr([chain, meter.asking, seed, [record.checks for record in records], [one.fact for one in health]])
     path = folder.inner("judged") / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
     try:
-        content = _KEPT(parse_json(read_text(path)))
+        content = _JUDGEMENT(parse_json(read_text(path)))
         if content["checksum"] == checksum(content["found"]):
             return dict(content["found"])
     except (OSError, ValueError):
         pass  # not there, or nothing that was written here
-    found = _judged(meter, method, records, health, seed)
+    numbers = _judged(meter, method, records, health, seed)
     # Plain `json` knows NaN, which stands for what was not asked.
-    write_text(path, json.dumps({"found": found, "checksum": checksum(found)}))
-    return found
+    write_text(path, json.dumps({"found": numbers, "checksum": checksum(numbers)}))
+    return numbers
 
 
-_KEPT = record({"found": mapping(plain(finite=False)), "checksum": text})
+_JUDGEMENT = record({"found": mapping(plain(finite=False)), "checksum": text})
 
 
 def _judged(
@@ -199,9 +199,9 @@ def _key(chain: str, method: str, seed: int, part: Sequence[Record]) -> str:
 def ends(table: pd.DataFrame, model: str) -> pd.DataFrame:
     """Return the last judgement of each method, and after how many edits it had lost five of a hundred other facts."""
     rows = {}
-    for method, found in table.groupby("method", sort=False):
-        sick = found[found.healthy < 1 - FALL]
-        last = found.iloc[-1].drop("method").to_dict()
+    for method, curve in table.groupby("method", sort=False):
+        sick = curve[curve.healthy < 1 - FALL]
+        last = curve.iloc[-1].drop("method").to_dict()
         rows[method] = last | {"healthy until": int(sick.edits.iloc[0]) if len(sick) else f"over {last['edits']}"}
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_product([["here"], frame.index], names=["source", "method"])
@@ -213,9 +213,9 @@ def ends(table: pd.DataFrame, model: str) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw the curves: edits that hold, neighbours, facts that nobody touched."""
+    """Draw the curves: edits that hold, neighbours, untouched facts."""
     figure = new_figure("Drawing the curves", 10, 3.2)
-    titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "facts nobody touched"}
+    titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "untouched facts"}
     for axes, (name, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
         for method, rows in table.groupby("method", sort=False):
             if name in rows:

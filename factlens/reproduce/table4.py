@@ -37,7 +37,7 @@ def table4(
         method={method: {"method": method, "seed": seed} for method in methods},
         seed=seed,
         store=folder.store,
-        progress=lambda so_far, wanted: progress(len(so_far.outcomes), wanted),
+        progress=lambda so_far, total: progress(len(so_far.outcomes), total),
     )
     folder.written.append(report.save(folder.path / "report.json.gz"))
     folder.csv("metrics", report.summary())

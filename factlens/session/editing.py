@@ -88,11 +88,11 @@ class Editing(Locating):
         if self.fact is None:
             raise FactError("There is no fact to edit yet: write a prompt and its subject, and trace it.")
         fact = self.fact.with_target(self.target if target is None else target)
-        given = _numbers(settings or {})
+        numbers = _numbers(settings or {})
         chosen = self.edit_layers if layer is None else self.layers_up_to(layer)
-        settle(self.model, self.method, chosen, given)
+        settle(self.model, self.method, chosen, numbers)
         method = self.method
-        return lambda: self._edit(fact, method, chosen, given)
+        return lambda: self._edit(fact, method, chosen, numbers)
 
     @gesture("undo", "edit", "Nothing was undone")
     def start_undo(self, key: str | None = None) -> Work:
@@ -119,18 +119,18 @@ class Editing(Locating):
 
     @gesture("take an edit out", "edit", "Nothing was taken out")
     def start_drop(self, key: str) -> Work:
-        """Take out the edit with this id, wherever it stands; the others stay."""
+        """Take out the edit with this id, at any place in the stack; the others stay."""
         self.named(key)
         return lambda: self._change(lambda: self.model.drop(self.named(key), origin=self.origin))
 
     @gesture("keep", "edit", "The change was not kept")
     def start_keep(self) -> Work:
-        """Keep what somebody else has done to weights under edits; see `factlens.models.Model.keep_changes`."""
+        """Keep changes that other code has made to weights under edits; see `factlens.models.Model.keep_changes`."""
         return self._settling(lambda: self.model.keep_changes(stop=self._stop))
 
     @gesture("go back", "edit", "The weights were not brought back")
     def start_revert(self) -> Work:
-        """Give up what somebody else has done to weights under edits; see `factlens.models.Model.revert_changes`."""
+        """Undo changes that other code has made to weights under edits; see `factlens.models.Model.revert_changes`."""
         return self._settling(lambda: self.model.revert_changes(stop=self._stop))
 
     def _settling(self, settle: Work) -> Work:
@@ -212,15 +212,15 @@ class Editing(Locating):
 
         with self._at_work("editing"):
             options = {"progress": say, "stop": self._stop, **settings}
-            # A warning on this thread would reach nobody: `not_taken` and `remarks` say it.
+            # A warning on this thread would be lost: `not_taken` and `remarks` say it.
             with warnings_kept() as warned:
                 edit = quiet_edit(self.model, fact, method=method, layers=layers, apply=False, **options)
             self.model.apply(edit, origin=self.origin)
             with self.gate:
                 self.fact = fact
                 self.target = fact.target or ""
-                known = {note["text"] for note in self.notes}
-                self.remarks = tuple(said for said in map(str, warned) if said not in known)
+                noted = {note["text"] for note in self.notes}
+                self.remarks = tuple(remark for remark in map(str, warned) if remark not in noted)
             self._compare(fact)
 
     def _change(self, change: Work) -> None:
@@ -233,10 +233,10 @@ class Editing(Locating):
 
 def _numbers(settings: Mapping[str, object]) -> dict[str, float]:
     """Return settings from outside, if each is a number."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise FactError(f"{name} must be a number, not {value!r}.")
         # JSON does not tell 20 from 20.0, and steps are counted.
-        found[str(name)] = int(value) if float(value).is_integer() else value
-    return found
+        numbers[str(name)] = int(value) if float(value).is_integer() else value
+    return numbers

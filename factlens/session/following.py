@@ -1,4 +1,4 @@
-"""What the model carries, as it is: whoever changes it, all who show it follow, and know who it was."""
+"""What the model carries, as it is: all lenses that show it follow every change, and say who made it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Following(Working):
     base
         Fingerprint of the weights under the edits, as of the last look.
     foreign
-        The weights under edits that somebody else was found to have changed, as ``{"text", "parameters"}``, until that
+        The weights under edits that other code has changed, as ``{"text", "parameters"}``, until that
         is settled; None as a rule.
     heard
         Counts the news of the model.

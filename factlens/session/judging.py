@@ -83,10 +83,10 @@ class Judging(Editing):
     @property
     def judged_otherwise(self) -> bool:
         """Whether the checks were asked with other weights than the model has now."""
-        found = self.judgement
-        if found is None:
+        judgement = self.judgement
+        if judgement is None:
             return False
-        return (found["fingerprint"], tuple(found["edit_ids"])) != self.weights.key
+        return (judgement["fingerprint"], tuple(judgement["edit_ids"])) != self.weights.key
 
     def _judge(self, fact: Fact, own: Sequence[str]) -> None:
         with self._at_work("judging"):
@@ -125,10 +125,10 @@ class Judging(Editing):
 
     def _probes(self, fact: Fact, target: Wording) -> tuple[Probe, ...]:
         """Return the checks of the fact in hand, as the model reads them."""
-        checks, wanted = self.checks, fact.with_target(target)
+        checks, fact = self.checks, fact.with_target(target)
         if checks is not None:
-            checks = as_read(self.model, Record(wanted, checks, "the checks")).checks
-        return _probes(wanted, target, self._answer_to(fact.prompt), checks)
+            checks = as_read(self.model, Record(fact, checks, "the checks")).checks
+        return _probes(fact, target, self._answer_to(fact.prompt), checks)
 
     def _answer_to(self, prompt: str) -> Wording:
         """Return the most probable next token after a prompt, as one writes it."""
@@ -147,13 +147,13 @@ class Judging(Editing):
 
 def _probes(fact: Fact, target: Wording, answer: Wording, checks: Checks | None) -> tuple[Probe, ...]:
     """Return the checks that were given for the fact, else ready-made ones, else the prompt itself."""
-    wanted = fact.with_target(target)
+    fact = fact.with_target(target)
     if checks is not None and any((probe.role, probe.prompt) == ("rewrite", fact.prompt) for probe in checks.probes):
         return _with_target(checks.probes, target)
     try:
-        return atlas_checks(wanted).probes
+        return atlas_checks(fact).probes
     except FactError:
-        return Checks.of(wanted, fact.object or answer).probes
+        return Checks.of(fact, fact.object or answer).probes
 
 
 def _with_target(probes: Sequence[Probe], target: Wording) -> tuple[Probe, ...]:

@@ -150,11 +150,11 @@ class Locating(Following):
 
     @t.observe("fact")
     def _take_notes(self, _change: Any) -> None:
-        found: tuple[dict[str, Any], ...] = ()
+        notes: tuple[dict[str, Any], ...] = ()
         if self.fact is not None:
             with suppress(FactlensError):
-                found = tuple(map(_note, self.model.notes(self.fact)))
-        self.notes = found
+                notes = tuple(map(_note, self.model.notes(self.fact)))
+        self.notes = notes
 
     @gesture("resume", "locate", "This trace cannot be resumed")
     def start_resume(self) -> Work:
@@ -190,11 +190,11 @@ class Locating(Following):
                 self._idling()
 
     def _check_fits(self, trace: Trace) -> None:
-        """Raise an error if the model in hand cannot have made a trace, which may say of itself whatever it likes."""
+        """Raise an error if the model in hand cannot have made a trace; what a file says of itself is not trusted."""
         model = self.model
-        # Another fingerprint than the known one may be that of weights that nobody has looked at since.
-        known = self.weights if trace.fingerprint == self.base else None
-        check_trace(model, trace, edits=False, weights=known)
+        # Another fingerprint than the known one may be that of weights that were not looked at since.
+        weights = self.weights if trace.fingerprint == self.base else None
+        check_trace(model, trace, edits=False, weights=weights)
         if trace.n_layers != model.n_layers:
             raise FactError(f"This trace has {trace.n_layers} layers, but {model.name} {model.n_layers}.")
         tokens = len(model.model.get_input_embeddings().weight)
@@ -260,19 +260,19 @@ class Locating(Following):
 
     # On the worker thread ----------------------------------------------------------------------------------------
 
-    def _told(self, doing: Doing) -> None:
+    def _worker_changed(self, doing: Doing) -> None:
         with self.hold_trait_notifications():
             if doing.status == "idle":
                 self.stopped = self.trace is not None and not self.trace.complete
                 self.frame += 1
-            super()._told(doing)
+            super()._worker_changed(doing)
             if doing.status == "idle" and not self.closed:
                 self._idling()
 
     def _idling(self) -> None:
         if self.details is None:
             self._read_examined()
-        # Weights under edits that somebody else has changed: there are no answers before that is settled.
+        # Weights under edits that other code has changed: there are no answers before that is settled.
         if self.answers_due and self.foreign is None:
             self._read_answers()
 
@@ -320,8 +320,8 @@ class Locating(Following):
                     if now - published >= PUBLISH_SECONDS or update.progress == 1:
                         published = now
                         left = clock.seconds(update.progress, least=LEAST_SECONDS)
-                        said = "tracing" if left is None else f"tracing, {roughly(left)} left"
-                        self.worker.progress(update.progress, said)
+                        message = "tracing" if left is None else f"tracing, {roughly(left)} left"
+                        self.worker.progress(update.progress, message)
                         self.frame += 1
 
     def _compare(self, fact: Fact) -> None:
@@ -341,7 +341,7 @@ class Locating(Following):
         try:
             with self.model.watched(stop):
                 with self.gate:
-                    # What changes from now on comes after, and has to be read anew.
+                    # What changes from now on comes after, and has to be read again.
                     self._refresh, fact = None, self.fact
                     self._no_foreign_change()
                 if fact is not None:
@@ -383,7 +383,7 @@ class Locating(Following):
             self._read_examined()
 
     def _read_examined(self) -> None:
-        """Have the cell in question read once the worker is free; whatever else was to be read no longer is.
+        """Have the cell in question read once the worker is free, in place of any other.
 
         While a trace or an edit is computed nothing is read: this is called again at its end. Nor is a cell of an
         outdated trace, whose runs cannot be had again; its layer can be selected for the next edit all the same.

@@ -1,15 +1,15 @@
 """`Worker`: one thread that does jobs in turn, and is there only as long as there is something to do.
 
-Gestures arrive on whatever thread the kernel chooses and must return at once, so they only check, and queue a `Job`.
+Gestures arrive on any thread of the kernel and must return at once, so they only check, and queue a `Job`.
 The job at hand (a trace, an edit) is what the user waits for: one at a time, begun by `start` and ended by `stop`.
 Anything else (a cell is read, answers are brought up to date) waits its turn: begun by `put`, ended by `drop`.
 
-What may be relied on, and what keeps threads from waiting for each other for ever:
+What may be relied on, and what keeps threads from waiting for each other forever:
 
-- The gate guards everything here, and all that is told is told with it. It is held for moments only, never while a job
+- The gate guards everything here, and is held while callers are told. It is held for moments only, never while a job
   works. A job that needs a model takes that first, and the gate after it.
-- A job begins when whoever has queued it has let go of the gate: everyone has been told of it by then.
-- The worker is idle again when everyone has been told so: whoever waits for it sees what they show.
+- A job begins when the thread that queued it has let go of the gate: everyone has been told of it by then.
+- The worker is idle again when everyone has been told so: a thread that waits for it sees what they show.
 - Nothing here waits for the thread with the gate in hand, nor in the thread itself.
 """
 
@@ -62,10 +62,10 @@ class Worker:
     ----------
     gate
         A re-entrant lock. Workers share one if those who are told by one may ask something of another.
-    told
+    changed
         Is called with what is being done, whenever that changes.
     failed
-        Is called with an error of a job, or of whoever was told of its end; with its place, and its title.
+        Is called with an error of a job, or of a callback at its end; with its place, and its title.
     let_go
         Is called once the worker is closed and none of its jobs runs any more: to keep nothing that they were about.
 
@@ -86,7 +86,7 @@ class Worker:
     def __init__(
         self,
         gate: threading.RLock,
-        told: Callable[[Doing], object],
+        changed: Callable[[Doing], object],
         failed: Callable[[BaseException, str, str], object],
         let_go: Callable[[], object],
     ) -> None:
@@ -94,7 +94,7 @@ class Worker:
         self.at_hand: Job | None = None
         self.thread: threading.Thread | None = None
         self.closed = False
-        self._gate, self._told, self._failed, self._forget = gate, told, failed, let_go
+        self._gate, self._changed, self._failed, self._forget = gate, changed, failed, let_go
         self._jobs: deque[Job] = deque()
         self._current: Job | None = None
         self._quiet = threading.Event()
@@ -144,7 +144,7 @@ class Worker:
         """Say what is being done from now on."""
         with self._gate:
             self.doing = doing
-            self._told(doing)
+            self._changed(doing)
 
     def progress(self, share: float, message: str) -> None:
         """Say how far it is; a worker that is stopping goes on saying that."""
@@ -173,7 +173,7 @@ class Worker:
         """
         with self._gate:
             thread = self.thread
-        # Whoever has the gate would wait for a thread that waits for the gate.
+        # A thread with the gate would wait for one that waits for the gate.
         held = self._gate._is_owned()  # type: ignore[attr-defined]
         if thread is not None and thread is not threading.current_thread() and not held:
             thread.join(patience)
@@ -187,7 +187,7 @@ class Worker:
         """Do what there is to do, and end."""
         while (job := self._next()) is not None:
             with self._gate:
-                pass  # whoever has queued this has told everyone now
+                pass  # the thread that queued this has told everyone now
             self._try(partial(job.work, job.stop), job.place, job.title)
             if job is self.at_hand:
                 self._try(self._rest, job.place, "An observer failed")
@@ -207,7 +207,7 @@ class Worker:
             return self._current
 
     def _try(self, work: Callable[[], object], place: str, title: str) -> None:
-        """Do something whose errors are told, because on this thread they would reach no one, whatever they are."""
+        """Do something whose errors, of any kind, are reported: on this thread they would be lost."""
         try:
             work()
         except BaseException as error:

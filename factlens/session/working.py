@@ -83,8 +83,8 @@ class Working(t.HasTraits):
 
     gate = threading.RLock()
     """Guards the traits: gestures, workers and the user's cells may all set them, and views read them. One for all
-    sessions, since traits of two lenses may be linked, and two gates that are taken in either order could close for
-    ever. It is held for moments only; whoever needs a model as well takes that first."""
+    sessions, since traits of two lenses may be linked, and two gates that are taken in either order could
+    deadlock. It is held for moments only; a thread that needs a model as well takes that first."""
 
     status = t.Enum(STATUSES, default_value="idle")
     progress = t.Float(0.0)
@@ -95,7 +95,7 @@ class Working(t.HasTraits):
         super().__init__()
         self.origin = uuid4().hex
         self.last_error: BaseException | None = None
-        self.worker = Worker(self.gate, self._told, self._report, self._let_go)
+        self.worker = Worker(self.gate, self._worker_changed, self._report, self._let_go)
         self._model: Model | None = model
         # Stops the job at hand.
         self._stop = threading.Event()
@@ -143,7 +143,7 @@ class Working(t.HasTraits):
 
     # What the worker tells ----------------------------------------------------------------------------------------
 
-    def _told(self, doing: Doing) -> None:
+    def _worker_changed(self, doing: Doing) -> None:
         # Held together, so that views are told once everything is in place.
         with self.hold_trait_notifications():
             if doing.status == "queued":
@@ -153,7 +153,7 @@ class Working(t.HasTraits):
     def _report(self, error: BaseException, place: str, title: str) -> None:
         """Make an exception the session's error; `Interrupted` is what the user asked for, and no error."""
         with self.gate:
-            # What goes wrong after the end is nobody's business any more, and would keep its frames.
+            # An error after the end concerns no view any more, and would keep its frames.
             if not isinstance(error, Interrupted) and not self.closed:
                 self._failed(error, place, title)
 
@@ -201,8 +201,8 @@ class Working(t.HasTraits):
             {"shown": _fit(shown), "prompt": prompt, "slot": slot}
             for shown, prompt, slot in (error.readings if isinstance(error, AmbiguousPrompt) else ())
         ]
-        said: dict[str, Any] = {"title": title, "text": _fit(text), "place": place}
-        self.error = {**said, "readings": readings} if readings else said
+        record: dict[str, Any] = {"title": title, "text": _fit(text), "place": place}
+        self.error = {**record, "readings": readings} if readings else record
 
     def check_open(self) -> None:
         """Raise `Closed` if the session was closed."""

@@ -18,7 +18,7 @@ STATIC = Path(__file__).parent.parent / "static"
 class Bundled:
     """A file of the bundle, read whenever a widget is made.
 
-    Of a plain path anywidget would expect that it changes, and keep for ever every widget that has to hear of it.
+    For a plain path anywidget would watch the file, and keep alive every widget that uses it.
     """
 
     def __init__(self, name: str) -> None:
@@ -29,7 +29,7 @@ class Bundled:
 
 
 class Part(anywidget.AnyWidget):
-    """A piece of a lens: one ES module and the shared style sheet, both from this package and nowhere else."""
+    """A piece of a lens: one ES module and the shared style sheet, both from this package."""
 
     _css = Bundled("factlens.css")
     lens = t.Unicode("").tag(sync=True)
@@ -48,14 +48,14 @@ class Part(anywidget.AnyWidget):
 def whole(*roots: w.Widget) -> list[w.Widget]:
     """Return widgets with all that they are made of: children, layouts, styles, marks, axes, scales.
 
-    A widget that is closed closes none of these, and ipywidgets keeps what is not closed for ever.
+    A widget that is closed closes none of these, and ipywidgets keeps forever what is not closed.
     """
-    found: dict[int, w.Widget] = {}
+    widgets: dict[int, w.Widget] = {}
 
     def look(value: Any) -> None:
         if isinstance(value, w.Widget):
-            if id(value) not in found:
-                found[id(value)] = value
+            if id(value) not in widgets:
+                widgets[id(value)] = value
                 for name in value.keys:
                     look(getattr(value, name))
         elif isinstance(value, list | tuple):
@@ -65,4 +65,4 @@ def whole(*roots: w.Widget) -> list[w.Widget]:
             look(list(value.values()))
 
     look(roots)
-    return list(found.values())
+    return list(widgets.values())

@@ -11,7 +11,7 @@ from factlens.widgets.base import Bundled, Part
 class Gestures(Part):
     """Receives every gesture of a lens and answers at once; the work happens elsewhere.
 
-    ipykernel 7.4 hands a message from the browser to whichever shell last *sent* on its comm. A comm that a worker
+    ipykernel 7.4 hands a message from the browser to the shell that last *sent* on its comm. A comm that a worker
     thread streams to is therefore bound to the main shell, and a click on it waits for the user's cell. This comm
     carries nothing but replies, sent by the very handler that the gesture reached.
     """

@@ -85,7 +85,7 @@ class Heatmap(Part):
     def gesture(self, name: str, payload: dict[str, Any]) -> bool:
         """Carry out one of the heatmap's own gestures; return whether `name` is one.
 
-        Whatever is wrong with it is refused without a word: the page offers nothing that could be wrong.
+        An invalid one is refused without a message: the page offers no such gesture.
         """
         try:
             if name == "select":
@@ -181,10 +181,10 @@ def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Heatmap:
 
 def _two_names(names: Any) -> tuple[str, str]:
     example = "('before', 'after')"
-    found = some_texts("names", names, example=example)
-    if len(found) != 2:
+    pair = some_texts("names", names, example=example)
+    if len(pair) != 2:
         refuse("names", names, "two names, one for each trace", example)
-    return found[0], found[1]
+    return pair[0], pair[1]
 
 
 def _span(value: object) -> tuple[int, int] | None:

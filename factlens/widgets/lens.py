@@ -1,7 +1,7 @@
 """`Lens`: the widget in a cell. It joins a session to the parts on the page, and computes nothing itself.
 
 What the page asks for becomes a call of the session (`asked.py`), and what the session's traits say becomes state of
-the parts: `panels.py` has that of each panel, `wire.py` the frames of the heatmap, `watch.py` what is sent anew when.
+the parts: `panels.py` has that of each panel, `wire.py` the frames of the heatmap, `watch.py` what is sent again when.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Lens(w.VBox):
     def close(self) -> None:
         """Stop what is running, let go of the model, and take the lens off the page, for good.
 
-        What it shows can still be read (`trace`, `edits`, ...); whatever else it is asked for raises
+        What it shows can still be read (`trace`, `edits`, ...); every other call raises
         `factlens.errors.Closed`. Edits stay in force.
         """
         # Also called on a lens whose constructor has raised.
@@ -180,8 +180,8 @@ class Lens(w.VBox):
     def __del__(self) -> None:
         """Close the lens, without ever waiting here.
 
-        The garbage collector comes in any thread and in the middle of anything: in a thread that whoever holds the
-        sessions' gate is just waiting for, for one. What has to wait for the gate does so in a thread of its own.
+        The garbage collector runs in any thread at any time, also in one that the holder of the sessions' gate is
+        waiting for. If the gate is taken, a thread of its own waits for it.
         """
         session = vars(self).get("session")
         if session is None or session.gate.acquire(blocking=False):
@@ -210,7 +210,7 @@ class Lens(w.VBox):
         return vstack([self.gestures, self.locate, self.heatmap, self.editor, self.judge, self.reader])
 
     def _gesture(self, name: str, payload: dict[str, Any], buffers: Sequence[memoryview] = ()) -> None:
-        """Carry out a gesture of the browser; whatever is wrong with it becomes the session's error."""
+        """Carry out a gesture of the browser; every error of it becomes the session's."""
         with self.session.reporting("locate", "The page sent something that factlens does not understand"):
             if name in ("pins", "range"):
                 self.heatmap.gesture(name, payload)
@@ -227,30 +227,30 @@ class Lens(w.VBox):
     @t.validate(*SETTABLE)
     def _asked_in_code(self, proposal: Any) -> Any:
         """Do what the gesture on the page does; return what is the case now."""
-        name, wanted, session = proposal["trait"].name, proposal["value"], self.session
+        name, value, session = proposal["trait"].name, proposal["value"], self.session
         with session.gate:
             if name == "edits" and not session.closed:
                 session.catch_up()  # a linked lens may have been told of a change before this one
-            if wanted is getattr(session, name) or wanted == getattr(session, name):
-                return wanted  # also what `_mirror` sets
+            if value is getattr(session, name) or value == getattr(session, name):
+                return value  # also what `_mirror` sets
             if session.closed:
                 raise t.TraitError(str(Closed())) from Closed()
             failed, session.last_error = session.last_error, None
             if name == "fact":
-                session.start_trace(of=wanted)
+                session.start_trace(of=value)
             elif name == "trace":
                 with session.reporting("locate", "This trace cannot be shown"):
-                    session.take(wanted)
+                    session.take(value)
             elif name == "edits":
-                session.start_edits(wanted)
+                session.start_edits(value)
             elif name in ("method", "checks"):
-                setattr(session, name, wanted)
+                setattr(session, name, value)
             elif name == "target":
                 with session.reporting("edit", "This cannot be the new object"):
-                    checked = text_in({"target": str(wanted)}, "target")
-                    session.target = Exactly(checked) if isinstance(wanted, Exactly) else checked
+                    checked = text_in({"target": str(value)}, "target")
+                    session.target = Exactly(checked) if isinstance(value, Exactly) else checked
             else:
-                session.select(wanted.get("kind"), wanted.get("token"), wanted.get("layer"))
+                session.select(value.get("kind"), value.get("token"), value.get("layer"))
             if session.last_error is not None:
                 raise t.TraitError(str(session.last_error)) from session.last_error
             session.last_error = failed
@@ -275,7 +275,7 @@ class Lens(w.VBox):
         session = self.session
         with session.gate:
             for name in MIRRORED:
-                # What somebody else does with the news must not end a trace or a thread.
+                # An error in a user's observer must not end a trace or a thread.
                 with session.reporting("locate", f"An observer of the lens's {name} failed"):
                     self.set_trait(name, getattr(session, name))
             for watch in self._watches:

@@ -1,6 +1,6 @@
 """The panels above and below the heatmap: what each is called on the page, and the state that it shows.
 
-A panel names the session's traits that its state is made of, and is sent anew when one of these changes. Gestures go
+A panel names the session's traits that its state is made of, and is sent again when one of these changes. Gestures go
 elsewhere.
 """
 
@@ -196,8 +196,8 @@ def _place_of(origin: str | None, session: Session) -> str:
 def _edit_error(session: Session) -> dict[str, str] | None:
     """Return the panel's error, unless it is the one that it shows with its two ways on."""
     error = _error(session, "edit")
-    known = error is not None and session.foreign is not None and error["text"] == session.foreign["text"]
-    return None if known else error
+    foreign = error is not None and session.foreign is not None and error["text"] == session.foreign["text"]
+    return None if foreign else error
 
 
 def _error(session: Session, place: str) -> dict[str, str] | None:
@@ -249,7 +249,7 @@ class DetailsPanel(Panel):
 
 
 class JudgePanel(Panel):
-    """What else changed: probes and continuations before and after, and prompts of one's own."""
+    """What else changed: probes and continuations before and after, and the user's own prompts."""
 
     _esm = Bundled("judge.js")
     watched = ("judgement", "own", "status", "error", "edits", "base")

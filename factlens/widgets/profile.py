@@ -40,7 +40,7 @@ class LayerProfile(w.VBox):
 
     def __init__(self, brushed: Callable[[tuple[int, int] | None], None]) -> None:
         self._brushed = brushed
-        self._told: tuple[int, int] | None = None
+        self._span: tuple[int, int] | None = None
         self._drawn: tuple[Any, ...] = (None,)
         self._x, self._y = bq.LinearScale(min=0, max=1), bq.LinearScale()
         scales = {"x": self._x, "y": self._y}
@@ -87,16 +87,16 @@ class LayerProfile(w.VBox):
         with self._x.hold_sync():
             self._x.min, self._x.max = -0.5, trace.n_layers - 0.5
         self.figure.axes[0].tick_values = layers[:: max(1, trace.n_layers // 12)]
-        found = [trace.low, trace.high]
+        values = [trace.low, trace.high]
         for i, line in enumerate(self._lines):
             x = y = np.array([])
             if scores is not None and i in drawn:
                 row = scores.sel(kind=drawn[i][0]).values[drawn[i][1]]
                 x, y = layers[np.isfinite(row)], row[np.isfinite(row)]
-                found.extend(y)
+                values.extend(y)
             with line.hold_sync():
                 line.x, line.y = x, y
-        self._scale_to(found)
+        self._scale_to(values)
         self._legend.value = _legend(trace, drawn, pinned=bool(pins), growing=growing)
         if not self.children:
             self.set_trait("children", self.pieces)
@@ -111,9 +111,9 @@ class LayerProfile(w.VBox):
 
     def mark(self, span: tuple[int, int] | None) -> None:
         """Move the brush to a range of layers, or take it away."""
-        if span == self._told:
+        if span == self._span:
             return
-        self._told = span
+        self._span = span
         self._brush.selected = None if span is None else np.array([span[0] - 0.5, span[1] + 0.5])
 
     @property
@@ -129,21 +129,21 @@ class LayerProfile(w.VBox):
             first, last = int(np.ceil(ends[0])), int(np.floor(ends[1]))
             first, last = max(0, first), min(int(self._x.max - 0.5), last)
             span = (first, last) if first <= last else None
-        if span != self._told:
-            self._told = span
+        if span != self._span:
+            self._span = span
             self._brushed(span)
 
 
 def _telling(trace: Trace) -> list[tuple[str, int]]:
     sites = [("mlp", trace.subject_range[1] - 1), ("attn", len(trace.tokens) - 1)]
-    found = [site for site in sites if site[0] in trace.kinds]
-    return found or [(trace.kinds[0], trace.subject_range[1] - 1)]
+    present = [site for site in sites if site[0] in trace.kinds]
+    return present or [(trace.kinds[0], trace.subject_range[1] - 1)]
 
 
 def round_ticks(values: Sequence[float]) -> tuple[np.ndarray, str]:
     """Return some four to six round numbers that enclose the values, and d3's format for them."""
-    known = [value for value in values if np.isfinite(value)] or [0.0, 1.0]
-    low, high = min(known), max(known)
+    finite = [value for value in values if np.isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
     rough = max((high - low) / 4, 1e-6 * max(1.0, abs(low)))
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)

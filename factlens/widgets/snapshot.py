@@ -34,7 +34,7 @@ class Snapshot:
         self._drawn = _state(trace, edits)
 
     def update(self, trace: Trace | None, edits: tuple[WeightEdit, ...]) -> None:
-        """Draw it anew, wherever it was put; nothing to do where it was not, or shows this already."""
+        """Draw it again in its place; nothing is done if it was not shown, or shows this already."""
         state = _state(trace, edits)
         if not self._shown or state == self._drawn:
             return

@@ -20,7 +20,7 @@ from factlens.tracing.sites import Site, site_of
 SCHEMA = 3
 _QUALITY = {
     "facts": FACTS,
-    "rank_correlation": {site_of(kind).label: known for kind, known in RANK_CORRELATION.items()},
+    "rank_correlation": {site_of(kind).label: correlation for kind, correlation in RANK_CORRELATION.items()},
 }
 
 
