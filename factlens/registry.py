@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
-from factlens.arguments import a_text, name_of, shown
+from factlens.arguments import a_text, name_of, refuse, shown
 from factlens.errors import ArgumentError
 
 T = TypeVar("T")
@@ -61,6 +61,8 @@ class Registry(Mapping[str, T], Generic[T]):
         ArgumentError
             If there is none; the message lists the names.
         """
+        if not isinstance(value, str):
+            refuse(argument, value, f"one of {', '.join(self)}")
         if value not in self:
             raise ArgumentError(f"There is no {self.what} {shown(value)}: {argument} must be one of {', '.join(self)}.")
         return self[value]

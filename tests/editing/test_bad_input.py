@@ -13,7 +13,6 @@ import pytest
 import torch
 from accelerate import dispatch_model
 from safetensors.torch import load_file, save_file
-from tests.tracing.faults import locked
 from tokenizers import Tokenizer, normalizers
 from torch import nn
 from transformers import PreTrainedTokenizerFast
@@ -25,6 +24,7 @@ from factlens.models.model import Projection
 from factlens.moments import SecondMoment
 from tests.editing.made import FACT, FACTS, moment_of
 from tests.support import small_model, tokenizer
+from tests.tracing.faults import locked
 
 METHODS = ("rome", "emmet", "memit", "alphaedit", "ft", "ft_l", "lora")
 SPREAD = ("memit", "alphaedit")

@@ -11,7 +11,6 @@ import peft
 import pytest
 import torch
 from peft import LoraConfig
-from tests.tracing.faults import assert_unchanged, state_of
 from torch import nn
 
 import factlens as fl
@@ -30,6 +29,7 @@ from tests.models.made import (
     with_adapter,
 )
 from tests.support import small_model
+from tests.tracing.faults import assert_unchanged, state_of
 
 
 def with_adapters(kind: str) -> tuple[fl.Model, Any]:

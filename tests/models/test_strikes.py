@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.tracing.faults import locked
 
 import factlens as fl
 from factlens.evaluation import Checks
@@ -24,6 +23,7 @@ from tests.editing.made import moment_of
 from tests.models.made import bits, same_bits, some_edit
 from tests.strikes import Struck, first_and_last, first_of, interrupt, lines_of, struck_at, throw
 from tests.support import small_model
+from tests.tracing.faults import locked
 
 FACT = fl.Fact("In {} is", "Paris", target="a")
 OTHER = fl.Fact("Near {} is", "Rome", target="a")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.tracing.faults import assert_unchanged, state_of
 
 import factlens as fl
 from tests.editing.made import FACT, moment_of
@@ -22,6 +21,7 @@ from tests.models.made import (
     some_edit,
 )
 from tests.support import small_model
+from tests.tracing.faults import assert_unchanged, state_of
 
 
 @contextmanager
