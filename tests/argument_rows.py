@@ -124,8 +124,9 @@ OPTIONS: dict[str, list[Bad]] = {
     ],
     "answer": text(none=True),
     "contrast": text(none=True),
-    "preview": flag(),
+    "estimate": [bad for bad in [*one_of("attribution_patching"), (True, "estimate must be")] if bad[0] is not None],
     "memory": whole(1, none=True),
+    "preview": [bad for bad in flag() if bad[0] is not None],  # the old name of `estimate`
 }
 BETTER: list[Bad] = [(value, "1 or -1") for value in (0, 2, True, None, "up")]
 MANY = {**OPTIONS, "answer": [("Paris", "give each fact its own"), (None, "give each fact its own")]}

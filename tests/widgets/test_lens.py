@@ -20,7 +20,7 @@ import factlens as fl
 from factlens.editing.taking import summary_of
 from factlens.errors import FactlensWarning
 from factlens.evaluation import Checks, Record
-from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
+from factlens.tracing.estimate_quality import FACTS, RANK_CORRELATION
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.base import STATIC, Part
 from factlens.widgets.gestures import Gestures, _follow_the_sender
@@ -116,10 +116,10 @@ def test_estimates_travel_until_every_cell_is_exact() -> None:
     assert (frames[-1]["complete"], frames[-1]["estimate"], frames[-1]["quality"]) == (True, None, None)
 
 
-def test_no_estimates_without_a_preview_or_where_the_gradient_sees_nothing() -> None:
+def test_no_estimates_where_none_is_asked_for_or_the_gradient_sees_nothing() -> None:
     model = small_model("gpt2")
     some = {"samples": 2, "corruption": fl.Noise(level=0.3)}
-    first = frame_of(next(fl.stream(model, FACT, preview=False, **some)).trace)
+    first = frame_of(next(fl.stream(model, FACT, estimate=None, **some)).trace)
     assert (first["complete"], first["estimate"], first["quality"]) == (False, None, None)
     first = frame_of(next(fl.stream(model, FACT, kinds=("severed_mlp",), **some)).trace)
     assert (first["complete"], first["estimate"], first["quality"]) == (False, None, None)
@@ -587,7 +587,7 @@ def test_a_file_that_is_no_trace_of_this_model(
         ),
         "other tokens": lambda: (
             tampered(other, tmp_path, token_ids=(9, *other.token_ids[1:])),
-            "splits the prompt otherwise",
+            "splits the prompt differently",
         ),
         "cut off": lambda: (other.save(tmp_path / "t").read_bytes()[:-100], "The file"),
         "huge": lambda: (other.save(tmp_path / "t").read_bytes(), "at most"),
