@@ -133,21 +133,21 @@ def compare(name: str, model: fl.Model, fact: fl.Fact, rounds: int, every: int) 
 
 
 def arrivals(model: fl.Model, fact: fl.Fact) -> None:
-    """Say when the preview and the first whole row arrive, as shares of the whole time."""
+    """Say when the estimate and the first whole row arrive, as shares of the whole time."""
     shares: list[tuple[float, float]] = []
     for _ in range(5):
         synchronise()
         began = time.perf_counter()
-        preview = row = None
+        estimate = row = None
         for update in fl.stream(model, fact, samples=SAMPLES):
             now = time.perf_counter() - began
-            preview = now if preview is None else preview
+            estimate = now if estimate is None else estimate
             done = np.isfinite(update.trace.samples.values[:, list(update.tokens)]).all() if update.tokens else False
             row = now if row is None and done else row
         whole = time.perf_counter() - began
-        shares.append((preview / whole, (row or whole) / whole))  # type: ignore[operator]
+        shares.append((estimate / whole, (row or whole) / whole))  # type: ignore[operator]
     print(
-        f"  all three kinds: preview after {statistics.median(a for a, _ in shares):.0%} of the time, first row after "
+        f"  all three kinds: estimate after {statistics.median(a for a, _ in shares):.0%} of the time, first row after "
         f"{statistics.median(b for _, b in shares):.0%}"
     )
 

@@ -173,7 +173,7 @@ def load_store(path: Path) -> Report:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*computed again", category=UserWarning)
         store = OutcomeStore(path, CIRCUMSTANCES)
-    return Report(tuple(store._known.values()), 9, {})
+    return Report(tuple(store._outcomes.values()), 9, {})
 
 
 def use(what: Any) -> None:

@@ -186,20 +186,19 @@ def test_the_walk_sees_what_is_exported() -> None:
 def test_the_defaults_of_a_trace_are_those_of_its_signature() -> None:
     signature = inspect.signature(fl.stream).parameters
     assert {name: signature[name].default for name in DEFAULTS} == DEFAULTS
-    assert set(signature) == {*DEFAULTS, "model", "fact", "stop"}
+    assert set(signature) == {*DEFAULTS, "model", "fact", "stop", "preview"}
 
 
 # What is harmless is taken -------------------------------------------------------------------------------------------
 
 
 def test_scalars_of_numpy_and_torch_are_taken_as_the_numbers_they_are(bench: Bench) -> None:
-    plain = {"samples": 2, "seed": 3, "window": 2, "memory": 2**20, "preview": False}
+    plain = {"samples": 2, "seed": 3, "window": 2, "memory": 2**20, "estimate": None}
     given = {
         "samples": np.int64(2),
         "seed": torch.tensor(3),
         "window": np.uint8(2),
         "memory": torch.tensor(2**20),
-        "preview": np.False_,
     }
     noise = fl.Noise(multiple=np.float64(2), level=torch.tensor(0.25, dtype=torch.float64), replace=np.True_)
     assert noise == fl.Noise(multiple=2.0, level=0.25, replace=True)
@@ -269,9 +268,9 @@ def test_objects_that_raise_when_they_are_looked_at_are_refused_all_the_same(ben
         def __repr__(self) -> str:
             raise RuntimeError("hands off")
 
-    for name in ("model", "fact", "samples", "seed", "kinds", "corruption", "preview", "metric", "stop"):
+    for name in ("model", "fact", "samples", "seed", "kinds", "corruption", "estimate", "metric", "stop"):
         arguments = {**CALLS["trace"](bench)[1], name: Hostile()}
-        assert "not Hostile" in refuses(bench, fl.trace, arguments, name, name)
+        assert " Hostile" in refuses(bench, fl.trace, arguments, name, name)
 
 
 def test_an_argument_error_is_a_type_error_and_a_value_error(bench: Bench) -> None:

@@ -22,7 +22,7 @@ ROLE_NAMES = {
     "portability": "what follows from the new fact",
 }
 OWN = "own"
-"""The role of prompts that somebody asks beside the checks, in the lens. They count in no number."""
+"""The role of prompts that are asked besides the checks, in the lens. They count in no number."""
 _CHANGED = ("rewrite", "paraphrase", "portability")
 
 
@@ -57,7 +57,7 @@ class Probe:
 
     @property
     def wanted(self) -> Wording:
-        """The object that ought to lead after the edit."""
+        """The object that should lead after the edit."""
         return self.new if self.role in _CHANGED else self.old
 
 
@@ -70,9 +70,9 @@ class Checks:
     probes
         Prompts with two objects to compare.
     generation_prompts
-        Beginnings of texts about the subject, which the model goes on with: their fluency is measured.
+        Beginnings of texts about the subject, which the model continues: their fluency is measured.
     references
-        Texts about subjects that have the new object: what is generated shall be consistent with them.
+        Texts about subjects that have the new object: generated text should be consistent with them.
     """
 
     probes: tuple[Probe, ...]
@@ -150,15 +150,15 @@ _TUPLES = {
 
 
 def _tuples(name: str, value: Any, length: int) -> list[tuple[Any, ...]]:
-    """Return the argument `name` as tuples of a prompt and so many objects less one."""
-    found = []
+    """Return the argument `name` as tuples of `length`: a prompt and its objects."""
+    tuples = []
     for i, one in enumerate(items(name, value, *_TUPLES[length])):
         each = enumerate(items(f"{name}[{i}]", one, *_TUPLES[length]))
         parts = [(a_wording if j else a_text)(f"{name}[{i}][{j}]", part) for j, part in each]
         if len(parts) != length:
             refuse(name, value, *_TUPLES[length])
-        found.append(tuple(parts))
-    return found
+        tuples.append(tuple(parts))
+    return tuples
 
 
 def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int = 0) -> Checks:
@@ -191,13 +191,13 @@ def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int
     except KeyError as error:
         raise FactError(f"There are no ready-made checks: {error.args[0]}. Pass checks= yourself.") from None
     ways = {statement: (*statement.trained, *statement.held_out) for statement in about}
-    found = [statement for statement, templates in ways.items() if fact.template in templates]
-    if not found:
+    statements = [statement for statement, templates in ways.items() if fact.template in templates]
+    if not statements:
         raise FactError(
             f"There are no ready-made checks: atlas has no template {fact.template!r} about {fact.subject!r}. "
             "Pass checks= yourself."
         )
-    statement, random = found[0], Random(seed)
+    statement, random = statements[0], Random(seed)
     near = list(knowledge.neighbours(statement))
     near = random.sample(near, min(neighbours, len(near)))
     return Checks.of(

@@ -83,7 +83,7 @@ def evaluate(
     model
         The model. Edits it carries stay; the ones to be judged come on top.
     what
-        An edit, applied or not (it is known by its id: one that was read from a file is the one in force that it was
+        An edit, applied or not (it is known by its id: one that was read from a file is the applied one that it was
         saved from); or facts with targets, or records of a data set, which are edited here. A name or a
         path is read by `factlens.evaluation.datasets.load_records`: ``"atlas-facts"``, ``"counterfact.json"``.
     checks
@@ -94,7 +94,7 @@ def evaluate(
         ``{"layer 3": {"method": "rome", "layers": 3}, "layer 4": {...}}``. The report puts them side by side.
     way
         ``"single"``: each fact is edited alone, judged, and taken back. ``"sequential"``: one after the other on top
-        of each other. ``"at once"``: all in one edit. The last two are judged when all edits are in force.
+        of each other. ``"at once"``: all in one edit. The last two are judged when all edits are applied.
     metrics
         What is counted; what is not needed for it is not asked. Names (`factlens.evaluation.TABLE` has them), or
         functions of your own, of a `Probe` and the `Reading` with what the model says after it, that give one number:
@@ -110,7 +110,7 @@ def evaluate(
     seed
         Of generated text.
     store
-        A file that keeps every record as it is judged; the same call goes on from there after a kill. The ways
+        A file that keeps every record as it is judged; the same call continues from there after a kill. The ways
         ``"sequential"`` and ``"at once"`` make the edits again, and judge what had not been judged.
     encoding
         What the file of a data set is in, as for `factlens.load_records`.
@@ -140,7 +140,7 @@ def evaluate(
     WrongModel
         If `what` is an edit of another model.
     WeightsChanged
-        If somebody else changed the weights between two records.
+        If someone else changed the weights between two records.
     Interrupted
         If `stop` was set, or on the kernel's interrupt; its ``partial`` is the report so far.
     """
@@ -173,14 +173,14 @@ def evaluate(
         tuple(texts) if "texts" in needed else (),
         seed,
     )
-    wanted = len(records) * len(plans)
+    total = len(records) * len(plans)
     try:
         with model.watched(stop):
             weights, carried = Weights.of(model), list(model.edits)
             if isinstance(what, Edit):
                 what = next((one for one in carried if isinstance(one, Edit) and one.id == what.id), what)
     except KeyboardInterrupt as error:
-        raise Interrupted(f"Stopped before the first of {wanted} records.", Report((), wanted)) from error
+        raise Interrupted(f"Stopped before the first of {total} records.", Report((), total)) from error
     # The edits that are there before and after; of the one that is judged, `settings` has the id.
     beneath = [one for one in carried if one is not what]
     provenance = {
@@ -205,40 +205,40 @@ def evaluate(
     provenance["asked"] = [
         {"generate": asking.generate, "unrelated": list(asking.unrelated), "texts": list(asking.texts)}
     ]
-    found: list[Outcome] = []
+    judged: list[Outcome] = []
 
     waiting = 0
 
-    def told(not_judged: int) -> None:
+    def notify(not_judged: int) -> None:
         nonlocal waiting
         waiting = not_judged
         if progress is not None:
-            progress(so_far(), wanted)
+            progress(so_far(), total)
 
     def so_far() -> Report:
-        return Report(tuple(found), wanted, provenance, waiting)
+        return Report(tuple(judged), total, provenance, waiting)
 
-    kept = None
+    outcome_store = None
     if store is not None:
-        kept = OutcomeStore(store, circumstances)
+        outcome_store = OutcomeStore(store, circumstances)
     meter = Meter(model, asking, own)
     try:
         with stopped_by(stop):
             for label, plan in plans.items():
                 if isinstance(what, Edit):
-                    outcomes = _one_edit(meter, records, label, what, weights, kept, stop)
+                    outcomes = _one_edit(meter, records, label, what, weights, outcome_store, stop)
                 elif way == "single":
-                    outcomes = _single(meter, records, label, plan, weights, kept, stop)
+                    outcomes = _single(meter, records, label, plan, weights, outcome_store, stop)
                 else:
-                    outcomes = _together(meter, records, label, plan, way, weights, kept, stop, told)
-                # Whatever happens here, the edits that are being judged are taken back.
+                    outcomes = _together(meter, records, label, plan, way, weights, outcome_store, stop, notify)
+                # Even after an error, the edits that are being judged are taken back.
                 with closing(outcomes):
                     for outcome in outcomes:
-                        found.append(outcome)
-                        told(max(0, waiting - 1))
+                        judged.append(outcome)
+                        notify(max(0, waiting - 1))
     except KeyboardInterrupt as error:
         more = f", with {waiting} more edited and not judged yet" if waiting else ""
-        raise Interrupted(f"Stopped after {len(found)} of {wanted} records{more}.", so_far()) from error
+        raise Interrupted(f"Stopped after {len(judged)} of {total} records{more}.", so_far()) from error
     return so_far()
 
 
@@ -248,16 +248,16 @@ def _one_edit(
     label: str,
     made: Edit,
     weights: Weights,
-    kept: OutcomeStore | None,
+    store: OutcomeStore | None,
     stop: Event | None,
 ) -> Generator[Outcome]:
     """Judge an edit that the caller has made."""
     model = meter.model
-    known = [None if kept is None else kept.get(label, record) for record in records]
+    stored = [None if store is None else store.get(label, record) for record in records]
     taken: Sequence[Took | None] = made.taken or [None] * len(records)
-    asked = [record.checks for record, outcome in zip(records, known, strict=True) if outcome is None]
+    asked = [record.checks for record, outcome in zip(records, stored, strict=True) if outcome is None]
     if not asked:
-        yield from (outcome for outcome in known if outcome is not None)
+        yield from (outcome for outcome in stored if outcome is not None)
         return
     with model.exclusive(stop):
         _check_unchanged(model, weights)
@@ -267,13 +267,13 @@ def _one_edit(
             if not any(made is other for other in model.edits):
                 stack.enter_context(model.edited(made))
             after = meter.after_all(asked)
-            for record, outcome, took in zip(records, known, taken, strict=True):
+            for record, outcome, took in zip(records, stored, taken, strict=True):
                 interruption_point()
                 if outcome is None:
                     outcome = Outcome(label, record, meter.known(record.checks), next(after), took=took)
                     model.check_unchanged(weights.fingerprint, model.edit_ids, "judged", "Evaluate again")
-                    if kept is not None:
-                        kept.put(outcome)
+                    if store is not None:
+                        store.put(outcome)
                 yield outcome
 
 
@@ -292,14 +292,14 @@ def _single(
     label: str,
     plan: Mapping[str, Any],
     weights: Weights,
-    kept: OutcomeStore | None,
+    store: OutcomeStore | None,
     stop: Event | None,
 ) -> Generator[Outcome]:
     """Edit each fact alone, judge it, take it back."""
     model = meter.model
     for record in records:
-        if kept is not None and (known := kept.get(label, record)) is not None:
-            yield known
+        if store is not None and (stored := store.get(label, record)) is not None:
+            yield stored
             continue
         interruption_point()
         with model.exclusive(stop):
@@ -315,8 +315,8 @@ def _single(
                 with model.edited(made):
                     outcome = Outcome(label, record, before, meter.after(record.checks), spent, took=made.taken[0])
             _check_unchanged(model, weights)
-        if kept is not None:
-            kept.put(outcome)
+        if store is not None:
+            store.put(outcome)
         yield outcome
 
 
@@ -327,15 +327,15 @@ def _together(
     plan: Mapping[str, Any],
     way: Way,
     weights: Weights,
-    kept: OutcomeStore | None,
+    store: OutcomeStore | None,
     stop: Event | None,
-    told: Callable[[int], None],
+    notify: Callable[[int], None],
 ) -> Generator[Outcome]:
-    """Edit all facts, one after the other or at once; judge them when all are in force; take everything back."""
+    """Edit all facts, one after the other or at once; judge them when all are applied; take everything back."""
     model = meter.model
-    known = [None if kept is None else kept.get(label, record) for record in records]
-    if None not in known:
-        yield from (outcome for outcome in known if outcome is not None)
+    stored = [None if store is None else store.get(label, record) for record in records]
+    if None not in stored:
+        yield from (outcome for outcome in stored if outcome is not None)
         return
     made: dict[Record, tuple[float, Took]] = {}
     errors: dict[Record, str] = {}
@@ -354,10 +354,10 @@ def _together(
             else:
                 spent = (time.perf_counter() - began) / len(group)
                 made |= {record: (spent, took) for record, took in zip(group, one.taken, strict=True)}
-            told(len(made) + len(errors))
-        asked = [record for record, outcome in zip(records, known, strict=True) if outcome is None and record in made]
+            notify(len(made) + len(errors))
+        asked = [record for record, outcome in zip(records, stored, strict=True) if outcome is None and record in made]
         after = meter.after_all([record.checks for record in asked])
-        for record, outcome in zip(records, known, strict=True):
+        for record, outcome in zip(records, stored, strict=True):
             interruption_point()
             if outcome is None:
                 before = meter.known(record.checks)
@@ -367,8 +367,8 @@ def _together(
                     spent, took = made[record]
                     outcome = Outcome(label, record, before, next(after), spent, took=took)
                 model.check_unchanged(weights.fingerprint, model.edit_ids, "judged", "Evaluate again")
-                if kept is not None:
-                    kept.put(outcome)
+                if store is not None:
+                    store.put(outcome)
             yield outcome
 
 
@@ -379,8 +379,8 @@ def _listed(what: Fact | Record | Iterable[Fact | Record] | str | Path, encoding
         from factlens.evaluation.datasets import load_records
 
         return list(load_records(what, encoding=encoding))
-    wanted = "an edit, facts with targets, records, or the name of a data set"
-    return list(items("what", what, wanted, example="factlens.load_records('atlas-facts')"))
+    expected = "an edit, facts with targets, records, or the name of a data set"
+    return list(items("what", what, expected, example="factlens.load_records('atlas-facts')"))
 
 
 def _records(what: Sequence[Fact | Record], checks: Checks | Sequence[Checks] | None) -> list[Record]:
@@ -393,15 +393,15 @@ def _records(what: Sequence[Fact | Record], checks: Checks | Sequence[Checks] | 
                 f"what[{number}] must be a factlens.Fact or a Record: these are judged, not {type(one).__name__} "
                 f"{shown(one)}."
             )
-    given: list[Checks | None] = [None] * len(what)
+    listed: list[Checks | None] = [None] * len(what)
     if checks is not None:
-        wanted = "factlens.Checks: one, or a list with one for each fact"
-        each = [checks] if isinstance(checks, Checks) else items("checks", checks, wanted)
-        given = [instance(f"checks[{i}]", one, Checks, "a factlens.Checks") for i, one in enumerate(each)]
-        if len(given) != len(what):
-            raise FactError(f"There are {len(given)} checks for {len(what)} facts: give one for each.")
+        expected = "factlens.Checks: one, or a list with one for each fact"
+        each = [checks] if isinstance(checks, Checks) else items("checks", checks, expected)
+        listed = [instance(f"checks[{i}]", one, Checks, "a factlens.Checks") for i, one in enumerate(each)]
+        if len(listed) != len(what):
+            raise FactError(f"There are {len(listed)} checks for {len(what)} facts: give one for each.")
     records = []
-    for number, (one, asked) in enumerate(zip(what, given, strict=True)):
+    for number, (one, asked) in enumerate(zip(what, listed, strict=True)):
         if isinstance(one, Record):
             records.append(one if asked is None else replace(one, checks=asked))
         else:
@@ -415,10 +415,13 @@ def _plans(
 ) -> dict[str, dict[str, Any]]:
     """Return what to pass to `edit`, by label."""
     if isinstance(method, Mapping):
-        wanted, example = "settings for factlens.edit", f"{{'layer 3': {{'method': {DEFAULT_METHOD!r}, 'layers': 3}}}}"
+        expected, example = (
+            "settings for factlens.edit",
+            f"{{'layer 3': {{'method': {DEFAULT_METHOD!r}, 'layers': 3}}}}",
+        )
         plans = {}
         for label, settings in method.items():
-            settings = instance(f"method[{shown(label)}]", settings, Mapping, f"a mapping with {wanted}")
+            settings = instance(f"method[{shown(label)}]", settings, Mapping, f"a mapping with {expected}")
             plans[a_text("method", label, example=example)] = {**options, **settings}
     else:
         names = [method] if isinstance(method, str) else some_texts("method", method, example=shown(list(METHODS)[:2]))

@@ -70,7 +70,7 @@ class PromptMetric:
     Parameters
     ----------
     name
-        By which it is asked for, and known in files; with a role before it, the name of a column.
+        The name to ask for it by, also in files; with a role before it, the name of a column.
     function
         Takes a `Probe` and the `Reading` of it, and gives one finite number, or True or False. None for a metric that
         was read from a file, and is not registered here.
@@ -124,20 +124,20 @@ class PromptMetric:
         """
         assert self.function is not None  # what was read from a file has its numbers with it
         try:
-            found: Any = self.function(probe, reading)
+            result: Any = self.function(probe, reading)
         except Exception as error:
             error.add_note(f"Raised by the metric {self.name!r} for the prompt {probe.prompt!r}.")
             raise
         try:
-            number = math.nan if isinstance(found, str) else float(found)
+            number = math.nan if isinstance(result, str) else float(result)
         except (TypeError, ValueError, RuntimeError):
             number = math.nan
         if not abs(number) <= MOST:
             raise MetricError(
-                f"The metric {self.name!r} gives {found!r:.60} for the prompt {probe.prompt!r}: it must give one "
+                f"The metric {self.name!r} gives {result!r:.60} for the prompt {probe.prompt!r}: it must give one "
                 "finite number, or True or False."
             )
-        return found if isinstance(found, bool) else number
+        return result if isinstance(result, bool) else number
 
     def values(self, record: Record, measured: Measured) -> Sequence[float | bool]:
         """Return the number of each prompt of a record; NaN where they are not known."""
@@ -180,7 +180,7 @@ def read_prompt_metric(value: Any) -> PromptMetric:
 
 @dataclass(frozen=True)
 class RecordMetric:
-    """A metric of a whole record, of what was measured of the model beside the prompts.
+    """A metric of a whole record, of what was measured of the model besides the prompts.
 
     Attributes
     ----------

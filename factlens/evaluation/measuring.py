@@ -33,7 +33,7 @@ class Measured:
     perplexity
         Of ordinary text; NaN if none was given.
     values
-        The numbers of metrics of one's own by name, one for each probe.
+        The numbers of the user's own metrics by name, one for each probe.
     """
 
     readings: tuple[Reading, ...]
@@ -45,14 +45,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Asking:
-    """What is asked beside the probes.
+    """What is asked besides the probes.
 
     Attributes
     ----------
     generate
-        Whether the model goes on with the records' generation prompts.
+        Whether the model continues the records' generation prompts.
     unrelated
-        Prompts after which its predictions shall not change.
+        Prompts after which its predictions should not change.
     texts
         Ordinary text to read.
     seed
@@ -68,7 +68,7 @@ class Asking:
 class Meter:
     """Measures a model; what it says before any edit is measured once and kept.
 
-    `own` are the metrics whose numbers are kept beside what the model said.
+    `own` are the metrics whose numbers are kept with what the model said.
     """
 
     def __init__(self, model: Model, asking: Asking, own: Sequence[PromptMetric] = ()) -> None:
@@ -92,13 +92,13 @@ class Meter:
                 self._before[one] = self._measured(one, kl, self._perplexity)
 
     def _warn_of_spelling(self, checks: Checks) -> None:
-        """Warn where the model would rather spell the old object of the edited prompt otherwise."""
+        """Warn where the model would spell the old object of the edited prompt differently."""
         for probe in checks.probes:
             if probe.role == "rewrite":
                 warn_of_spelling(self.model, probe.prompt, probe.old, self.model.next_token(probe.prompt).log())
 
     def known(self, checks: Checks) -> Measured:
-        """Return what `before` has found."""
+        """Return what `before` has measured."""
         return self._before[checks]
 
     def after(self, checks: Checks) -> Measured:
@@ -106,16 +106,16 @@ class Meter:
         return next(self.after_all([checks]))
 
     def after_all(self, checks: Sequence[Checks]) -> Iterator[Measured]:
-        """Measure the model as it is now, after edits that stay in force until all is measured.
+        """Measure the model as it is now, after edits that stay applied until all is measured.
 
         The drift elsewhere is measured once, before the first.
         """
         kl = kl_divergence(self._logs, next_logs(self.model, self.asking.unrelated)) if self.asking.unrelated else None
-        spoilt = perplexity(self.model, self.asking.texts)
+        perplexity_after = perplexity(self.model, self.asking.texts)
         for one in checks:
-            yield self._measured(one, math.nan if kl is None else kl, spoilt)
+            yield self._measured(one, math.nan if kl is None else kl, perplexity_after)
 
-    def _measured(self, checks: Checks, kl: float, spoilt: float) -> Measured:
+    def _measured(self, checks: Checks, kl: float, text_perplexity: float) -> Measured:
         prompts = [probe.prompt for probe in checks.probes]
         readings = read(self.model, prompts, [(probe.old, probe.new) for probe in checks.probes])
         begun = checks.generation_prompts if self.asking.generate else ()
@@ -126,4 +126,4 @@ class Meter:
             )
             for metric in self.own
         }
-        return Measured(tuple(readings), tuple(written), kl, spoilt, values)
+        return Measured(tuple(readings), tuple(written), kl, text_perplexity, values)

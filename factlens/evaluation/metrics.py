@@ -57,7 +57,7 @@ def object_probability(logs: Sequence[float]) -> float:
     return math.exp(sum(logs) / len(logs))
 
 
-def token_accuracy(said: Sequence[int], wanted: Sequence[int]) -> float:
+def token_accuracy(predicted: Sequence[int], target: Sequence[int]) -> float:
     """Return the share of an object's tokens that the model says, each after the right ones before it.
 
     This is the accuracy of zsRE (Mitchell et al. 2022; Meng et al. 2022, section 3.2), and EasyEdit's "rewrite_acc"
@@ -70,17 +70,17 @@ def token_accuracy(said: Sequence[int], wanted: Sequence[int]) -> float:
     wanted
         The object's tokens.
     """
-    return sum(a == b for a, b in zip(said, wanted, strict=True)) / len(wanted)
+    return sum(a == b for a, b in zip(predicted, target, strict=True)) / len(target)
 
 
-def magnitude(wanted: float, other: float) -> float:
+def magnitude(p_wanted: float, p_other: float) -> float:
     """Return ``P(wanted) - P(other)`` (EM, PM, NM: Meng et al. 2022, section 3.3)."""
-    return wanted - other
+    return p_wanted - p_other
 
 
-def success(wanted: float, other: float) -> float:
+def success(p_wanted: float, p_other: float) -> float:
     """Return 1 where ``P(wanted) > P(other)``, else 0 (ES, PS, NS: Meng et al. 2022, section 3.3); a tie is none."""
-    return float(wanted > other)
+    return float(p_wanted > p_other)
 
 
 def harmonic_mean(values: Sequence[float]) -> float:
@@ -172,14 +172,14 @@ class Consistency:
 # The table -----------------------------------------------------------------------------------------------------------
 
 
-def _wanted(probe: Probe) -> int:
+def _wanted_index(probe: Probe) -> int:
     """Return the place of the wanted object among a reading's two."""
     return (probe.old, probe.new).index(probe.wanted)
 
 
 def _both(probe: Probe, reading: Reading) -> tuple[float, float]:
     """Return the probabilities of the wanted object and of the other."""
-    i = _wanted(probe)
+    i = _wanted_index(probe)
     return reading.probabilities[i], reading.probabilities[1 - i]
 
 
@@ -214,11 +214,11 @@ _TABLE: dict[str, AnyMetric] = {
             symbols={"rewrite": "EM", "paraphrase": "PM", "neighbour": "NM"},
         ),
         PromptMetric(
-            "leads", lambda probe, reading: reading.leads[_wanted(probe)], "wanted object is the answer", SHARE
+            "leads", lambda probe, reading: reading.leads[_wanted_index(probe)], "wanted object is the answer", SHARE
         ),
         PromptMetric(
             "tokens",
-            lambda probe, reading: reading.token_accuracy[_wanted(probe)],
+            lambda probe, reading: reading.token_accuracy[_wanted_index(probe)],
             "tokens of the wanted object",
             SHARE,
             brief=False,
@@ -280,23 +280,23 @@ def some_metrics(argument: str, value: Any) -> tuple[AnyMetric, ...]:
 
 
 def own_metrics(metrics: Iterable[AnyMetric]) -> list[PromptMetric]:
-    """Return those whose numbers no other factlens can work out from what the model said."""
+    """Return those whose numbers another factlens cannot compute from what the model said."""
     return [metric for metric in metrics if isinstance(metric, PromptMetric) and metric.name not in _TABLE]
 
 
 def metric_record(metric: AnyMetric) -> str | dict[str, Any]:
-    """Return a metric as plain JSON: its name, or of one's own what can be said of it."""
+    """Return a metric as plain JSON: its name, or the description of one that does not come with factlens."""
     return metric.described() if isinstance(metric, PromptMetric) and metric.name not in _TABLE else metric.name
 
 
 def read_metrics(value: Any) -> tuple[AnyMetric, ...]:
-    """Return the metrics that JSON records describe; raise ValueError if there are none such."""
-    found: list[AnyMetric] = []
+    """Return the metrics that JSON records describe; raise ValueError if one is unknown."""
+    metrics: list[AnyMetric] = []
     for one in value:
         if not isinstance(one, str):
-            found.append(read_prompt_metric(one))
+            metrics.append(read_prompt_metric(one))
         elif one in TABLE:
-            found.append(TABLE[one])
+            metrics.append(TABLE[one])
         else:
             raise ValueError(f"there is no metric {one!r:.40}")
-    return tuple(found)
+    return tuple(metrics)

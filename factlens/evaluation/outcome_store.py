@@ -1,4 +1,4 @@
-"""`OutcomeStore`: judged records in a file, one per line, so that a killed evaluation can go on."""
+"""`OutcomeStore`: judged records in a file, one per line, so that a killed evaluation can continue."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class OutcomeStore:
         self.path = Path(path)
         self._settings = dict(circumstances.get("settings", {}))
         self._rest = {name: value for name, value in circumstances.items() if name not in ("settings", *NAMES)}
-        self._known: dict[str, Outcome] = {}
+        self._outcomes: dict[str, Outcome] = {}
         # A kill may have left the last line unfinished: nothing may be appended to that.
         self._cut_off = False
         self._full = False
         with suppress(FileNotFoundError):
             self._read()
         try:
-            # What is wrong with it is said now, and not after the first edit.
+            # A file that cannot be written is refused now, not after the first edit.
             self._append(b"")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -74,12 +74,12 @@ class OutcomeStore:
 
     def get(self, label: str, record: Record) -> Outcome | None:
         """Return what is known of a record under a label."""
-        return self._known.get(self._key(label, record))
+        return self._outcomes.get(self._key(label, record))
 
     def put(self, outcome: Outcome) -> None:
-        """Keep an outcome; where it cannot be written, the first time is said, and the evaluation goes on."""
+        """Keep an outcome; where it cannot be written, warn the first time and continue."""
         key = self._key(outcome.label, outcome.record)
-        self._known[key] = outcome
+        self._outcomes[key] = outcome
         content = {"schema": SCHEMA, "key": key, **outcome_to_json(outcome)}
         line = json_bytes({**content, "checksum": checksum(content)}) + b"\n"
         try:
@@ -108,7 +108,7 @@ class OutcomeStore:
             if line.strip():
                 try:
                     key, outcome = _outcome_in(line, f"{self.path}, line {number},")
-                    self._known[key] = outcome
+                    self._outcomes[key] = outcome
                 except _OtherSchema as error:
                     raise FileFormatError(
                         f"{error} Choose another file, or go on with the version that wrote it."
@@ -117,7 +117,7 @@ class OutcomeStore:
                     unusable.append(number)
                     # A kill while the first line was written.
                     begun |= number == 1 and self._cut_off and line[: len(_BEGINNING)] == _BEGINNING[: len(line)]
-        if unusable and not self._known and not begun:
+        if unusable and not self._outcomes and not begun:
             raise FileFormatError(f"{self.path} holds no outcomes that could be read: choose another file.")
         if unusable:
             # A kill leaves at most the last line unfinished.

@@ -17,7 +17,7 @@ class Record:
     Attributes
     ----------
     fact
-        The fact, with its `target` (what an edit shall make of it) and, as far as known, its `object` (what is true).
+        The fact, with its `target` (what an edit is to make of it) and, as far as known, its `object` (what is true).
     checks
         What to ask.
     name

@@ -72,9 +72,9 @@ class Report:
     wanted
         How many outcomes there would have been, had it not been stopped.
     provenance
-        Where the numbers come from: name and ``fingerprint`` of the model, the ``edits`` and ``edit_ids`` that were in
-        force before and after (in words and by content), the settings of each label (of an edit that was judged as it
-        is, the id), the ``metrics`` (names, and what can be said of one's own), what was ``asked`` beside the checks,
+        Where the numbers come from: name and ``fingerprint`` of the model, the ``edits`` and ``edit_ids`` that were
+        applied before and after (in words and by content), the settings of each label (of an edit that was judged as it
+        is, the id), the ``metrics`` (names, and the description of your own), what was ``asked`` besides the checks,
         versions. Where joined reports differ in their weights, ``weights`` has them by label.
     waiting
         How many records have been edited and not judged yet; only while edits that are judged together are made.
@@ -107,7 +107,7 @@ class Report:
 
     @cached_property
     def metrics(self) -> tuple[AnyMetric, ...]:
-        """The metrics that were asked for; one's own that were read from a file are without their functions."""
+        """The metrics that were asked for; your own that were read from a file are without their functions."""
         return read_metrics(self.provenance["metrics"]) if "metrics" in self.provenance else tuple(TABLE.values())
 
     @cached_property
@@ -197,16 +197,16 @@ class Report:
 
         rows: dict[tuple[str, str], dict[str, object]] = {}
         for label in self.labels:
-            here = np.array([outcome.label == label for outcome in self.judged], dtype=bool)
+            of_label = np.array([outcome.label == label for outcome in self.judged], dtype=bool)
             for name, column in self.columns.items():
-                found = {when: self._interval(name, when, here) for when in WHEN}
-                if all(math.isnan(one.mean) for one in found.values()):
+                intervals = {when: self._interval(name, when, of_label) for when in WHEN}
+                if all(math.isnan(one.mean) for one in intervals.values()):
                     continue
                 row: dict[str, object] = {"symbol": column.symbol, "title": column.title}
                 row |= {"unit": column.unit, "better": column.better}
-                for when, one in found.items():
+                for when, one in intervals.items():
                     row |= {when: one.mean, f"{when}_low": one.low, f"{when}_high": one.high}
-                rows[label, name] = row | {"records": found["after"].records}
+                rows[label, name] = row | {"records": intervals["after"].records}
         frame = pd.DataFrame.from_dict(rows, orient="index")
         frame.index = pd.MultiIndex.from_tuples(list(rows), names=["label", "metric"])
         return frame
@@ -215,9 +215,9 @@ class Report:
         """Return one row per role: how many probes, and the share of them where the wanted object beats and leads."""
         frame = self._by_probe([TABLE["success"], TABLE["leads"]])
         columns = ["success_before", "success_after", "leads_before", "leads_after"]
-        found = frame.groupby("role")[columns].mean()
-        found.insert(0, "probes", frame.groupby("role").size())
-        return found.reindex([role for role in ROLES if role in found.index])
+        table = frame.groupby("role")[columns].mean()
+        table.insert(0, "probes", frame.groupby("role").size())
+        return table.reindex([role for role in ROLES if role in table.index])
 
     def taken(self) -> pd.DataFrame:
         """Return one row per record and label of which it is known whether the edit took.
@@ -233,8 +233,8 @@ class Report:
         for outcome in self.judged:
             if (took := outcome.took) is not None:
                 between = math.nan if took.with_value is None else took.with_value
-                said = [took.before, between, took.after, took.failed is None, took.failed or "", took.advice]
-                rows[outcome.label, outcome.record.name] = [outcome.record.fact.target, *said]
+                values = [took.before, between, took.after, took.failed is None, took.failed or "", took.advice]
+                rows[outcome.label, outcome.record.name] = [outcome.record.fact.target, *values]
         frame = pd.DataFrame(list(rows.values()), columns=columns)
         frame.index = pd.MultiIndex.from_tuples(list(rows), names=["label", "record"])
         return frame
@@ -247,7 +247,7 @@ class Report:
         parts = {part for metric in self.metrics if isinstance(metric, CombinedMetric) for part in metric.parts}
         whole = {metric.name: metric for metric in self.metrics}
         whole |= {name: metric for name, metric in TABLE.items() if {one.name for one in metric.columns()} & parts}
-        found: dict[str, dict[str, np.ndarray]] = {}
+        numbers: dict[str, dict[str, np.ndarray]] = {}
         for when in WHEN:
             rows: list[dict[str, float]] = [{} for _ in self.judged]
             for metric in whole.values():
@@ -255,16 +255,16 @@ class Report:
                     for row, outcome in zip(rows, self.judged, strict=True):
                         row |= metric.numbers(outcome.record, getattr(outcome, when), references)
             names = dict.fromkeys(name for row in rows for name in row)
-            found[when] = {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
-        return found
+            numbers[when] = {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
+        return numbers
 
-    def _interval(self, name: str, when: str, here: np.ndarray) -> Interval:
+    def _interval(self, name: str, when: str, of_label: np.ndarray) -> Interval:
         numbers = self._numbers[when]
         combined = next((one for one in self.metrics if isinstance(one, CombinedMetric) and one.name == name), None)
         if combined is not None:
-            parts = [numbers[part][here] for part in combined.parts if part in numbers]
+            parts = [numbers[part][of_label] for part in combined.parts if part in numbers]
             return interval(parts, combined.function) if len(parts) == len(combined.parts) else Interval.unknown()
-        return interval([numbers[name][here]]) if name in numbers else Interval.unknown()
+        return interval([numbers[name][of_label]]) if name in numbers else Interval.unknown()
 
     # Together, on disk, on screen --------------------------------------------------------------------------------
 
@@ -315,10 +315,10 @@ class Report:
                 if name == "settings":
                     provenance[name] = {**provenance.get(name, {}), **value}
                 elif name == "asked":
-                    known = provenance.setdefault(name, [])
-                    known += [one for one in value if one not in known]
+                    asked = provenance.setdefault(name, [])
+                    asked += [one for one in value if one not in asked]
                 elif provenance.setdefault(name, value) != value:
-                    provenance[name] = f"{_said(provenance[name])}; {_said(value)}"
+                    provenance[name] = f"{_in_words(provenance[name])}; {_in_words(value)}"
         return cls(outcomes, sum(report.wanted for report in reports), provenance)
 
     def relabelled(self, label: str) -> Self:
@@ -334,8 +334,8 @@ class Report:
             raise FactlensError(f"The report has several labels ({', '.join(self.labels)}); one name would mix them.")
         settings: dict[str, Any] = dict.fromkeys([label], next(iter(self.provenance.get("settings", {}).values()), {}))
         provenance = {**self.provenance, "settings": settings}
-        if known := provenance.pop("weights", None):
-            provenance["weights"] = dict.fromkeys([label], next(iter(known.values())))
+        if weights := provenance.pop("weights", None):
+            provenance["weights"] = dict.fromkeys([label], next(iter(weights.values())))
         return replace(
             self, outcomes=tuple(replace(outcome, label=label) for outcome in self.outcomes), provenance=provenance
         )
@@ -412,22 +412,22 @@ def _check_together(first: Report, other: Report, label: str) -> None:
 
 def _weights_of(report: Report, label: str) -> Weights:
     """Return what was judged under a label: the base, the edits that were there anyway, and the edit, if it was one."""
-    known = _known_weights(report, label)
+    weights = _known_weights(report, label)
     made = report.provenance.get("settings", {}).get(label, {}).get("edit")
     return Weights(
-        known["model"],
-        known["fingerprint"],
-        (*known["edit_ids"], *([made] if made else [])),
-        (*known["edits"], *([label] if made else [])),
+        weights["model"],
+        weights["fingerprint"],
+        (*weights["edit_ids"], *([made] if made else [])),
+        (*weights["edits"], *([label] if made else [])),
     )
 
 
 def _known_weights(report: Report, label: str) -> dict[str, Any]:
     """Return what the provenance says of the weights under a label; a report made by hand says nothing."""
-    found = report.provenance.get("weights", {}).get(label, report.provenance)
+    recorded = report.provenance.get("weights", {}).get(label, report.provenance)
     nothing: dict[str, Any] = {"model": None, "fingerprint": "unknown", "edits": [], "edit_ids": []}
-    return {name: found.get(name, otherwise) for name, otherwise in nothing.items()}
+    return {name: recorded.get(name, otherwise) for name, otherwise in nothing.items()}
 
 
-def _said(value: object) -> str:
+def _in_words(value: object) -> str:
     return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

@@ -26,7 +26,7 @@ from factlens.typed import Check, flag, many, mapping, number_within, optional, 
 
 FORMAT, SCHEMA = "factlens.report", 4
 BEFORE_VALUES, BEFORE_TAKEN = 3, 2
-"""The schemas of files without the numbers of one's own metrics, and without whether edits took; both are read."""
+"""The schemas of files without the numbers of the user's own metrics, and without whether edits took; both are read."""
 
 
 def write_report(report: Report, path: str | Path) -> Path:
@@ -73,10 +73,10 @@ def read_report(path: str | Path) -> Report:
     schema, content = content["schema"], fields_of(content)
     check_sum(path, content)
     with complete(path, "report"):
-        found = Report(**_reports(schema)(content))
-        if len(found.outcomes) > found.wanted:
-            raise ValueError(f"it has {len(found.outcomes)} outcomes of {found.wanted}")
-        return found
+        report = Report(**_reports(schema)(content))
+        if len(report.outcomes) > report.wanted:
+            raise ValueError(f"it has {len(report.outcomes)} outcomes of {report.wanted}")
+        return report
 
 
 def check_sum(where: str | Path, content: dict[str, Any]) -> None:
@@ -117,20 +117,20 @@ def outcome_from_json(content: Any, schema: int = SCHEMA) -> Outcome:
     ValueError
         If something is missing, unknown, of the wrong type, or does not fit the rest.
     """
-    found = Outcome(**(_EARLIER_OUTCOME if schema == BEFORE_TAKEN else _OUTCOME)(content))
-    if (found.after is None) != (found.error is not None):
-        raise ValueError(f"{found.record.name} has neither an edit nor a reason why, or both")
-    if found.after is None and found.took is not None:
-        raise ValueError(f"{found.record.name} has no edit, and says whether it took")
-    checks = found.record.checks
-    for measured in (found.before, found.after):
+    outcome = Outcome(**(_EARLIER_OUTCOME if schema == BEFORE_TAKEN else _OUTCOME)(content))
+    if (outcome.after is None) != (outcome.error is not None):
+        raise ValueError(f"{outcome.record.name} has neither an edit nor a reason why, or both")
+    if outcome.after is None and outcome.took is not None:
+        raise ValueError(f"{outcome.record.name} has no edit, and says whether it took")
+    checks = outcome.record.checks
+    for measured in (outcome.before, outcome.after):
         if measured is not None and len(measured.readings) != len(checks.probes):
             raise ValueError(f"{len(measured.readings)} readings for {len(checks.probes)} probes")
         if measured is not None and any(len(each) != len(checks.probes) for each in measured.values.values()):
             raise ValueError("it has numbers of other probes")
         if measured is not None and len(measured.texts) not in (0, len(checks.generation_prompts)):
             raise ValueError(f"{len(measured.texts)} texts for {len(checks.generation_prompts)} beginnings")
-    return found
+    return outcome
 
 
 def _measured(measured: Measured) -> dict[str, Any]:
@@ -180,13 +180,15 @@ _OUTCOME = record({**_EARLIER_FIELDS, "took": optional(read_took)})
 
 
 def _provenance(value: Any) -> dict[str, Any]:
-    found: dict[str, Any] = mapping(plain())(value)
-    if "metrics" in found:
-        read_metrics(many(plain())(found["metrics"]))
-    if "asked" in found:
-        many(mapping(plain()))(found["asked"])
+    provenance: dict[str, Any] = mapping(plain())(value)
+    if "metrics" in provenance:
+        read_metrics(many(plain())(provenance["metrics"]))
+    if "asked" in provenance:
+        many(mapping(plain()))(provenance["asked"])
     # Where reports are joined the settings of their labels are put together.
-    return found | ({"settings": mapping(mapping(plain()))(found["settings"])} if "settings" in found else {})
+    return provenance | (
+        {"settings": mapping(mapping(plain()))(provenance["settings"])} if "settings" in provenance else {}
+    )
 
 
 _HEAD: dict[str, Check] = {"wanted": whole(), "provenance": _provenance}

@@ -98,16 +98,16 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[Wordin
                     i, prompt, option = jobs[job]
                     at = logits[number, len(prompt) - 1 : len(row)].float()
                     logs = check_finite(at, model.name).log_softmax(-1)
-                    said = logs.gather(1, torch.tensor(option, device=at.device)[:, None])[:, 0]
+                    token_logs = logs.gather(1, torch.tensor(option, device=at.device)[:, None])[:, 0]
                     best = at.argmax(-1).tolist()
-                    scores[job] = object_probability(said.tolist()), token_accuracy(best, option)
+                    scores[job] = object_probability(token_logs.tolist()), token_accuracy(best, option)
                     tops[i], encoded[i] = best[:1], prompt
         whole = whole_texts(model, encoded, tops)
-    found: list[list[tuple[float, float]]] = [[] for _ in prompts]
+    by_prompt: list[list[tuple[float, float]]] = [[] for _ in prompts]
     for (i, *_), score in zip(jobs, scores, strict=True):
-        found[i].append(score)
+        by_prompt[i].append(score)
     leading = [text or model.text_of(top) for text, top in zip(whole, tops, strict=True)]
     return [
-        Reading(tuple(p for p, _ in those), top, tuple(a == 1 for _, a in those), tuple(a for _, a in those))
-        for those, top in zip(found, leading, strict=True)
+        Reading(tuple(p for p, _ in pairs), top, tuple(a == 1 for _, a in pairs), tuple(a for _, a in pairs))
+        for pairs, top in zip(by_prompt, leading, strict=True)
     ]

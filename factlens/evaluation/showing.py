@@ -54,13 +54,13 @@ def report_svg(report: Report, roles: Mapping[str, str]) -> str:
 
 def _headline(report: Report) -> str:
     records = len({outcome.record for outcome in report.judged})
-    said = f"{records} record{'' if records == 1 else 's'}"
+    headline = f"{records} record{'' if records == 1 else 's'}"
     if model := report.provenance.get("model"):
-        said += f" on {model}"
+        headline += f" on {model}"
     if report.complete:
-        return said
+        return headline
     waiting = f", {report.waiting} more edited and not judged" if report.waiting else ""
-    return f"{said}; stopped after {len(report.outcomes)} of {report.wanted}{waiting}"
+    return f"{headline}; stopped after {len(report.outcomes)} of {report.wanted}{waiting}"
 
 
 def _notes(report: Report) -> list[str]:
@@ -76,13 +76,13 @@ def _taken(report: Report) -> list[str]:
     """Say for how many records the edits took, and of those where they did not which half failed and what to change."""
     lines = []
     for label in report.labels:
-        known = [(one.record, one.took) for one in report.judged if one.label == label and one.took is not None]
-        failed = [(record, took) for record, took in known if took.failed is not None]
-        if len(known) == 1 and not failed:
-            record, took = known[0]
+        measured = [(one.record, one.took) for one in report.judged if one.label == label and one.took is not None]
+        failed = [(record, took) for record, took in measured if took.failed is not None]
+        if len(measured) == 1 and not failed:
+            record, took = measured[0]
             lines.append(f"{label}: took 1 of 1: p({record.fact.target}) {took.numbers}")
-        elif known:
-            lines.append(f"{label}: took {len(known) - len(failed)} of {len(known)}")
+        elif measured:
+            lines.append(f"{label}: took {len(measured) - len(failed)} of {len(measured)}")
         for record, took in failed[:_NAMED]:
             lines.append(f"Did not take: {record.name}: p({record.fact.target}) {took.numbers}. {took.advice}")
         if len(failed) > _NAMED:
@@ -96,11 +96,11 @@ def _rows(report: Report) -> list[tuple[str, list[str]]]:
     for name, metric in report.columns.items():
         if not metric.brief:  # `Report.summary` has them all
             continue
-        found = {label: summary.loc[label, name] for label in report.labels if (label, name) in summary.index}
-        if found:
+        numbers = {label: summary.loc[label, name] for label in report.labels if (label, name) in summary.index}
+        if numbers:
             title = metric.title + (f" ({metric.symbol})" if metric.symbol else "")
             title += " (less is better)" if metric.better < 0 else ""
-            rows.append((title, [_cell(found.get(label), metric.share) for label in report.labels]))
+            rows.append((title, [_cell(numbers.get(label), metric.share) for label in report.labels]))
     return rows
 
 

@@ -88,7 +88,7 @@ def _interruptible(ids: Tensor, scores: Tensor, **_: object) -> Tensor:
 def next_logs(model: Model, prompts: Sequence[str]) -> Tensor:
     """Return the log-probabilities of the token after each prompt, ``(prompts, vocabulary)``, float32 on the CPU."""
     rows = [model.ids_of(prompt, what="An unrelated prompt", advice="Shorten it.") for prompt in prompts]
-    found = []
+    logs = []
     with model.exclusive():
         for start in range(0, len(rows), BATCH):
             interruption_point()
@@ -96,8 +96,8 @@ def next_logs(model: Model, prompts: Sequence[str]) -> Tensor:
             ids, mask = pad(part, model.device)
             logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             last = torch.stack([logits[i, len(row) - 1] for i, row in enumerate(part)])
-            found.append(check_finite(last.float(), model.name).log_softmax(-1).cpu())
-    return torch.cat(found)
+            logs.append(check_finite(last.float(), model.name).log_softmax(-1).cpu())
+    return torch.cat(logs)
 
 
 def kl_divergence(before: Tensor, after: Tensor) -> float:
@@ -126,9 +126,9 @@ def perplexity(model: Model, texts: Sequence[str]) -> float:
             ids, mask = pad(part, model.device)
             logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             logs = check_finite(logits.float(), model.name).log_softmax(-1)
-            said = logs[:, :-1].gather(-1, ids[:, 1:, None])[..., 0].double()
+            token_logs = logs[:, :-1].gather(-1, ids[:, 1:, None])[..., 0].double()
             read = mask[:, 1:].bool()
-            total -= float(said[read].sum())
+            total -= float(token_logs[read].sum())
             count += int(read.sum())
     return math.exp(total / count) if count else math.nan
 

@@ -15,8 +15,8 @@ from factlens.tracing.result import Trace
 
 
 @dataclass(frozen=True)
-class Question:
-    """An answer to be measured.
+class Measurement:
+    """A metric at some positions: of the answer to be measured, and of the contrast.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Question:
     contrast: tuple[int, ...]
 
     @classmethod
-    def of(cls, trace: Trace) -> Question:
+    def of(cls, trace: Trace) -> Measurement:
         """Return what a trace measured."""
         return cls(trace.measure, trace.answer_ids, trace.contrast_ids)
 
@@ -73,8 +73,8 @@ class Question:
             return self.answer, ()
         return self.answer[self.shared : self.shared + 1], self.contrast[self.shared : self.shared + 1]
 
-    def with_own_answer(self, token_id: int) -> Question:
-        """Return the question with the model's own answer filled in.
+    def with_own_answer(self, token_id: int) -> Measurement:
+        """Return the measurement with the model's own answer filled in.
 
         Raises
         ------
@@ -85,13 +85,13 @@ class Question:
             return self
         if self.contrast and self.contrast[0] == token_id:
             raise FactError("The contrast is what the model answers anyway. Give another one, or an answer.")
-        return Question(self.metric, (token_id,), self.contrast)
+        return Measurement(self.metric, (token_id,), self.contrast)
 
 
-def question_of(
+def measurement_of(
     model: Model, fact: Fact, metric: TraceMetric, answer: Wording | None, contrast: Wording | None
-) -> Question:
-    """Return what shall be measured.
+) -> Measurement:
+    """Return what is to be measured.
 
     Raises
     ------
@@ -101,14 +101,18 @@ def question_of(
     if metric.contrasted and contrast is None:
         raise FactError(f"The {metric.title} needs the answer to compare with: contrast='Paris'.")
     check_contrast(metric, contrast)
-    question = Question(
+    measurement = Measurement(
         metric,
         () if answer is None else model.encode_option(fact.prompt, answer, role="answer")[1],
         () if contrast is None else model.encode_option(fact.prompt, contrast, role="contrast")[1],
     )
-    if question.answer and question.contrast and question.shared == min(len(question.answer), len(question.contrast)):
+    if (
+        measurement.answer
+        and measurement.contrast
+        and measurement.shared == min(len(measurement.answer), len(measurement.contrast))
+    ):
         raise FactError(f"{answer!r} and {contrast!r} do not differ in any token that both have.")
-    return question
+    return measurement
 
 
 def check_contrast(metric: TraceMetric, contrast: Wording | None) -> None:

@@ -85,15 +85,15 @@ TEMPLATE = "template"
 
 def roles_of(trace: Trace) -> tuple[tuple[str, ...], ...]:
     """Return the roles that each token of a trace plays: some of `ROLES`, or `TEMPLATE`, or none before the subject."""
-    found: list[list[str]] = [[] for _ in trace.tokens]
+    roles: list[list[str]] = [[] for _ in trace.tokens]
     for role, tokens in zip(
         ROLES, tokens_of_roles(len(trace.tokens), trace.subject_range, trace.template_tokens), strict=True
     ):
         for token in tokens:
-            found[token].append(role)
+            roles[token].append(role)
     for token in trace.template_tokens:
-        found[token].append(TEMPLATE)
-    return tuple(map(tuple, found))
+        roles[token].append(TEMPLATE)
+    return tuple(map(tuple, roles))
 
 
 @dataclass(frozen=True)
@@ -383,9 +383,9 @@ class Average:
                 raise ValueError("it names one replacement for all facts")
             if (np.isnan(numbers["effect"]) != (numbers["tokens"] == 0)[:, None, :, None]).any():
                 raise ValueError("its effects do not fit the tokens that play each role")
-            found = cls(each=_label(numbers, facts, kinds), **fields)
-            check_metric(found)
-            return found
+            loaded = cls(each=_label(numbers, facts, kinds), **fields)
+            check_metric(loaded)
+            return loaded
 
     def __repr__(self) -> str:
         left_out = f" ({len(self.skipped)} left out)" if self.skipped else ""
@@ -446,7 +446,7 @@ def average(traces: Iterable[Trace | Skipped]) -> Average:
     FactError
         If there is no trace, one is incomplete, or two differ in how they were made; the message says in what.
     WrongModel
-        If two are of different models, or were made with different edits in force.
+        If two are of different models, or were made with different edits applied.
     Interrupted
         On the kernel's interrupt; its ``partial`` is the average over the traces so far, or None.
     """

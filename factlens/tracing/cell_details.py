@@ -65,10 +65,10 @@ class CellDetails:
     total
         For attention and MLP cells: what the output of that module, in this layer alone, brings to the answer's
         logit, in the ``"clean"`` and the ``"corrupted"`` run. A direct contribution, in units of the logit before
-        scaling and capping, with norms frozen at the clean run; see `factlens.tracing.contributions`. At other tokens
-        than the prompt's last it says what would be read there, since the answer is read from the last one. What a
-        module brings to all tokens alike is in it, though it changes no probability. None for other cells, and where
-        the model does not simply add such outputs up.
+        scaling and capping, with norms frozen at the clean run; see `factlens.tracing.direct_logit_attribution`. At
+        other tokens than the prompt's last it says what would be read there, since the answer is read from the last
+        one. What a module brings to all tokens alike is in it, though it changes no probability. None for other
+        cells, and where the model does not simply add such outputs up.
     heads
         For ``attn`` and ``head.N``: each head's share of `total`; what is missing is the output projection's bias.
     neurons

@@ -78,23 +78,23 @@ def tracks_for(cells: Sequence[Cell]) -> tuple[list[Track], list[int]]:
     trunks: dict[tuple[object, ...], Cell] = {}
     for cell in cells:
         if cell.site.windowed:
-            known = trunks.setdefault((cell.kind, cell.token, cell.joins), cell)
-            if cell.layers.stop > known.layers.stop:
+            longest = trunks.setdefault((cell.kind, cell.token, cell.joins), cell)
+            if cell.layers.stop > longest.layers.stop:
                 trunks[cell.kind, cell.token, cell.joins] = cell
-    wanted: dict[Cell, tuple[int, Cell | None]] = {}
+    joining: dict[Cell, tuple[int, Cell | None]] = {}
     same: list[Cell] = []
     for cell in cells:
         trunk = trunks.get((cell.kind, cell.token, cell.joins), cell)
         if trunk is cell or trunk.layers == cell.layers:
-            wanted.setdefault(trunk, (trunk.joins, None))
+            joining.setdefault(trunk, (trunk.joins, None))
             same.append(trunk)
         else:
-            wanted[cell] = (cell.layers.stop, trunk)
+            joining[cell] = (cell.layers.stop, trunk)
             same.append(cell)
-    ordered = sorted(wanted, key=lambda cell: wanted[cell][0])
+    ordered = sorted(joining, key=lambda cell: joining[cell][0])
     place = {cell: i for i, cell in enumerate(ordered)}
     tracks = []
     for cell in ordered:
-        joins, source = wanted[cell]
+        joins, source = joining[cell]
         tracks.append(Track(cell, joins, None if source is None else place[source]))
     return tracks, [place[cell] for cell in same]

@@ -27,13 +27,13 @@ from factlens.models.interrupts import interruption_point, interrupts_held, stop
 from factlens.models.settling import settled
 from factlens.models.spellings import warn_of_spelling
 from factlens.spelling import Wording
-from factlens.tracing.answers import Question, question_of
+from factlens.tracing.answers import Measurement, measurement_of
 from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.corruption import Corrupted, corrupt
+from factlens.tracing.estimates import ATTRIBUTION_PATCHING, ESTIMATES
 from factlens.tracing.metrics import MetricFunction, TraceMetric, own_metric
-from factlens.tracing.options import DEFAULTS, checked_options
+from factlens.tracing.options import DEFAULTS, checked_options, with_present_names
 from factlens.tracing.ownership import check_trace
-from factlens.tracing.preview import estimate
 from factlens.tracing.protocol import Corruption
 from factlens.tracing.result import Trace, a_trace, label_estimate, label_samples
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
@@ -52,7 +52,7 @@ class Update:
     Attributes
     ----------
     trace
-        The trace so far. It is the same object in every update, and fills up as the stream goes on.
+        The trace so far. It is the same object in every update, and fills up as the stream continues.
     tokens
         The token rows that have just grown; empty in the first update, which brings `Trace.high`, `Trace.low`, the
         estimate of every cell, and the cells that are known without computing.
@@ -78,17 +78,18 @@ def stream(
     metric: str | TraceMetric | MetricFunction = "probability",
     answer: Wording | None = None,
     contrast: Wording | None = None,
-    preview: bool = True,
+    estimate: str | None = ATTRIBUTION_PATCHING,
     memory: int | None = None,
     stop: Event | None = None,
+    preview: bool | None = None,
 ) -> Iterator[Update]:
     """Trace a fact, and yield the grids while they fill.
 
     The model is run clean, then with its subject corrupted, then with one clean state put back at a time (Meng et
-    al. 2022, Section 2). The first update brings an estimate of every cell, the next ones the exact numbers, row by
-    row in the order of what they usually tell: last subject token, last token, rest of the subject, rest of the
-    prompt. Stop whenever you like: just leave the loop. Between two updates the model is free for others, who must
-    not change its weights.
+    al. 2022, Section 2): a restored run, which others call a patched run. The first update brings an estimate of
+    every cell, the next ones the exact numbers, row by row in the order of what they usually tell: last subject
+    token, last token, rest of the subject, rest of the prompt. Stop whenever you like: just leave the loop. Between
+    two updates the model is free for others, who must not change its weights.
 
     Parameters
     ----------
@@ -122,12 +123,14 @@ def stream(
     contrast
         The answer to compare with, by the same rule, for ``"logit_difference"`` and functions of
         your own.
-    preview
-        Estimate all cells first, by attribution patching; costs one backward pass.
+    estimate
+        How to estimate all cells first: ``"attribution_patching"``, which costs one backward pass. None: not at all.
     memory
         Bytes that one sweep may use for its activations. Default: what the device has to spare. Never changes a result.
     stop
         Set it from another thread to end the stream, in the middle of a pass if need be.
+    preview
+        Deprecated: True is ``estimate="attribution_patching"``, False is ``estimate=None``.
 
     Yields
     ------
@@ -137,8 +140,8 @@ def stream(
     Raises
     ------
     FactError
-        If the prompt is unusable, or an option makes no sense. What is wrong with an argument by itself is said by this
-        very call, everything else when the first update is asked for.
+        If the prompt is unusable, or an option makes no sense. An argument that is wrong by itself is refused by
+        this very call, everything else when the first update is asked for.
     NumericalError
         If the model answers with NaN or infinity.
     MetricError
@@ -154,7 +157,7 @@ def stream(
         If the prompt or an answer is read as it is written, and that may not be meant: a second beginning-of-text
         token, white space at the end, an answer that the model spells otherwise.
     """
-    given = {
+    arguments = {
         "kinds": kinds,
         "corruption": corruption,
         "samples": samples,
@@ -164,12 +167,13 @@ def stream(
         "metric": metric,
         "answer": answer,
         "contrast": contrast,
-        "preview": preview,
+        "estimate": estimate,
         "memory": memory,
+        "preview": preview,
     }
     model, fact, stop = a_model("model", model), a_fact("fact", fact), optional(event, "stop", stop)
     # A generator would look at its arguments only when the first update is asked for.
-    options = checked_options(model, given)
+    options = checked_options(model, arguments)
     return _updates(model, model.as_read(fact), stop=stop, **options)
 
 
@@ -186,29 +190,29 @@ def _updates(
     metric: TraceMetric,
     answer: Wording | None,
     contrast: Wording | None,
-    preview: bool,
+    estimate: str | None,
     memory: int | None,
     stop: Event | None,
 ) -> Iterator[Update]:
     """Trace a fact; parameters as of `stream`, none of them left open."""
 
-    def begin() -> tuple[Trace, Encoding, Runs, Question, int]:
+    def begin() -> tuple[Trace, Encoding, Runs, Measurement, int]:
         encoding = model.encode(fact)
-        question = question_of(model, fact, metric, answer, contrast)
+        measurement = measurement_of(model, fact, metric, answer, contrast)
         corrupted = corrupt(model, fact, encoding, corruption, samples, seed)
         check_length(
             model.name,
             model.max_tokens,
-            corrupted.embedded.shape[1] + len(question.forced),
+            corrupted.embedded.shape[1] + len(measurement.forced),
             what="With the other subject in its subject's place, the prompt",
             advice="Take a shorter subject.",
-            read=len(question.forced),
-            of=len(question.answer),
+            read=len(measurement.forced),
+            of=len(measurement.answer),
         )
-        runs, question, guess = _both_runs(
-            model, encoding, corrupted, question, kinds, window, window_convention, preview
+        runs, measurement, guess = _both_runs(
+            model, encoding, corrupted, measurement, kinds, window, window_convention, estimate
         )
-        if question.reads_the_end:
+        if measurement.reads_the_end:
             for wording in (answer, contrast):
                 warn_of_spelling(model, fact.prompt, wording, runs.clean.logits[0, 0])
         trace = _start(
@@ -217,7 +221,7 @@ def _updates(
             fact,
             encoding,
             runs,
-            question,
+            measurement,
             kinds,
             answer_given=answer,
             contrast=contrast,
@@ -230,11 +234,11 @@ def _updates(
         )
         if guess is not None:
             trace.estimate = label_estimate(guess, trace.samples)
-        return trace, encoding, runs, question, corrupted.first
+        return trace, encoding, runs, measurement, corrupted.first
 
-    trace, encoding, runs, question, first = _at_work(model, stop, begin, watched=True)
+    trace, encoding, runs, measurement, first = _at_work(model, stop, begin, watched=True)
     yield Update(trace, (), _progress(trace))
-    yield from _grow(model, trace, encoding, runs, question, first=first, memory=memory, stop=stop)
+    yield from _grow(model, trace, encoding, runs, measurement, first=first, memory=memory, stop=stop)
 
 
 def stream_rest(
@@ -261,7 +265,7 @@ def stream_rest(
     Raises
     ------
     WrongModel
-        If the trace is another model's, or was made with other edits than are in force.
+        If the trace is another model's, or was made with other edits than the model carries.
     WeightsChanged, NumericalError, Interrupted
         As for `stream`.
     """
@@ -273,19 +277,19 @@ def stream_rest(
 def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None) -> Iterator[Update]:
     """Compute what a trace lacks; see `stream_rest`."""
 
-    def begin() -> tuple[Encoding, Corrupted, Runs, Question]:
+    def begin() -> tuple[Encoding, Corrupted, Runs, Measurement]:
         check_trace(model, trace)
         encoding = model.encode(trace.fact)
         corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
-        question = Question.of(trace)
-        runs, question, _ = _both_runs(
-            model, encoding, corrupted, question, trace.kinds, trace.window, trace.window_convention, preview=False
+        measurement = Measurement.of(trace)
+        runs, measurement, _ = _both_runs(
+            model, encoding, corrupted, measurement, trace.kinds, trace.window, trace.window_convention, estimate=None
         )
-        return encoding, corrupted, runs, question
+        return encoding, corrupted, runs, measurement
 
-    encoding, corrupted, runs, question = _at_work(model, stop, begin, watched=True)
+    encoding, corrupted, runs, measurement = _at_work(model, stop, begin, watched=True)
     yield Update(trace, (), _progress(trace))
-    yield from _grow(model, trace, encoding, runs, question, first=corrupted.first, memory=memory, stop=stop)
+    yield from _grow(model, trace, encoding, runs, measurement, first=corrupted.first, memory=memory, stop=stop)
 
 
 def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
@@ -321,7 +325,7 @@ def _grow(
     trace: Trace,
     encoding: Encoding,
     runs: Runs,
-    question: Question,
+    measurement: Measurement,
     first: int,
     memory: int | None,
     stop: Event | None,
@@ -344,7 +348,7 @@ def _grow(
         while queue:
             part = queue.pop(0)
             try:
-                growing.add(part, partial(_swept, model, runs, question, part))
+                growing.add(part, partial(_swept, model, runs, measurement, part))
             except torch.OutOfMemoryError:
                 if len(part) == 1:
                     raise
@@ -384,8 +388,8 @@ class _Growing:
         _fill(trace, trace.kinds, cells, scores)
 
 
-def _swept(model: Model, runs: Runs, question: Question, cells: Sequence[Cell]) -> np.ndarray:
-    return _scores(question, sweep(model, runs, cells)).cpu().numpy()
+def _swept(model: Model, runs: Runs, measurement: Measurement, cells: Sequence[Cell]) -> np.ndarray:
+    return _scores(measurement, sweep(model, runs, cells)).cpu().numpy()
 
 
 def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any) -> Trace:
@@ -396,7 +400,7 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     model, fact, stop
         As for `stream`.
     **options
-        As for `stream`; ``preview`` is off by default, since nobody is watching.
+        As for `stream`; ``estimate`` is None by default, since only the whole trace is returned.
 
     Returns
     -------
@@ -408,15 +412,16 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     Interrupted
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far. It is a `KeyboardInterrupt`.
     """
+    options = with_present_names(options)
     known("A trace", options, DEFAULTS)
-    found: Trace | None = None
+    latest: Trace | None = None
     try:
-        for update in stream(model, fact, stop=stop, **{"preview": False, **options}):
-            found = update.trace
+        for update in stream(model, fact, stop=stop, **{"estimate": None, **options}):
+            latest = update.trace
     except KeyboardInterrupt as error:
-        raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", found) from error
-    assert found is not None  # a stream yields at least once
-    return found
+        raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", latest) from error
+    assert latest is not None  # a stream yields at least once
+    return latest
 
 
 @settled
@@ -426,7 +431,7 @@ def _at_work(model: Model, stop: Event | None, work: Callable[[], T], *, watched
     Parameters
     ----------
     watched
-        Look at every weight first, since numbers will be said to be of these weights.
+        Look at every weight first, since the numbers will be recorded as those of these weights.
     """
     take = model.watched if watched else model.exclusive
     with interrupts_held() as interrupted, take(interrupted, stop), stopped_by(stop):
@@ -438,21 +443,23 @@ def _both_runs(
     model: Model,
     encoding: Encoding,
     corrupted: Corrupted,
-    question: Question,
+    measurement: Measurement,
     kinds: Sequence[str],
     window: int,
     convention: str,
-    preview: bool,
-) -> tuple[Runs, Question, np.ndarray | None]:
-    """Run clean and corrupted; fill in the model's own answer; estimate the grids from the gradient."""
+    estimate: str | None,
+) -> tuple[Runs, Measurement, np.ndarray | None]:
+    """Run clean and corrupted; fill in the model's own answer; estimate the grids."""
     sources = dict.fromkeys(site.source for site in map(site_of, kinds) if site.source)
-    with torch.set_grad_enabled(preview), without_gradients(model.model):
+    with torch.set_grad_enabled(estimate is not None), without_gradients(model.model):
         runs = run_clean_and_corrupted(
-            model, encoding.ids, corrupted, forced=question.forced, positions=question.positions, sources=sources
+            model, encoding.ids, corrupted, forced=measurement.forced, positions=measurement.positions, sources=sources
         )
-        question = question.with_own_answer(int(runs.clean.logits[0, -1].argmax()))
-        guess = estimate(runs, question, kinds, window, convention, model.n_heads) if preview else None
-    return runs.without_history(), question, guess
+        measurement = measurement.with_own_answer(int(runs.clean.logits[0, -1].argmax()))
+        guess = None
+        if estimate is not None:
+            guess = ESTIMATES[estimate](runs, measurement, kinds, window, convention, model.n_heads)
+    return runs.without_history(), measurement, guess
 
 
 def _start(
@@ -461,14 +468,14 @@ def _start(
     fact: Fact,
     encoding: Encoding,
     runs: Runs,
-    question: Question,
+    measurement: Measurement,
     kinds: tuple[str, ...],
     *,
     first: int,
     **settings: Any,
 ) -> Trace:
     """Return a trace with everything that is known after the clean and the corrupted run."""
-    low = question.score(runs.corrupted.logits).contiguous().cpu().numpy()
+    low = measurement.score(runs.corrupted.logits).contiguous().cpu().numpy()
     values = np.full((len(kinds), len(encoding.ids), model.n_layers, runs.samples), np.nan, np.float32)
     # Left of the subject the corrupted run is the clean run: restoring a state there changes nothing.
     values[:, :first] = low
@@ -481,7 +488,7 @@ def _start(
             if position >= 0:
                 logits = runs.corrupted.logits.clone()
                 logits[:, position] = runs.clean.logits[0, position]
-                values[last, token, -1] = question.score(logits).cpu().numpy()
+                values[last, token, -1] = measurement.score(logits).cpu().numpy()
     return Trace(
         fact=fact,
         model=model.name,
@@ -492,23 +499,23 @@ def _start(
         token_ids=encoding.ids,
         subject_range=encoding.subject_range,
         template_tokens=encoding.template_tokens,
-        answer=model.text_of(question.answer),
-        whole_answer=whole_texts(model, [encoding.ids], [question.answer])[0],
-        answer_ids=question.answer,
-        contrast_ids=question.contrast,
-        metric=question.metric.name,
-        own_metric=own_metric(question.metric),
-        high=float(question.score(runs.clean.logits)[0]),
+        answer=model.text_of(measurement.answer),
+        whole_answer=whole_texts(model, [encoding.ids], [measurement.answer])[0],
+        answer_ids=measurement.answer,
+        contrast_ids=measurement.contrast,
+        metric=measurement.metric.name,
+        own_metric=own_metric(measurement.metric),
+        high=float(measurement.score(runs.clean.logits)[0]),
         low_samples=low,
         samples=label_samples(values, kinds, encoding.pieces, encoding.subject_range),
         **settings,
     )
 
 
-def _scores(question: Question, logits: Tensor) -> Tensor:
+def _scores(measurement: Measurement, logits: Tensor) -> Tensor:
     # A softmax over a large vocabulary is waiting for memory, unless it goes through a few rows at a time.
     at_once = max(1, _AT_ONCE // logits[0].numel())
-    return torch.cat([question.score(part) for part in logits.split(at_once)])
+    return torch.cat([measurement.score(part) for part in logits.split(at_once)])
 
 
 def _halves(cells: Sequence[Cell]) -> tuple[Sequence[Cell], Sequence[Cell]]:

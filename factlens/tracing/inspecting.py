@@ -17,7 +17,12 @@ from factlens.models.pieces import with_character
 from factlens.models.settling import settled
 from factlens.models.unembedding import tail
 from factlens.tracing.cell_details import RUNS, CellDetails, HeadShare, NeuronShare
-from factlens.tracing.contributions import answer_direction, head_contributions, unembedding_row, weight_towards
+from factlens.tracing.direct_logit_attribution import (
+    answer_direction,
+    head_contributions,
+    unembedding_row,
+    weight_towards,
+)
 from factlens.tracing.ownership import check_trace
 from factlens.tracing.rerun import Rerun, residuals_of, run_again
 from factlens.tracing.result import Trace, a_trace
@@ -55,7 +60,7 @@ def details(model: Model, trace: Trace, kind: str, token: int, layer: int, *, k:
     LayerError
         If the model has no such layer.
     WrongModel
-        If the trace is another model's, or was made with other edits than are in force.
+        If the trace is another model's, or was made with other edits than the model carries.
     NumericalError
         If the model answers with NaN or infinity.
     """
@@ -67,7 +72,7 @@ def details(model: Model, trace: Trace, kind: str, token: int, layer: int, *, k:
         rerun = run_again(model, trace, kind, layer)
         residuals = residuals_of(model, trace, rerun, kind, token, layer)
         row = unembedding_row(model, trace.answer_id)
-        found = {run: _read(model, residuals[run], trace.answer_id, row, k) for run in RUNS}
+        readings = {run: _read(model, residuals[run], trace.answer_id, row, k) for run in RUNS}
         shares = _shares(model, rerun, kind, token, layer, row, k)
     return CellDetails(
         kind=kind,
@@ -76,13 +81,13 @@ def details(model: Model, trace: Trace, kind: str, token: int, layer: int, *, k:
         layer=layer,
         answer=model.token(trace.answer_id),
         answer_id=trace.answer_id,
-        score=_known(trace.scores.sel(kind=kind).values[token, layer]),
-        effect=_known(trace.effects.sel(kind=kind).values[token, layer]),
+        score=_number(trace.scores.sel(kind=kind).values[token, layer]),
+        effect=_number(trace.effects.sel(kind=kind).values[token, layer]),
         interval=_interval(trace, kind, token, layer),
-        lens={run: reading.lens for run, reading in found.items()},
-        rank={run: reading.rank for run, reading in found.items()},
-        probability={run: reading.probability for run, reading in found.items()},
-        cosine={run: reading.cosine for run, reading in found.items()},
+        lens={run: reading.lens for run, reading in readings.items()},
+        rank={run: reading.rank for run, reading in readings.items()},
+        probability={run: reading.probability for run, reading in readings.items()},
+        cosine={run: reading.cosine for run, reading in readings.items()},
         total=shares.total,
         heads=shares.heads,
         neurons=shares.neurons,
@@ -93,7 +98,7 @@ def details(model: Model, trace: Trace, kind: str, token: int, layer: int, *, k:
 def _whole_answer(model: Model, trace: Trace) -> str | None:
     """Return the first token of a trace's answer up to the end of the character in which it ends; None if it is whole.
 
-    An answer that was given goes on with its other tokens; with its own, the trace has heard the model go on.
+    A given answer continues with its other tokens; after the model's own, the trace records how it continues.
     """
     first, *others = trace.answer_ids
     return with_character(model.tokenizer, [first], others) if others else trace.whole_answer
@@ -164,7 +169,9 @@ def _shares(model: Model, rerun: Rerun, kind: str, token: int, layer: int, row: 
     towards = weight_towards(model, model.blocks[layer].get_submodule(model.family.down), direction)
     if towards is None:
         return _Shares(total)
-    active, noisy = (keys[:, at].to(towards).mean(0) for keys, at in zip(rerun.neurons, (token, place), strict=True))
+    active, noisy = (
+        activations[:, at].to(towards).mean(0) for activations, at in zip(rerun.neurons, (token, place), strict=True)
+    )
     brought = active * towards
     chosen = brought.abs().topk(min(k, len(brought))).indices.tolist()
     return _Shares(
@@ -173,7 +180,7 @@ def _shares(model: Model, rerun: Rerun, kind: str, token: int, layer: int, row: 
     )
 
 
-def _known(value: float) -> float | None:
+def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 

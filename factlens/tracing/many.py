@@ -100,7 +100,7 @@ def average_over(
     Parameters
     ----------
     model, facts, stop, progress, **options
-        As for `trace_many`. Mind the default of ``corruption``: three σ over the subjects of all `facts`.
+        As for `trace_many`. Note the default of ``corruption``: three σ over the subjects of all `facts`.
 
     Returns
     -------
@@ -135,8 +135,8 @@ def _outcome(model: Model, fact: Fact, stop: Event | None, options: dict[str, An
         options = {**options, "contrast": fact.target}
     try:
         read = model.as_read(fact, warned=False)
-        if (said := _says_instead(model, read, stop)) is not None:
-            return Skipped(fact, *said)
+        if (mismatch := _says_instead(model, read, stop)) is not None:
+            return Skipped(fact, *mismatch)
         return trace(model, fact, stop=stop, answer=fact.object, **options)
     except FactError as error:
         return Skipped(fact, str(error))
@@ -151,19 +151,19 @@ def _says_instead(model: Model, fact: Fact, stop: Event | None) -> tuple[str, st
     """
     if fact.object is None:
         return None
-    prompt, wanted = model.encode_option(fact.prompt, fact.object, role="object")
+    prompt, object_ids = model.encode_option(fact.prompt, fact.object, role="object")
     # As long as every token is right, greedy decoding reads just these tokens: one pass tells.
-    ids = torch.tensor([[*prompt, *wanted[:-1]]], device=model.device)
+    ids = torch.tensor([[*prompt, *object_ids[:-1]]], device=model.device)
     with model.exclusive(stop):
-        logits = model.model(input_ids=ids, use_cache=False, logits_to_keep=len(wanted)).logits[0]
+        logits = model.model(input_ids=ids, use_cache=False, logits_to_keep=len(object_ids)).logits[0]
     best = check_finite(logits.float(), model.name).argmax(-1).tolist()
-    wrong = next((i for i, token in enumerate(wanted) if best[i] != token), None)
+    wrong = next((i for i, token in enumerate(object_ids) if best[i] != token), None)
     if wrong is None:
         return None
-    instead = [*wanted[:wrong], best[wrong]]
-    said = whole_texts(model, [prompt], [instead])[0] or model.text_of(instead)
+    instead = [*object_ids[:wrong], best[wrong]]
+    text = whole_texts(model, [prompt], [instead])[0] or model.text_of(instead)
     otherwise = wrong == 0 and better_spelling(model, fact.prompt, fact.object, logits[0]) is not None
-    return (SPELLED_OTHERWISE if otherwise else NOT_KNOWN), said
+    return (SPELLED_OTHERWISE if otherwise else NOT_KNOWN), text
 
 
 def _completed(model: Model, facts: Sequence[Fact], options: dict[str, Any]) -> dict[str, Any]:
@@ -178,12 +178,12 @@ def _completed(model: Model, facts: Sequence[Fact], options: dict[str, Any]) -> 
         raise ArgumentError(
             "answer cannot be one for many facts: give each fact its own, factlens.Fact(..., object='Seattle')."
         )
-    unasked = options.get("corruption") is None
-    options = checked_options(model, {"preview": False, **options})
+    default = options.get("corruption") is None
+    options = checked_options(model, {"estimate": None, **options})
     check_contrast(options["metric"], options["contrast"])
     del options["answer"]
     corruption: Corruption = options["corruption"]
-    if unasked and facts:
+    if default and facts:
         corruption = Noise(subjects=tuple(fact.subject for fact in facts))
     if isinstance(corruption, Noise) and corruption.subjects is not None and corruption.shape != "multivariate":
         # Once for all facts, since it takes as long as tokenising all subjects; they stay on record.

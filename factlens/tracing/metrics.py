@@ -36,7 +36,7 @@ class TraceMetric:
     Parameters
     ----------
     name
-        By which it is asked for, and known in files.
+        The name to ask for it by, also in files.
     function
         Takes the logits at the positions that are read, ``(..., positions, vocabulary)`` in float32, and the token ids
         that are read there: the answer's, one for each position, and the contrast's. Without a contrast its ids are
@@ -50,12 +50,12 @@ class TraceMetric:
     unit
         ``"%"`` for numbers from 0 to 1 that are shown in percent.
     better
-        1 if the answer is the surer the larger the number, -1 if the smaller.
+        1 if larger numbers mean a surer answer, -1 if smaller ones do.
     contrasted
         Whether it compares with a contrast: True if it must, False if it cannot, None if it takes one and needs none.
     logarithm
         The logarithm of `function`, for a metric whose gradient vanishes where the answer has become improbable: the
-        preview takes the gradient of it in place of the function's own.
+        estimate takes the gradient of it in place of the function's own.
     """
 
     name: str
@@ -74,7 +74,7 @@ class TraceMetric:
             refuse("better", self.better, "1 or -1")
         checked = {
             "function": optional(function, "function", self.function),
-            # A file may come from anybody, and these stand among other words.
+            # A file may come from anyone, and these stand among other words.
             "label": visible(label),
             "title": visible(a_text("title", self.title, empty=True) or label),
             "unit": a_text("unit", self.unit, empty=True),
@@ -97,12 +97,12 @@ class TraceMetric:
         MetricError
             If the function gives anything else, or what is not finite.
         """
-        found = self._read(self.function, logits, answer, contrast)
-        bad = ~(found.abs() <= MOST)
+        values = self._read(self.function, logits, answer, contrast)
+        bad = ~(values.abs() <= MOST)
         if bool(bad.any()):
-            number = found[bad].flatten()[0].item()
+            number = values[bad].flatten()[0].item()
             raise MetricError(f"The metric {self.name!r} gives {number:g}; numbers must be finite, up to {MOST:g}.")
-        return found
+        return values
 
     def smooth(self, logits: Tensor, answer: Sequence[int], contrast: Sequence[int]) -> Tensor:
         """Return what a gradient is taken of: the logarithm where there is one, else the metric."""
@@ -120,18 +120,20 @@ class TraceMetric:
                 "function))."
             )
         try:
-            found = function(logits, answer, contrast)
+            values = function(logits, answer, contrast)
         except Exception as error:
             error.add_note(f"Raised by the metric {self.name!r} for logits of shape {tuple(logits.shape)}.")
             raise
         runs = tuple(logits.shape[:-2])
-        if not isinstance(found, torch.Tensor) or found.is_complex() or found.shape != runs:
-            shape = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+        if not isinstance(values, torch.Tensor) or values.is_complex() or values.shape != runs:
+            shape = (
+                f"{values.dtype} {tuple(values.shape)}" if isinstance(values, torch.Tensor) else type(values).__name__
+            )
             raise MetricError(
                 f"The metric {self.name!r} gives {shape} for logits {tuple(logits.shape)}: it must give a tensor "
                 f"{runs}, one number for each run."
             )
-        return found.float()
+        return values.float()
 
     def described(self) -> dict[str, Any]:
         """Return everything but the functions, as plain JSON; `read_trace_metric` is its inverse."""
@@ -192,7 +194,7 @@ class _Measured(Protocol):
 
 
 def metric_of(result: _Measured) -> TraceMetric:
-    """Return what a trace or an average measured: how it is called and written, its direction, and its function."""
+    """Return what a trace or an average measured: its name and label, its direction, and its function."""
     registered = METRICS.get(result.metric)
     own = result.own_metric
     if own is None or (own.function is None and own == registered):
@@ -202,7 +204,7 @@ def metric_of(result: _Measured) -> TraceMetric:
 
 
 def own_metric(metric: TraceMetric) -> TraceMetric | None:
-    """Return what a result keeps of its metric beside the name: nothing of one that every factlens has."""
+    """Return what a result keeps of its metric besides the name: nothing of a metric that comes with factlens."""
     return None if metric.name in _TABLE else metric
 
 
@@ -214,7 +216,7 @@ def check_metric(result: _Measured) -> None:
 
 
 def a_metric(argument: str, value: Any) -> TraceMetric:
-    """Return the metric that was given: by name, as a `TraceMetric`, or as a function of one's own.
+    """Return the metric that was given: by name, as a `TraceMetric`, or as a function of your own.
 
     Raises
     ------

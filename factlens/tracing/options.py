@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from factlens.arguments import a_seed, flag, known, one_of, optional, refuse, whole
+from factlens.errors import RenamedWarning
 from factlens.models import Model
 from factlens.spelling import a_wording
+from factlens.tracing.estimates import ATTRIBUTION_PATCHING, an_estimate
 from factlens.tracing.metrics import a_metric
 from factlens.tracing.protocol import WINDOW_CONVENTIONS, Corruption, Noise
 from factlens.tracing.sites import KINDS, expand_kinds
 from factlens.tracing.windows import default_window
+from factlens.warned import warn
 
 DEFAULTS: Mapping[str, Any] = {
     "kinds": KINDS,
@@ -23,10 +26,10 @@ DEFAULTS: Mapping[str, Any] = {
     "metric": "probability",
     "answer": None,
     "contrast": None,
-    "preview": True,
+    "estimate": ATTRIBUTION_PATCHING,
     "memory": None,
 }
-"""What `factlens.stream` takes beside model, fact and `stop`, and what it does unasked."""
+"""What `factlens.stream` takes besides model, fact and `stop`, with its defaults."""
 
 
 def checked_options(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,23 +40,33 @@ def checked_options(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
     ArgumentError
         If one is unknown, of the wrong type, or makes no sense on any fact.
     """
+    options = with_present_names(options)
     known("A trace", options, DEFAULTS)
-    given = {**DEFAULTS, **options}
+    settings = {**DEFAULTS, **options}
     return {
-        "kinds": expand_kinds(given["kinds"], model.n_heads),
-        "corruption": Noise() if given["corruption"] is None else a_corruption("corruption", given["corruption"]),
-        "samples": whole("samples", given["samples"], least=1, example="10"),
-        "seed": a_seed("seed", given["seed"]),
+        "kinds": expand_kinds(settings["kinds"], model.n_heads),
+        "corruption": Noise() if settings["corruption"] is None else a_corruption("corruption", settings["corruption"]),
+        "samples": whole("samples", settings["samples"], least=1, example="10"),
+        "seed": a_seed("seed", settings["seed"]),
         "window": default_window(model.n_layers)
-        if given["window"] is None
-        else whole("window", given["window"], least=1, example="3"),
-        "window_convention": one_of("window_convention", given["window_convention"], WINDOW_CONVENTIONS),
-        "metric": a_metric("metric", given["metric"]),
-        "answer": optional(a_wording, "answer", given["answer"], example="'Seattle'"),
-        "contrast": optional(a_wording, "contrast", given["contrast"]),
-        "preview": flag("preview", given["preview"]),
-        "memory": optional(whole, "memory", given["memory"], least=1, example="2**30"),
+        if settings["window"] is None
+        else whole("window", settings["window"], least=1, example="3"),
+        "window_convention": one_of("window_convention", settings["window_convention"], WINDOW_CONVENTIONS),
+        "metric": a_metric("metric", settings["metric"]),
+        "answer": optional(a_wording, "answer", settings["answer"], example="'Seattle'"),
+        "contrast": optional(a_wording, "contrast", settings["contrast"]),
+        "estimate": optional(an_estimate, "estimate", settings["estimate"]),
+        "memory": optional(whole, "memory", settings["memory"], least=1, example="2**30"),
     }
+
+
+def with_present_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options by the names that they have now: `preview` was the name of `estimate`, and warns."""
+    present = dict(options)
+    if (preview := present.pop("preview", None)) is not None:
+        present["estimate"] = ATTRIBUTION_PATCHING if flag("preview", preview) else None
+        warn(RenamedWarning(f"preview= of a trace is now estimate=: pass estimate={present['estimate']!r}."))
+    return present
 
 
 def a_corruption(name: str, value: Any) -> Corruption:

@@ -9,16 +9,16 @@ from factlens.tracing.result import Trace
 
 
 def check_trace(model: Model, trace: Trace, *, edits: bool = True, weights: Weights | None = None) -> None:
-    """Raise an error unless a trace can be gone on with on this model.
+    """Raise an error unless a trace can be continued on this model.
 
     Parameters
     ----------
     model
-        The model at hand; the caller holds ``model.exclusive()`` where somebody may change it.
+        The model; the caller holds ``model.exclusive()`` where others may change it.
     trace
         The trace.
     edits
-        Whether the edits in force have to be those of the trace, too.
+        Whether the edits that it carries have to be those of the trace, too.
     weights
         The weights that the model has, where they are known. Default: look.
 
@@ -38,6 +38,6 @@ def check_trace(model: Model, trace: Trace, *, edits: bool = True, weights: Weig
     )
     if model.encode(trace.fact).ids != trace.token_ids:
         raise WrongModel(
-            f"The tokenizer of {model.name} now splits the prompt otherwise than when it was traced. Load the "
+            f"The tokenizer of {model.name} now splits the prompt differently than when it was traced. Load the "
             "tokenizer that it was traced with, or trace again."
         )

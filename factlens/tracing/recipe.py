@@ -20,34 +20,34 @@ from factlens.visible import isolated, line
 def code_of(trace: Trace) -> str:
     """Return Python code that computes a trace again: same fact, same noise, same window.
 
-    Whatever stands in the trace, which may come from anybody's file, is text in this code and never code.
+    What a trace holds may come from anyone's file: it is text in this code, never code.
 
     A model that came from `factlens.wrap` has no name to load it by; then the code says where to put it.
     """
     options = {"samples": int(trace.samples.sizes["sample"]), "seed": trace.seed, "window": trace.window}
-    given: list[str] = [f"{name}={literal(value)}" for name, value in options.items()]
+    arguments: list[str] = [f"{name}={literal(value)}" for name, value in options.items()]
     if trace.kinds != KINDS:
-        given.insert(0, f"kinds={literal(trace.kinds)}")
+        arguments.insert(0, f"kinds={literal(trace.kinds)}")
     if trace.window_convention != "code":
-        given.append(f"window_convention={literal(trace.window_convention)}")
+        arguments.append(f"window_convention={literal(trace.window_convention)}")
     if trace.corruption != Noise():
         kind = "Replacement" if isinstance(trace.corruption, Replacement) else "Noise"
         settings = ", ".join(f"{name}={literal(value)}" for name, value in vars(trace.corruption).items())
-        given.append(f"corruption=fl.{kind}({settings})")
+        arguments.append(f"corruption=fl.{kind}({settings})")
     if trace.metric != "probability":
-        given.append(f"metric={literal(trace.metric)}")
+        arguments.append(f"metric={literal(trace.metric)}")
     if trace.contrast is not None:
-        given.append(f"contrast={wording(trace.contrast)}")
+        arguments.append(f"contrast={wording(trace.contrast)}")
     if trace.answer_given is not None:
-        given.append(f"answer={wording(trace.answer_given)}")
+        arguments.append(f"answer={wording(trace.answer_given)}")
     # An answer of the model's own that continues a word, or ends inside a character, cannot be given as text. It will
     # be its own again.
     elif trace.answer.strip() and (len(trace.answer_ids) > 1 or _begins_a_word(trace.answer)):
-        given.append(f"answer={literal(trace.answer)}")
+        arguments.append(f"answer={literal(trace.answer)}")
     # A comment ends where a line ends, and there are many characters that end one.
     named_edits = shown(named(trace.edits, trace.edit_ids))
     edits = [f"# traced with these edits in force: {named_edits}"] if trace.edits else []
-    own = [] if trace.own_metric is None else ["# the metric is one's own: fl.tracing.METRICS.register(its name, ...)"]
+    own = [] if trace.own_metric is None else ["# the metric is your own: fl.tracing.METRICS.register(its name, ...)"]
     lines = [
         "import factlens as fl",
         "",
@@ -55,7 +55,7 @@ def code_of(trace: Trace) -> str:
         f"model = fl.load({literal(trace.model)})  # or fl.wrap(model, tokenizer)",
         *edits,
         f"fact = {fact_code(trace.fact)}",
-        f"trace = fl.trace(model, fact, {', '.join(given)})",
+        f"trace = fl.trace(model, fact, {', '.join(arguments)})",
         "trace.plot()",
     ]
     return "\n".join(lines) + "\n"
@@ -69,35 +69,35 @@ def fact_code(fact: Fact) -> str:
     """Return Python code that makes a fact."""
     template, slot, around = fact.template, fact.slot, fact.conversation
     if around is None:
-        call, given = "fl.Fact", [literal(template)]
+        call, arguments = "fl.Fact", [literal(template)]
     else:
         # The whole text is the template's; what its own turn says has the subject.
         start, stop = around.own or (0, len(fact.prompt))
         first, last = fact.subject_span
         before, after = fact.prompt[start:first], fact.prompt[last:stop]
         turns, slot = _marked_turns(around, before, fact.subject, after)
-        said = [f'{{"role": {literal(role)}, "content": {literal(text)}}}' for role, text in turns]
-        call, given = "fl.Fact.chat", [f"[{', '.join(said)}]"]
-    given.append(f"subject={literal(fact.subject)}")
-    given += [
+        messages = [f'{{"role": {literal(role)}, "content": {literal(text)}}}' for role, text in turns]
+        call, arguments = "fl.Fact.chat", [f"[{', '.join(messages)}]"]
+    arguments.append(f"subject={literal(fact.subject)}")
+    arguments += [
         f"{name}={wording(value)}"
         for name, value in (("target", fact.target), ("object", fact.object))
         if value is not None
     ]
     if slot is not None:
-        given.append(f"slot={literal(slot)}")
-    return f"{call}({', '.join(given)})"
+        arguments.append(f"slot={literal(slot)}")
+    return f"{call}({', '.join(arguments)})"
 
 
 def _marked_turns(around: Conversation, before: str, subject: str, after: str) -> tuple[tuple[Turn, ...], str | None]:
     """Return the turns of a chat with the subject marked such that `Fact.chat` finds it there, and the marker."""
     template, slot = marked(before, subject, after)
-    others = [said for _, said in (*around.before, *around.after)]
+    others = [content for _, content in (*around.before, *around.after)]
     # In the other turns neither the subject nor a slot may stand: `Fact.chat` would look there, too.
     markers = (f"[S{i or ''}]" for i in count())
-    if slot is not None or any(subject in said or "{}" in said for said in others):
+    if slot is not None or any(subject in content or "{}" in content for content in others):
         text = before + subject + after
-        slot = next(one for one in markers if not any(one in said for said in (*others, text)))
+        slot = next(one for one in markers if not any(one in content for content in (*others, text)))
         template = before + slot + after
     return around.turns(template), slot
 

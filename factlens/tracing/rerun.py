@@ -10,7 +10,7 @@ from torch import Tensor
 
 from factlens.models import Model
 from factlens.models.hooks import Kept, all_of, on_output
-from factlens.tracing.answers import Question
+from factlens.tracing.answers import Measurement
 from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.corruption import corrupt
 from factlens.tracing.result import Trace
@@ -26,7 +26,7 @@ class Rerun:
     ----------
     runs
         Both, with the outputs of MLP and attention, and of the heads where the cell has a part in theirs.
-    question
+    measurement
         What the trace measured.
     neurons
         Input of the layer's down projection: ``(1, tokens, neurons)`` clean, and ``(S, tokens, neurons)`` corrupted.
@@ -34,7 +34,7 @@ class Rerun:
     """
 
     runs: Runs
-    question: Question
+    measurement: Measurement
     neurons: tuple[Tensor, Tensor] | None
 
 
@@ -52,7 +52,7 @@ def run_again(model: Model, trace: Trace, kind: str, layer: int) -> Rerun:
         The cell that is looked into, which decides what is kept.
     """
     encoding = model.encode(trace.fact)
-    question = Question.of(trace)
+    measurement = Measurement.of(trace)
     corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
     site, active = site_of(kind), Kept()
     sources = (*PARTS, *((HEADS,) if site.shares == "heads" else ()), *((site.source,) if site.source else ()))
@@ -65,16 +65,16 @@ def run_again(model: Model, trace: Trace, kind: str, layer: int) -> Rerun:
             model,
             encoding.ids,
             corrupted,
-            forced=question.forced,
-            positions=question.positions,
+            forced=measurement.forced,
+            positions=measurement.positions,
             sources=dict.fromkeys(sources),
         )
     neurons = None
     if active:
         # One batch or two, rows of tokens or flattened (OPT): the clean row's tokens come first.
-        flat, clean_tokens = torch.cat(active), len(encoding.ids) + len(question.forced)
+        flat, clean_tokens = torch.cat(active), len(encoding.ids) + len(measurement.forced)
         neurons = flat[None, :clean_tokens], flat[clean_tokens:].view(runs.samples, runs.tokens, -1)
-    return Rerun(runs, question, neurons)
+    return Rerun(runs, measurement, neurons)
 
 
 def residuals_of(model: Model, trace: Trace, rerun: Rerun, kind: str, token: int, layer: int) -> dict[str, Tensor]:

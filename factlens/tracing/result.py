@@ -60,8 +60,8 @@ class Trace:
         answer of several tokens is teacher-forced: each token is read with those before it in place.
     whole_answer
         Where the model's own answer is a token that ends inside a character: its text up to the end of that character,
-        as the model goes on. For the eye; what is measured is the token. None for any other answer, and where the
-        model does not complete the character.
+        as the model continues. For display only: the token is what is measured. None for any other answer, and where
+        the model does not complete the character.
     high
         The metric in the clean run.
     low_samples
@@ -78,14 +78,14 @@ class Trace:
     metric
         ``"probability"`` (of all the answer's tokens together), ``"log_probability"``, or ``"logit_difference"``
         between the answer and `contrast` at the first token in which the two differ; or the name of a metric of
-        one's own.
+        your own.
     own_metric
         That metric; None for one of the three. Of a trace that was read from a file it is without its function.
     contrast, contrast_ids
         The answer to compare with, and its tokens; empty without one.
     estimate
         Attribution patching's guess at `scores`: dims ``(kind, token, layer)``; NaN for severed kinds, and None if
-        no preview was asked for. An estimate, kept beside the exact grid and never mixed into it.
+        no estimate was asked for. An estimate, kept beside the exact grid and never mixed into it.
     edits, edit_ids
         The edits that the weights carried, oldest first, in words and by the ids of their content; empty for an
         unedited model. Traces are told apart by `fingerprint` and `edit_ids`; words are for people.
@@ -126,7 +126,7 @@ class Trace:
 
     @property
     def measure(self) -> TraceMetric:
-        """The metric: how it is called and written, and whether the answer is the surer the larger it is."""
+        """The metric: its name and label, and whether larger numbers mean a surer answer."""
         return metric_of(self)
 
     @property
@@ -303,14 +303,14 @@ class Trace:
             grids = typed.arrays(grids, _ARRAYS, {"kind": len(kinds), "token": len(tokens)})
             samples = label_samples(grids["samples"], kinds, tokens, fields["subject_range"])
             estimate = grids.get("estimate")
-            found = cls(
+            loaded = cls(
                 samples=samples,
                 low_samples=grids["low_samples"],
                 estimate=None if estimate is None else label_estimate(estimate, samples),
                 **fields,
             )
-            found._check()
-            return found
+            loaded._check()
+            return loaded
 
     def _check(self) -> None:
         """Raise ValueError if the parts of a trace that was read do not belong together."""

@@ -116,7 +116,7 @@ class Runs:
     history: tuple[States, int] | None = None
 
     def without_history(self) -> Runs:
-        """Return the same runs without what the preview needs."""
+        """Return the same runs without what an estimate needs."""
         return replace(self, history=None)
 
     @property
@@ -141,7 +141,7 @@ def run_clean_and_corrupted(
 ) -> Runs:
     """Run the clean prompt and its corrupted copies, in one batch where they are equally long, and keep the states.
 
-    Where gradients are enabled, the history of the states is kept for the preview.
+    Where gradients are enabled, the history of the states is kept for the estimate.
 
     Parameters
     ----------
@@ -207,8 +207,8 @@ def _run(
     # All of it shielded: some architectures add to a module's output in place.
     hooks = [on_input(block, residual.keep(shielded=True)) for block in model.blocks]
     hooks += [watching_mask(block, mask) for block, mask in zip(model.blocks, masks, strict=True)]
-    for source, kept in outputs.items():
-        keep = kept.keep(by_token, shielded=True)
+    for source, by_layer in outputs.items():
+        keep = by_layer.keep(by_token, shielded=True)
         hooks += [SOURCES[source].around(model, layer, keep) for layer in range(model.n_layers)]
     hooks.append(on_output(model.blocks[-1], residual.keep(shielded=True)))
     hooks.append(reading(model, positions))

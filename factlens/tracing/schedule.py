@@ -1,4 +1,4 @@
-"""In which order the rows come, and how many cells one sweep takes on.
+"""In which order the rows come, and how many cells one sweep computes.
 
 All of it from shapes, never from clocks, so that a trace is split alike every time; no choice here changes a result.
 """
@@ -17,7 +17,7 @@ from factlens.tracing.cells import Cell
 from factlens.tracing.runs import Runs
 
 # FLOPs of one sweep, roughly: a second on two cores, a fraction of one on an accelerator. Fewer and larger ones would
-# fill the batches no better, and grow the grid more seldom.
+# fill the batches no better, and update the grid less often.
 _CPU_SWEEP = 128 * 10**9
 _GPU_SWEEP = 5 * 10**12
 # FLOPs that fit into the time a pass takes when there is nothing to compute: what is worth wasting to save a sweep.
@@ -28,7 +28,7 @@ _GPU_PASS = 5 * 10**11
 def telling_order(encoding: Encoding, first: int, model: Model, runs: Runs, kinds: int) -> Iterator[tuple[int, ...]]:
     """Yield token rows to compute, from `first` on: last subject token, last token and back, rest of the subject.
 
-    Neighbouring rows are swept together where the tokens that are then computed in vain cost less than another pass
+    Neighbouring rows are swept together where the tokens that are then computed for nothing cost less than another pass
     through the layers.
     """
     stop = encoding.subject_range[1]
@@ -39,7 +39,7 @@ def telling_order(encoding: Encoding, first: int, model: Model, runs: Runs, kind
     for rows in (range(last, stop - 1, -1), range(stop - 2, first - 1, -1)):
         group: list[int] = []
         for token in rows:
-            # A row that begins earlier than it must computes so many tokens in vain.
+            # A row that begins earlier than it must computes so many tokens for nothing.
             waste = sum(runs.at[other] - runs.at[token] for other in group)
             if group and waste * each > spare:
                 yield tuple(group)
@@ -67,7 +67,7 @@ def cells_within(memory: int | None, model: Model, runs: Runs, tokens: int) -> i
 def sweeps_for(cells: Sequence[Cell], at_most: int, model: Model, runs: Runs) -> list[Sequence[Cell]]:
     """Split cells into sweeps of about equal work, those that join late apart from those that join early.
 
-    No sweep has more than `at_most` cells, and none more work than keeps the grid growing before one's eyes.
+    No sweep has more than `at_most` cells, and none so much work that the grid visibly stops growing.
     """
     tokens = runs.tokens - min(runs.at[cell.token] for cell in cells)
     vocabulary = runs.clean.logits.shape[-1]

@@ -1,4 +1,4 @@
-"""What can be restored: one entry per site, which answers whatever anybody asks about it.
+"""What can be restored: one entry per site, which answers every question about it.
 
 A kind of grid is the name of its site. A new one is an entry in `SITES`, and, where it sets what no other does, one in
 `factlens.tracing.runs.SOURCES`, which says where that stands in a model. Without torch: a saved trace can be read
@@ -128,12 +128,12 @@ def expand_kinds(kinds: Any, n_heads: int | None) -> tuple[str, ...]:
     """
     if isinstance(kinds, str):
         kinds = (kinds,)
-    known = f"some of {', '.join(SITES)}, head.0, ..."
+    allowed = f"some of {', '.join(SITES)}, head.0, ..."
     names: list[str] = []
-    for kind in items("kinds", kinds, known, example="['mlp', 'attn']"):
+    for kind in items("kinds", kinds, allowed, example="['mlp', 'attn']"):
         site = find_site(kind) if isinstance(kind, str) else None
         if site is None:
-            raise FactError(f"kinds must be {known}, not {shown(kind)}.")
+            raise FactError(f"kinds must be {allowed}, not {shown(kind)}.")
         if not site.by_head:
             names.append(kind)
             continue
@@ -145,7 +145,7 @@ def expand_kinds(kinds: Any, n_heads: int | None) -> tuple[str, ...]:
             )
         names += [kind] if site.head is not None else [site.of_head(i).name for i in range(n_heads)]
     if not names:
-        raise FactError(f"kinds must be {known}; none was given.")
+        raise FactError(f"kinds must be {allowed}; none was given.")
     return tuple(dict.fromkeys(names))
 
 

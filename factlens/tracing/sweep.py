@@ -80,8 +80,8 @@ class _Walk:
                 # A trunk is set in its own window, which contains the windows of what forks from it.
                 if layer in track.cell.layers:
                     setting.setdefault(str(track.cell.site.source), []).append(i)
-            for source, here in setting.items():
-                yield SOURCES[source].around(model, layer, self._setting(here, source, layer))
+            for source, members in setting.items():
+                yield SOURCES[source].around(model, layer, self._setting(members, source, layer))
             yield self._mlp_where_needed(layer, rows, setting.get(MLP, ()))
         yield reading(model, self.runs.positions)
 
@@ -107,7 +107,7 @@ class _Walk:
     def _offset(self, track: Track) -> int:
         return self.runs.at[track.cell.token] - self.start
 
-    def _setting(self, here: Sequence[int], source: str, layer: int) -> Any:
+    def _setting(self, members: Sequence[int], source: str, layer: int) -> Any:
         """Return a function that sets what a source gives at each track's own token."""
         runs, samples = self.runs, self.runs.samples
         clean, corrupted = runs.clean.outputs[source][layer], runs.corrupted.outputs[source][layer]
@@ -116,7 +116,7 @@ class _Walk:
 
         # Tracks that take the same value at the same place are written together.
         alike: dict[tuple[int, bool, int | None], list[int]] = {}
-        for i in here:
+        for i in members:
             cell = self.tracks[i].cell
             key = cell.token, cell.site.severed, cell.site.head
             alike.setdefault(key, []).extend(range(i * samples, (i + 1) * samples))
@@ -129,7 +129,7 @@ class _Walk:
             )
 
         def put(output: Tensor) -> Tensor:
-            # Outputs are fresh tensors and are written in place; an input may be somebody else's.
+            # Outputs are fresh tensors and are written in place; an input may be another module's.
             changed = output.clone() if SOURCES[source].at_input else output
             rows = changed.view(-1, self.tokens, width)
             for places, offset, part, values in writes:
@@ -163,12 +163,12 @@ class _Walk:
                 return real(*args, **kwargs)
             places = index.to(hidden.device)
             output = hidden.new_zeros(rows * self.runs.samples * self.tokens, self.model.width)
-            found = real(hidden.flatten(0, 1)[places][None]) if len(places) else None
-            if found is None:
+            result = real(hidden.flatten(0, 1)[places][None]) if len(places) else None
+            if result is None:
                 return output.view(len(hidden), self.tokens, -1)
-            if not isinstance(found, Tensor):
+            if not isinstance(result, Tensor):
                 return real(*args, **kwargs)
-            output[places] = found[0]
+            output[places] = result[0]
             return output.view(len(hidden), self.tokens, -1)
 
         with replacing_forward([mlp], forward):

@@ -48,7 +48,8 @@ OPTIONS: dict[str, list[Bad]] = {
     ],
     "answer": text(none=True),
     "contrast": text(none=True),
-    "preview": flag(),
+    "estimate": [bad for bad in [*one_of("attribution_patching"), (True, "estimate must be")] if bad[0] is not None],
+    "preview": [bad for bad in flag() if bad[0] is not None],  # the old name of `estimate`
     "memory": whole(1, none=True),
 }
 

@@ -96,7 +96,7 @@ def test_estimates_come_first_and_a_cell_tells_what_it_knows(lab: Lab, kernel: s
     assert sum(shown) == cells
     assert shown[1] > shown[0]
     expect(note).to_be_visible()
-    measured = lab.kernel_eval("__import__('factlens.tracing.preview_quality', fromlist=['x']).RANK_CORRELATION")
+    measured = lab.kernel_eval("__import__('factlens.tracing.estimate_quality', fromlist=['x']).RANK_CORRELATION")
     for kind, name in {"state": "hidden state", "mlp": "MLP", "attn": "attention"}.items():
         expect(note).to_contain_text(f"{name} {measured[kind]:.2f}")
     token, last = lab.kernel_eval("[lens.trace.subject_range[1] - 1, len(lens.trace.tokens) - 1]")

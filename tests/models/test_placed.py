@@ -42,7 +42,7 @@ def test_a_placed_model_is_traced_as_if_it_were_in_one_place(kind: str, tmp_path
     expected = fl.trace(small_model(kind), FACT, **OPTIONS)
     model = placed(kind, tmp_path, "disk")
     assert any(parameter.device.type == "meta" for parameter in model.model.parameters())
-    trace = fl.trace(model, FACT, **OPTIONS, preview=True)
+    trace = fl.trace(model, FACT, **OPTIONS, estimate="attribution_patching")
     np.testing.assert_allclose(trace.samples.values, expected.samples.values, atol=1e-6)
     assert np.isfinite(trace.estimate.sel(kind=["state", "mlp", "attn", "head.1"]).values).all()
     # accelerate's own forwards are back in place: the model still answers, and again the same

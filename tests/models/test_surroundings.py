@@ -88,12 +88,12 @@ def seen_in(around: Callable[[], AbstractContextManager[Any]]) -> tuple[bool, bo
 def test_what_surrounds_a_call_changes_no_bit(kind: str, around: Callable[[], AbstractContextManager[Any]]) -> None:
     plain, model = small_model(kind), small_model(kind)
     clean = bits(model)
-    expected = fl.trace(plain, FACT, samples=2, preview=True, kinds=("state", "mlp", "head"))
+    expected = fl.trace(plain, FACT, samples=2, estimate="attribution_patching", kinds=("state", "mlp", "head"))
     answers = plain.answers(FACT.prompt)
     report = fl.evaluate(plain, edited(plain, "ft", apply=False), fl.Checks.of(FACT, "Rome")).to_dataframe()
     before = state_of(model)
     with around():
-        found = fl.trace(model, FACT, samples=2, preview=True, kinds=("state", "mlp", "head"))
+        found = fl.trace(model, FACT, samples=2, estimate="attribution_patching", kinds=("state", "mlp", "head"))
     np.testing.assert_array_equal(found.samples.values, expected.samples.values)
     np.testing.assert_array_equal(found.estimate.values, expected.estimate.values)
     with around():

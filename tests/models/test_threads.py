@@ -56,7 +56,12 @@ class Generating:
 WORKS: dict[str, Callable[[fl.Model], Any]] = {
     "trace": lambda model: (
         fl.trace(
-            model, FACT, samples=2, corruption=fl.Noise(level=0.3), preview=True, kinds=("state", "mlp", "attn", "head")
+            model,
+            FACT,
+            samples=2,
+            corruption=fl.Noise(level=0.3),
+            estimate="attribution_patching",
+            kinds=("state", "mlp", "attn", "head"),
         ).samples.values
     ),
     "severed": lambda model: (
@@ -111,7 +116,12 @@ def test_hooks_of_one_thread_are_not_met_by_another() -> None:
 
     handles = [block.register_forward_pre_hook(interrupting) for block in model.blocks]
     fl.trace(
-        model, FACT, samples=2, corruption=fl.Noise(level=0.3), preview=True, kinds=("state", "mlp", "severed_attn")
+        model,
+        FACT,
+        samples=2,
+        corruption=fl.Noise(level=0.3),
+        estimate="attribution_patching",
+        kinds=("state", "mlp", "severed_attn"),
     )
     for handle in handles:
         handle.remove()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import factlens as fl
-from factlens.tracing.contributions import freeze
+from factlens.tracing.direct_logit_attribution import freeze
 from tests.support import small_model
 from tests.tracing import details_oracle
 from tests.tracing.details_oracle import shaken

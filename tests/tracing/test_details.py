@@ -47,7 +47,7 @@ def test_every_family(kind: str) -> None:
         # The plain restored run gives the grid's numbers, so it is the run that the grid is made of.
         rerun = run_again(model, trace, name, LAYER)
         for cell in cells_of_row([name], TOKEN, 2, model.n_layers)[::2]:
-            scores = rerun.question.score(restored_run(model, rerun, cell)[1])
+            scores = rerun.measurement.score(restored_run(model, rerun, cell)[1])
             np.testing.assert_allclose(scores, trace.samples.sel(kind=name)[TOKEN, cell.layer], atol=1e-5)
         site = {"mlp": "mlp", "attn": "attn", "head.1": "attn"}.get(name)
         if site is None or kind == "opt":  # this OPT normalises the residual itself
@@ -185,7 +185,7 @@ def test_another_subject_in_the_subjects_place(subject: str) -> None:
             assert found.probability[run] == pytest.approx(float(expected[trace.answer_id]), rel=1e-4)
         rerun = run_again(model, trace, name, LAYER)
         cell = next(cell for cell in cells_of_row([name], token, trace.window, 5) if cell.layer == LAYER)
-        scores = rerun.question.score(restored_run(model, rerun, cell)[1])
+        scores = rerun.measurement.score(restored_run(model, rerun, cell)[1])
         np.testing.assert_allclose(scores, trace.samples.sel(kind=name)[token, LAYER], atol=1e-5)
         if name == "mlp":
             seen = []
@@ -219,7 +219,7 @@ def test_answers_of_several_tokens(options: dict) -> None:
     for name in KINDS:
         rerun = run_again(model, trace, name, LAYER)
         cell = next(cell for cell in cells_of_row([name], TOKEN, trace.window, 5) if cell.layer == LAYER)
-        scores = rerun.question.score(restored_run(model, rerun, cell)[1])
+        scores = rerun.measurement.score(restored_run(model, rerun, cell)[1])
         np.testing.assert_allclose(scores, trace.samples.sel(kind=name)[TOKEN, LAYER], rtol=1e-3, atol=1e-6)
         assert fl.details(model, trace, name, TOKEN, LAYER).score == float(trace.scores.sel(kind=name)[TOKEN, LAYER])
 
@@ -313,7 +313,7 @@ def test_another_models_trace() -> None:
 
 def test_another_tokenizer() -> None:
     trace = traced(small_model("gpt2"), kinds=["mlp"])
-    with pytest.raises(WrongModel, match="splits the prompt otherwise"):
+    with pytest.raises(WrongModel, match="splits the prompt differently"):
         fl.details(small_model("gpt2", bos=True), trace, "mlp", 1, 1)
 
 

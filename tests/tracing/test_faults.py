@@ -17,6 +17,7 @@ import torch
 import factlens as fl
 from factlens.errors import Interrupted
 from factlens.tracing import engine
+from factlens.tracing.estimates import ESTIMATES
 from tests.support import other_thread_has, small_model
 from tests.tracing.faults import (
     ASKED,
@@ -51,23 +52,23 @@ def model(request: pytest.FixtureRequest) -> fl.Model:
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 def test_a_trace_leaves_the_model_as_it_was(model: fl.Model, asked: dict[str, Any]) -> None:
     before = state_of(model)
-    first = fl.trace(model, FACT, preview=True, **asked)
+    first = fl.trace(model, FACT, estimate="attribution_patching", **asked)
     assert first.complete
     assert_unchanged(model, before)
     with torch.no_grad():
         off = state_of(model)
-        assert_same_numbers(fl.trace(model, FACT, preview=True, **asked), first)
+        assert_same_numbers(fl.trace(model, FACT, estimate="attribution_patching", **asked), first)
         assert_unchanged(model, off)
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 @pytest.mark.parametrize("error", [Boom, Stop])
 def test_a_fault_in_any_module(model: fl.Model, asked: dict[str, Any], error: type[BaseException]) -> None:
-    whole = fl.trace(model, FACT, preview=True, **asked)
+    whole = fl.trace(model, FACT, estimate="attribution_patching", **asked)
     counter = Counter(model)
     before = state_of(model)
     counter.arm(None, error)
-    assert_same_numbers(fl.trace(model, FACT, preview=True, **asked), whole)
+    assert_same_numbers(fl.trace(model, FACT, estimate="attribution_patching", **asked), whole)
     calls = counter.names
     # Embedding, first and last block, head: once early (both runs), once in the middle, once late (the last sweeps).
     family = model.family
@@ -81,7 +82,7 @@ def test_a_fault_in_any_module(model: fl.Model, asked: dict[str, Any], error: ty
     for place in sorted(places):
         counter.arm(place, error)
         with pytest.raises(error if error is Boom else Interrupted) as caught:
-            fl.trace(model, FACT, preview=True, **asked)
+            fl.trace(model, FACT, estimate="attribution_patching", **asked)
         assert len(counter.names) == place + 1
         assert_unchanged(model, before, f"after call {place}, {calls[place]}")
         if isinstance(caught.value, Interrupted):
@@ -94,27 +95,27 @@ def test_a_fault_in_any_module(model: fl.Model, asked: dict[str, Any], error: ty
         assert shares == sorted(shares)
         assert 0 < shares[0] < shares[-1] < 1
     counter.arm(None, error)
-    assert_same_numbers(fl.trace(model, FACT, preview=True, **asked), whole)
+    assert_same_numbers(fl.trace(model, FACT, estimate="attribution_patching", **asked), whole)
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 @pytest.mark.parametrize("error", [Boom, Stop])
 def test_a_fault_in_the_backward_pass(model: fl.Model, asked: dict[str, Any], error: type[BaseException]) -> None:
-    whole = fl.trace(model, FACT, preview=True, **asked)
+    whole = fl.trace(model, FACT, estimate="attribution_patching", **asked)
     counter = Counter(model)
     before = state_of(model)
     counter.arm(None, error, backward=True)
     with pytest.raises(error if error is Boom else Interrupted):
-        fl.trace(model, FACT, preview=True, **asked)
+        fl.trace(model, FACT, estimate="attribution_patching", **asked)
     assert_unchanged(model, before)
-    # Without a preview there is no backward pass, and nothing has a history of gradients.
+    # Without an estimate there is no backward pass, and nothing has a history of gradients.
     assert fl.trace(model, FACT, **asked).complete
     counter.arm(None, error)
-    assert_same_numbers(fl.trace(model, FACT, preview=True, **asked), whole)
+    assert_same_numbers(fl.trace(model, FACT, estimate="attribution_patching", **asked), whole)
 
 
 STAGES = (
-    "question_of",
+    "measurement_of",
     "corrupt",
     "run_clean_and_corrupted",
     "estimate",
@@ -139,9 +140,10 @@ def test_a_fault_at_any_stage(
     model = small_model("gpt2", resid_pdrop=0.5)
     model.model.train()
     asked = ASKED["heads and severed"]
-    whole = fl.trace(model, FACT, preview=True, **asked)
+    whole = fl.trace(model, FACT, estimate="attribution_patching", **asked)
     before = state_of(model)
-    real, calls = getattr(engine, stage), []
+    estimating = stage == "estimate"
+    real, calls = ESTIMATES["attribution_patching"] if estimating else getattr(engine, stage), []
     # In the loop over the sweeps, not in the first of them: by then there is something to keep.
     at = 2 if stage in ("sweep", "_fill", "_progress") else 1
 
@@ -154,28 +156,31 @@ def test_a_fault_at_any_stage(
             raise error
         return found
 
-    monkeypatch.setattr(engine, stage, failing)
+    if estimating:
+        monkeypatch.setitem(ESTIMATES._table, "attribution_patching", failing)
+    else:
+        monkeypatch.setattr(engine, stage, failing)
     with pytest.raises(error if error is Boom else Interrupted) as caught:
-        fl.trace(model, FACT, preview=True, **asked)
+        fl.trace(model, FACT, estimate="attribution_patching", **asked)
     assert len(calls) == at
     assert_unchanged(model, before)
     if isinstance(caught.value, Interrupted):
         assert_partial(caught.value.partial, whole)
     monkeypatch.undo()
-    assert_same_numbers(fl.trace(model, FACT, preview=True, **asked), whole)
+    assert_same_numbers(fl.trace(model, FACT, estimate="attribution_patching", **asked), whole)
 
 
 def test_out_of_memory_in_the_middle_of_a_sweep(model: fl.Model) -> None:
     asked = ASKED["noise"]
-    whole = fl.trace(model, FACT, preview=True, **asked)
+    whole = fl.trace(model, FACT, estimate="attribution_patching", **asked)
     counter = Counter(model)
     before = state_of(model)
     counter.arm(None, Boom)
-    fl.trace(model, FACT, preview=True, **asked)
+    fl.trace(model, FACT, estimate="attribution_patching", **asked)
     heads = [i for i, name in enumerate(counter.names) if name == model.family.head]
     # The head is called once in both runs (or twice, where these differ in length), then once in every sweep.
     counter.arm(heads[1] - 1, torch.OutOfMemoryError)
-    found = fl.trace(model, FACT, preview=True, **asked)
+    found = fl.trace(model, FACT, estimate="attribution_patching", **asked)
     np.testing.assert_allclose(found.samples.values, whole.samples.values, atol=1e-6)
     assert_unchanged(model, before)
 
@@ -210,7 +215,7 @@ def test_an_error_in_the_loop_of_the_caller_leaves_nothing(model: fl.Model) -> N
 
 
 def test_two_streams_take_turns(model: fl.Model) -> None:
-    whole = [fl.trace(model, FACT, preview=True, **asked) for asked in ASKED.values()]
+    whole = [fl.trace(model, FACT, estimate="attribution_patching", **asked) for asked in ASKED.values()]
     before = state_of(model)
     streams = [fl.stream(model, FACT, **asked) for asked in ASKED.values()]
     found: list[Any] = [None] * len(streams)
@@ -228,7 +233,7 @@ def test_two_streams_take_turns(model: fl.Model) -> None:
 
 
 def test_stop_from_another_thread_keeps_what_there_is(model: fl.Model) -> None:
-    whole = fl.trace(model, FACT, preview=True, memory=1, **ASKED["noise"])
+    whole = fl.trace(model, FACT, estimate="attribution_patching", memory=1, **ASKED["noise"])
     before, stop = state_of(model), threading.Event()
     real = engine.sweep
     calls: list[int] = []
@@ -243,7 +248,7 @@ def test_stop_from_another_thread_keeps_what_there_is(model: fl.Model) -> None:
     engine.sweep = slow
     try:
         with pytest.raises(Interrupted) as caught:
-            fl.trace(model, FACT, preview=True, memory=1, stop=stop, **ASKED["noise"])
+            fl.trace(model, FACT, estimate="attribution_patching", memory=1, stop=stop, **ASKED["noise"])
     finally:
         engine.sweep = real
     assert len(calls) == 3, "it stops with the batch in which it was asked to"
@@ -280,7 +285,7 @@ def interrupting_at(line: int | None) -> Iterator[list[str]]:
 def test_an_interrupt_at_any_line() -> None:
     model = small_model("gpt2", n_layer=3)
     model.model.train()
-    asked = ASKED["noise"] | {"kinds": ("mlp", "severed_attn"), "preview": True}
+    asked = ASKED["noise"] | {"kinds": ("mlp", "severed_attn"), "estimate": "attribution_patching"}
     whole = fl.trace(model, FACT, **asked)
     before = state_of(model)
     with interrupting_at(None) as lines:
@@ -314,7 +319,7 @@ def test_an_interrupt_at_any_line() -> None:
 
 @pytest.mark.parametrize("when", ["in both runs", "in the last sweep"])
 def test_an_interrupt_does_not_wait_for_the_last_layer(model: fl.Model, when: str) -> None:
-    asked = {"preview": True, **ASKED["noise"]}
+    asked = {"estimate": "attribution_patching", **ASKED["noise"]}
     counter = Counter(model)
     fl.trace(model, FACT, **asked)
     early, late = (f"{model.family.blocks}.{layer}" for layer in (0, model.n_layers - 1))

@@ -70,7 +70,7 @@ def test_a_function_reads_what_those_of_the_table_read(name: str, options: dict,
     assert given.metric == "lambda", "it has no better name"
 
 
-def test_the_preview_follows_the_function_or_its_logarithm() -> None:
+def test_the_estimate_follows_the_function_or_its_logarithm() -> None:
     model = small_model("gpt2")
 
     def guess(metric) -> np.ndarray | None:
@@ -163,7 +163,7 @@ def test_many_facts_are_averaged_in_ones_own_metric() -> None:
 )
 def test_what_is_no_number_for_each_run_is_refused_before_a_cell_is_computed(function, words: str) -> None:
     with pytest.raises(MetricError, match=words):
-        next(fl.stream(small_model("gpt2"), FACT, metric=function, **QUICK, preview=False))
+        next(fl.stream(small_model("gpt2"), FACT, metric=function, **QUICK, estimate=None))
 
 
 def test_an_error_of_the_function_is_its_own_and_names_the_metric() -> None:

@@ -81,7 +81,7 @@ REASONS = {
     "reproduce/layer_sweep": {"state"},  # a default; so below
     "tracing/averages": {"mlp"},
     "tracing/result": {"mlp"},
-    "tracing/preview_quality": {"attn", "mlp", "state"},  # what was measured of some
+    "tracing/estimate_quality": {"attn", "mlp", "state"},  # what was measured of some
     "widgets/profile": {"attn", "mlp"},  # the two sites that the paper speaks of, shown where nothing is pinned
     "widgets/wire": {"head"},  # a field's name
 }

@@ -35,15 +35,23 @@ def assert_same(found: Trace, kept: Trace) -> None:
 
 ASKED: dict[str, dict[str, Any]] = {
     "plain": {},
-    "with an estimate": {"preview": True},
-    "heads and severed": {"kinds": ("head.2", "severed_mlp", "severed_attn", "head.0"), "preview": True},
+    "with an estimate": {"estimate": "attribution_patching"},
+    "heads and severed": {
+        "kinds": ("head.2", "severed_mlp", "severed_attn", "head.0"),
+        "estimate": "attribution_patching",
+    },
     "replacement": {"corruption": fl.Replacement("Space Needle")},
     "uniform noise of other subjects": {
         "corruption": fl.Noise(multiple=2, subjects=("Zürich", "東京"), shape="uniform")
     },
     "multivariate noise in its place": {"corruption": fl.Noise(shape="multivariate", replace=True)},
     "several tokens": {"answer": "Seattle and Rome", "metric": "log_probability"},
-    "contrast": {"metric": "logit_difference", "answer": "Paris", "contrast": "Rome", "preview": True},
+    "contrast": {
+        "metric": "logit_difference",
+        "answer": "Paris",
+        "contrast": "Rome",
+        "estimate": "attribution_patching",
+    },
     "window of the paper": {"window": 4, "window_convention": "paper", "seed": 7},
 }
 
@@ -52,7 +60,7 @@ ASKED: dict[str, dict[str, Any]] = {
 def test_a_saved_trace_comes_back_to_the_bit(model: fl.Model, tmp_path: Path, options: dict[str, Any]) -> None:
     fact = fl.Fact(FACT.template, FACT.subject, target="Rome", object="Seattle")
     trace = fl.trace(model, fact, samples=3, **{"corruption": NOISE, **options})
-    assert (trace.estimate is not None) == options.get("preview", False)
+    assert (trace.estimate is not None) == ("estimate" in options)
     assert len(trace.answer_ids) > 1 or "Rome" not in str(options.get("answer"))
     assert_same(Trace.load(trace.save(tmp_path / "trace.safetensors")), trace)
 
@@ -177,7 +185,9 @@ for path in sys.argv[1:]:
 
 def test_a_trace_opens_without_torch(model: fl.Model, tmp_path: Path) -> None:
     traces = [
-        fl.trace(model, FACT, samples=2, corruption=NOISE, kinds=("state", "mlp", "head"), preview=True),
+        fl.trace(
+            model, FACT, samples=2, corruption=NOISE, kinds=("state", "mlp", "head"), estimate="attribution_patching"
+        ),
         fl.trace(model, FACT, corruption=fl.Replacement("Space Needle"), metric="logit_difference", contrast="Rome"),
     ]
     paths = [str(trace.save(tmp_path / f"{i}.safetensors")) for i, trace in enumerate(traces)]

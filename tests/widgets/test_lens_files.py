@@ -83,7 +83,7 @@ def test_a_file_that_is_no_trace_of_this_model(
         ),
         "other tokens": lambda: (
             tampered(other, tmp_path, token_ids=(9, *other.token_ids[1:])),
-            "splits the prompt otherwise",
+            "splits the prompt differently",
         ),
         "cut off": lambda: (other.save(tmp_path / "t").read_bytes()[:-100], "The file"),
         "huge": lambda: (other.save(tmp_path / "t").read_bytes(), "at most"),

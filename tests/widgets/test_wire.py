@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import factlens as fl
-from factlens.tracing.preview_quality import FACTS, RANK_CORRELATION
+from factlens.tracing.estimate_quality import FACTS, RANK_CORRELATION
 from factlens.widgets.wire import frame_of
 from tests.editing.made import FACT
 from tests.support import small_model
@@ -40,10 +40,10 @@ def test_estimates_travel_until_every_cell_is_exact() -> None:
     assert (frames[-1]["complete"], frames[-1]["estimate"], frames[-1]["quality"]) == (True, None, None)
 
 
-def test_no_estimates_without_a_preview_or_where_the_gradient_sees_nothing() -> None:
+def test_no_estimates_where_none_is_asked_for_or_the_gradient_sees_nothing() -> None:
     model = small_model("gpt2")
     some = {"samples": 2, "corruption": fl.Noise(level=0.3)}
-    first = frame_of(next(fl.stream(model, FACT, preview=False, **some)).trace)
+    first = frame_of(next(fl.stream(model, FACT, estimate=None, **some)).trace)
     assert (first["complete"], first["estimate"], first["quality"]) == (False, None, None)
     first = frame_of(next(fl.stream(model, FACT, kinds=("severed_mlp",), **some)).trace)
     assert (first["complete"], first["estimate"], first["quality"]) == (False, None, None)

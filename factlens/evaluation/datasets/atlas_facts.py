@@ -43,11 +43,13 @@ def atlas_facts(count: int = COUNT, seed: int = 0) -> list[Record]:
     for statement in knowledge.statements:
         if len(knowledge.neighbours(statement)) >= FEWEST:
             by_relation[statement.relation.name].append(statement)
-    objects = {name: sorted({s.object for s in found}) for name, found in by_relation.items()}
-    waiting = [random.sample(found, len(found)) for name, found in by_relation.items() if len(objects[name]) > 1]
+    objects = {name: sorted({s.object for s in statements}) for name, statements in by_relation.items()}
+    waiting = [
+        random.sample(statements, len(statements)) for name, statements in by_relation.items() if len(objects[name]) > 1
+    ]
     chosen: list[Statement] = []
     while any(waiting) and len(chosen) < count:
-        chosen += [found.pop() for found in waiting if found][: count - len(chosen)]
+        chosen += [statements.pop() for statements in waiting if statements][: count - len(chosen)]
     return [
         _record(knowledge, statement, objects[statement.relation.name], Random(f"{seed} {number}"), number)
         for number, statement in enumerate(chosen)
@@ -80,7 +82,7 @@ def _record(knowledge: Knowledge, statement: Statement, objects: list[str], rand
         ],
         portability=[] if follows is None else [follows],
         generation_prompts=[text.replace("{}", subject.within(text)) for text in _BEGINNINGS],
-        references=[_told(other, random) for other in random.sample(having, min(REFERENCES, len(having)))],
+        references=[_sentence(other, random) for other in random.sample(having, min(REFERENCES, len(having)))],
     )
     return Record(fact, checks, f"{NAME} {number}")
 
@@ -101,15 +103,15 @@ def _country(knowledge: Knowledge, statement: Statement, target: str) -> tuple[s
 @cache
 def _countries() -> dict[str, str]:
     """Return the country of every city, as atlas's fact file has it: of cities, and of countries with their capital."""
-    found = {}
+    countries = {}
     for statement in load_knowledge().statements:
         if statement.relation.name == "capital":
-            found[statement.object] = statement.subject.bare
+            countries[statement.object] = statement.subject.bare
         elif statement.relation.name == "country" and statement.subject.category == "cities":
-            found[statement.subject.name] = statement.object
-    return found
+            countries[statement.subject.name] = statement.object
+    return countries
 
 
-def _told(statement: Statement, random: Random) -> str:
+def _sentence(statement: Statement, random: Random) -> str:
     template = random.choice(statement.trained)
     return f"{statement.prompt(template)}{statement.answer}."

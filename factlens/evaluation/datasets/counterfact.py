@@ -67,7 +67,7 @@ def _record(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
     if target == old:
         rewrite.refuse(f"wants the fact to become what it is, {target!r}")
     fact = made_fact(rewrite, prompt, subject, target, old, slot=SLOT)
-    known = (rewrite.optional_text("relation_id") or "", new.optional_text("id") or "")
+    key = (rewrite.optional_text("relation_id") or "", new.optional_text("id") or "")
     checks = Checks.of(
         fact,
         old,
@@ -75,24 +75,24 @@ def _record(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
         paraphrases=map(escaped, entry.texts("paraphrase_prompts")),
         neighbours=[(text, old) for text in entry.texts("neighborhood_prompts")],
         generation_prompts=map(escaped, entry.texts("generation_prompts", optional=True)),
-        references=texts.get(known, ()),
+        references=texts.get(key, ()),
     )
     return Record(fact, checks, f"counterfact {case}")
 
 
 def _snippets(source: Any, encoding: str) -> dict[tuple[str, str], list[str]]:
-    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    texts: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for entry in read_entries(source, "snippets", encoding=encoding):
         samples = entry.get("samples")
         if not isinstance(samples, Iterable) or isinstance(samples, (str, dict)):
             entry.refuse("has no list in 'samples'")
         key = entry.text("relation_id"), entry.text("target_id")
-        found[key] += [Entry(sample, f"{entry.where}, in 'samples',").text("text") for sample in samples]
-    return dict(found)
+        texts[key] += [Entry(sample, f"{entry.where}, in 'samples',").text("text") for sample in samples]
+    return dict(texts)
 
 
 def made_fact(entry: Entry, prompt: str, subject: str, target: Wording | None, old: Wording, **place: Any) -> Fact:
-    """Return the fact, its subject in a `place` (slot, span); what is wrong with it is said with the record's name."""
+    """Return the fact, its subject in a `place` (slot, span); errors name the record."""
     try:
         return Fact(prompt, subject=subject, target=target, object=old, **place)
     except FactError as error:

@@ -132,8 +132,8 @@ def read_entries(source: Any, called: str = "source", *, encoding: str = UTF8) -
         rows = [{k: v for k, v in row.items() if not _missing(v)} for row in source.to_dict("records")]
         name = "the table"
     else:
-        wanted = "the path of a file, a table, or records as mappings in a list"
-        rows, name = list(items(called, source, wanted)), "the list"
+        expected = "the path of a file, a table, or records as mappings in a list"
+        rows, name = list(items(called, source, expected)), "the list"
     entries = [Entry(row, f"{name}, record {number}") for number, row in enumerate(rows)]
     if not entries:
         raise FactError(f"{name} holds no record.")
@@ -224,13 +224,13 @@ def without_conflicts(records: Iterable[Record]) -> list[Record]:
     FactError
         Otherwise, naming both.
     """
-    found = list(records)
+    every = list(records)
     first: dict[str, Record] = {}
-    for record in found:
+    for record in every:
         other = first.setdefault(record.fact.prompt, record)
         if other.fact.target != record.fact.target:
             raise FactError(
                 f"{other.name} and {record.name} contradict each other: {record.fact.prompt!r} is wanted to be both "
                 f"{other.fact.target!r} and {record.fact.target!r}."
             )
-    return found
+    return every

@@ -14,7 +14,7 @@ from factlens.evaluation.datasets.atlas_facts import NAME, atlas_facts
 from factlens.evaluation.datasets.counterfact import FIELDS as COUNTERFACT
 from factlens.evaluation.datasets.counterfact import counterfact
 from factlens.evaluation.datasets.entries import read_entries
-from factlens.evaluation.datasets.known import FIELDS as KNOWN
+from factlens.evaluation.datasets.known import FIELDS as KNOWN_1000
 from factlens.evaluation.datasets.known import known_facts
 from factlens.evaluation.datasets.own import FIELDS as OWN
 from factlens.evaluation.datasets.own import own_records
@@ -36,7 +36,7 @@ def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     Parameters
     ----------
     source
-        ``"atlas-facts"``; a file of CounterFact, of zsRE or of one's own, told apart by the fields of its first
+        ``"atlas-facts"``; a file of CounterFact, of zsRE or of your own, distinguished by the fields of its first
         record; ``"hf:name:config:split"``, a data set of the Hugging Face Hub with such fields, of which all but the
         name may be left out; a DataFrame, mappings, or records, which are returned as they are.
     encoding
@@ -70,13 +70,13 @@ def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     if isinstance(content, list) and content and all(isinstance(one, Record) for one in content):
         return content
     fields = read_entries(content, encoding=encoding)[0].content
-    for wanted, read in _FORMATS:
-        if all(name in fields for name in wanted):
+    for names, read in _FORMATS:
+        if all(name in fields for name in names):
             return read(content, encoding=encoding)
-    if all(name in fields for name in KNOWN):
+    if all(name in fields for name in KNOWN_1000):
         raise FactError(f"{_named(source)} holds facts for tracing (known_1000), which have no new object to edit in.")
     raise FactError(
-        f"{_named(source)} is neither CounterFact nor zsRE, and a record of one's own has at least the fields "
+        f"{_named(source)} is neither CounterFact nor zsRE, and a record of your own has at least the fields "
         f"{', '.join(OWN)}; its first record has {', '.join(map(str, fields)) or 'none'}."
     )
 
@@ -84,7 +84,7 @@ def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
 def load_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
     """Read facts for tracing: those of a data set of edits, or known_1000.
 
-    Parameters, errors: as `load_records`; besides facts, which are returned as they are.
+    Parameters, errors: as `load_records`; and facts, which are returned as they are.
     """
     encoding = an_encoding("encoding", encoding)
     if isinstance(source, Fact):
@@ -96,7 +96,7 @@ def load_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
         return content
     if not (isinstance(content, list) and content and isinstance(content[0], Record)):
         fields = read_entries(content, encoding=encoding)[0].content
-        if all(name in fields for name in KNOWN):
+        if all(name in fields for name in KNOWN_1000):
             return known_facts(content, encoding=encoding)
     return [record.fact for record in load_records(content, encoding=encoding)]
 
@@ -114,8 +114,8 @@ def _fetched(source: Any) -> Any:
         return source
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
         return source
-    wanted = "the name of a data set, the path of a file, a table, or records in a list"
-    return list(items("source", source, wanted, example="'atlas-facts'"))
+    expected = "the name of a data set, the path of a file, a table, or records in a list"
+    return list(items("source", source, expected, example="'atlas-facts'"))
 
 
 def _from_hub(spec: str) -> list[dict[str, Any]]:

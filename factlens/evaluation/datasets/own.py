@@ -18,7 +18,7 @@ _SEPARATOR, _ARROW = "|", "->"
 
 
 def own_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
-    """Read one's own records.
+    """Read the user's own records.
 
     Every record has a ``prompt`` (with ``{}`` for the subject, or the subject spelt out), a ``subject``, the new
     object ``target`` and the old one ``object``. Objects get a space in front where the text calls for one;
@@ -92,7 +92,7 @@ def _parts(entry: Entry, name: str, *lengths: int) -> list[list[Any]]:
     if value is None or value == "":
         return []
     if isinstance(value, str):
-        # In a cell, white space around the parts is there for whoever reads it.
+        # In a cell, white space around the parts is there for people to read.
         value = (
             parsed(value, f"{entry.where}, in {name!r},")
             if value.lstrip().startswith("[")
@@ -100,7 +100,7 @@ def _parts(entry: Entry, name: str, *lengths: int) -> list[list[Any]]:
         )
     if not isinstance(value, (list, tuple)):
         entry.refuse(f"has {type(value).__name__} in {name!r}, not a list")
-    found = []
+    parts = []
     for part in value:
         whole = isinstance(part, str) and lengths == (1,)
         if whole:
@@ -112,9 +112,9 @@ def _parts(entry: Entry, name: str, *lengths: int) -> list[list[Any]]:
         if not all(isinstance(piece, Mapping) or piece.strip() for piece in pieces):
             entry.refuse(f"has an empty text in {name!r}: {part!r}")
         if len(pieces) not in lengths:
-            wanted = {1: "a prompt", 2: "a prompt and its object", 3: "a prompt and two objects"}[lengths[-1]]
-            entry.refuse(f"has {part!r} in {name!r}, where {wanted} is wanted, with {_ARROW!r} between them")
+            expected = {1: "a prompt", 2: "a prompt and its object", 3: "a prompt and two objects"}[lengths[-1]]
+            entry.refuse(f"has {part!r} in {name!r}, where {expected} is wanted, with {_ARROW!r} between them")
         if not isinstance(pieces[0], str):
             entry.refuse(f"has {part!r} in {name!r}, where a prompt is wanted first")
-        found.append([pieces[0], *(entry.as_wording(name, piece) for piece in pieces[1:])])
-    return found
+        parts.append([pieces[0], *(entry.as_wording(name, piece) for piece in pieces[1:])])
+    return parts

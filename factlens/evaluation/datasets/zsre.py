@@ -19,7 +19,7 @@ def zsre(source: Any, *, encoding: str = UTF8) -> list[Record]:
     """Read zsRE (``zsre_mend_eval.json``).
 
     The question is the prompt, its rephrasing the paraphrase, and the unrelated question of Natural Questions the
-    neighbour, whose own answer shall stay. The published measure is token accuracy, which reports call *tokens*. A
+    neighbour, whose own answer is to stay. The published measure is token accuracy, which reports call *tokens*. A
     question without its mark gets it, and the words "nq question: " that the file puts before the unrelated one are
     taken off, as in the published loader.
 

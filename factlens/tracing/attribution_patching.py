@@ -1,6 +1,6 @@
-"""The preview: every cell of every grid at once, estimated from one backward pass.
+"""Attribution patching: every cell of every grid at once, estimated from one backward pass.
 
-Attribution patching (Nanda 2023; Syed et al. 2023) replaces "restore this state and run" by a first-order guess: the
+It (Nanda 2023; Syed et al. 2023) replaces "restore this state and run" by a first-order guess: the
 gradient of the metric with respect to the state, times the change that restoring it would make. One forward pass over
 the clean and the corrupted prompts and one backward pass give it for all cells. It goes wrong where the model is far
 from linear (saturated attention, effects that cancel), so it is shown as an estimate and replaced by exact numbers as
@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factlens.tracing.answers import Question
+from factlens.tracing.answers import Measurement
 from factlens.tracing.runs import Runs, States
 from factlens.tracing.sites import Site, site_of
 
 
 def estimate(
-    runs: Runs, question: Question, kinds: Sequence[str], window: int, convention: str, n_heads: int
+    runs: Runs, measurement: Measurement, kinds: Sequence[str], window: int, convention: str, n_heads: int
 ) -> np.ndarray | None:
     """Estimate the scores of all cells.
 
@@ -34,7 +34,7 @@ def estimate(
     ----------
     runs
         Clean and corrupted runs, made with gradients enabled.
-    question
+    measurement
         What is measured.
     kinds, window, convention
         As for a trace; a window's estimate is the sum over its layers, which counts paths through several of them
@@ -53,7 +53,7 @@ def estimate(
     states, skip = runs.history
     at, sites = list(runs.at), [site_of(kind) for kind in kinds]
     noisy, clean = _by_source(states), _by_source(runs.clean)
-    total = question.smooth(states.logits[skip:]).sum()
+    total = measurement.smooth(states.logits[skip:]).sum()
     if not total.requires_grad:
         return None
     gradients = iter(torch.autograd.grad(total, list(chain.from_iterable(noisy.values()))))
@@ -63,9 +63,9 @@ def estimate(
         for tensor, other, gradient in zip(tensors, clean[source], gradients, strict=False):
             change = (other - tensor[skip:, at]).detach().float() * gradient[skip:, at].float()
             effects[source].append(change.unflatten(-1, (parts, -1)).sum(-1).cpu())
-    prompt = len(at) - len(question.forced)
-    low = question.score(runs.corrupted.logits).cpu()
-    return np.stack([_scores(site, effects, low, question, window, convention)[:prompt] for site in sites])
+    prompt = len(at) - len(measurement.forced)
+    low = measurement.score(runs.corrupted.logits).cpu()
+    return np.stack([_scores(site, effects, low, measurement, window, convention)[:prompt] for site in sites])
 
 
 def _by_source(states: States) -> dict[str | None, list[Tensor]]:
@@ -76,7 +76,12 @@ def _by_source(states: States) -> dict[str | None, list[Tensor]]:
 
 
 def _scores(
-    site: Site, effects: dict[str | None, list[Tensor]], low: Tensor, question: Question, window: int, convention: str
+    site: Site,
+    effects: dict[str | None, list[Tensor]],
+    low: Tensor,
+    measurement: Measurement,
+    window: int,
+    convention: str,
 ) -> np.ndarray:
     """Estimated scores of one site, ``(tokens, layers)``."""
     single = torch.stack(effects[site.source], -1)
@@ -89,7 +94,7 @@ def _scores(
         windows = [site.layers(layer, window, layers, convention) for layer in range(layers)]
         change = torch.stack([single[..., near.start : near.stop].sum(-1) for near in windows], -1)
     base = low[:, None, None]
-    scores = base + change if question.metric.logarithm is None else base * change.exp()
-    if question.metric.share:
+    scores = base + change if measurement.metric.logarithm is None else base * change.exp()
+    if measurement.metric.share:
         scores = scores.clamp(max=1)
     return np.asarray(scores.mean(0).numpy(), np.float32)

@@ -1,6 +1,6 @@
-"""How well the preview (attribution patching) ranks the cells of the exact grids, on facts that atlas knows.
+"""How well attribution patching ranks the cells of the exact grids, on facts that atlas knows.
 
-    python benchmarks/preview.py                 # 100 facts; prints what factlens/tracing/preview_quality.py states
+    python benchmarks/attribution_patching.py    # 100 facts; prints what factlens/tracing/estimate_quality.py states
 
 Spearman's rank correlation over the cells from the subject's first token on (left of it every effect is zero), for
 each fact and kind; the table gives its mean over facts, the tenth percentile, and how often the strongest estimated
@@ -42,7 +42,7 @@ def main() -> None:
     ranks: dict[str, list[float]] = {kind: [] for kind in KINDS}
     hits: dict[str, list[bool]] = {kind: [] for kind in KINDS}
     for fact in known_facts(model, options.facts):
-        trace = fl.trace(model, fact, preview=True, metric=options.metric)
+        trace = fl.trace(model, fact, estimate="attribution_patching", metric=options.metric)
         assert trace.estimate is not None
         for kind in KINDS:
             exact = trace.scores.sel(kind=kind).values[trace.subject_range[0] :].ravel()

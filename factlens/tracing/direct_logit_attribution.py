@@ -78,27 +78,27 @@ def freeze(function: Callable[[Tensor], Tensor], at: Tensor) -> Frozen | None:
     signs[1::2] = -1
     # Without mean, so that centring leaves it alone; no component is zero.
     probe = (_PROBE * (signs - signs.mean())).to(at.dtype)
-    found = function(torch.stack([torch.zeros_like(at), probe, 2 * probe, (_PROBE * ones).to(at.dtype), at])).float()
-    if found.shape[-1] != width:
+    outputs = function(torch.stack([torch.zeros_like(at), probe, 2 * probe, (_PROBE * ones).to(at.dtype), at])).float()
+    if outputs.shape[-1] != width:
         return None
-    once, twice, level, here = found[1:] - found[0]
-    probe, given, slack = probe.float(), at.float(), _slack(at.dtype)
+    once, twice, level, output = outputs[1:] - outputs[0]
+    probe, vector, slack = probe.float(), at.float(), _slack(at.dtype)
     if close(twice, 2 * once, slack):
         gain, centred = once / probe, False
     elif close(twice, once, slack):
         centred = bool(level.norm() <= slack * once.norm())
-        given = given - given.mean() if centred else given
+        vector = vector - vector.mean() if centred else vector
         slope = once * probe.square().mean().sqrt() / probe
-        # What came out is slope * given / scale: read the scale off it, whatever small constant is in there.
-        gain = slope * ((slope * given) @ here) / (slope * given).square().sum()
+        # What came out is slope * given / scale: read the scale off it, with any small constant in it.
+        gain = slope * ((slope * vector) @ output) / (slope * vector).square().sum()
     else:
         return None
-    return Frozen(gain, centred) if close(gain * given, here, slack) else None
+    return Frozen(gain, centred) if close(gain * vector, output, slack) else None
 
 
-def close(found: Tensor, expected: Tensor, slack: float) -> bool:
+def close(value: Tensor, expected: Tensor, slack: float) -> bool:
     """Whether two vectors differ by no more than `slack` times the length of the second; never with NaN."""
-    return bool((found - expected).norm() <= slack * expected.norm())
+    return bool((value - expected).norm() <= slack * expected.norm())
 
 
 def _slack(dtype: torch.dtype) -> float:
@@ -158,7 +158,7 @@ def answer_direction(
 
 
 def _added(model: Model, layer: int, part: str, rows: Tensor) -> Tensor:
-    """Return what a block adds to the residual when one of its two modules puts out `rows`, ``(n, width)``, float32.
+    """Return what a block adds to the residual when one of its two modules returns `rows`, ``(n, width)``, float32.
 
     The block runs on a residual of zeros with its other module silenced, so that nothing else is in what it returns.
     """
