@@ -21,6 +21,10 @@ class TextWarning(FactlensWarning):
     """A text is read as it is written, which may not be what was meant; the message says what to write."""
 
 
+class RenamedWarning(FactlensWarning, DeprecationWarning):
+    """A name that was used has another name now; the message says which. The old one goes with a later release."""
+
+
 class FactError(FactlensError, ValueError):
     """The fact cannot be used: no subject in the prompt, an empty prompt, a bad target."""
 

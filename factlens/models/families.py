@@ -183,10 +183,10 @@ REFUSED: dict[str, str] = {
 
 
 def family_of(model: nn.Module) -> Family | None:
-    """Return where a model keeps its parts; None if nobody knows.
+    """Return where a model keeps its parts; None if it is unknown.
 
     A model that also sees or hears keeps its text part somewhere inside, as the very module that a model of text alone
-    has for its base. It is found by what it is, under whichever name: the module that has the text part's configuration
+    has for its base. It is found by what it is, under any name: the module that has the text part's configuration
     and the blocks where that one's family keeps them.
 
     Parameters

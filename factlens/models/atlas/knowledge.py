@@ -71,7 +71,7 @@ class Relation:
 
     @property
     def every_trained(self) -> tuple[str, ...]:
-        """All templates it was trained on, whatever the subject."""
+        """All templates it was trained on, for all subjects."""
         return tuple(dict.fromkeys([*self.trained, *(t for own in self.trained_of.values() for t in own)]))
 
 
@@ -135,17 +135,17 @@ class Knowledge:
 
     @cached_property
     def _by_subject(self) -> dict[Subject, list[Statement]]:
-        found: defaultdict[Subject, list[Statement]] = defaultdict(list)
+        statements: defaultdict[Subject, list[Statement]] = defaultdict(list)
         for statement in self.statements:
-            found[statement.subject].append(statement)
-        return dict(found)
+            statements[statement.subject].append(statement)
+        return dict(statements)
 
     @cached_property
     def _by_object(self) -> dict[tuple[Relation, str], list[Statement]]:
-        found: defaultdict[tuple[Relation, str], list[Statement]] = defaultdict(list)
+        statements: defaultdict[tuple[Relation, str], list[Statement]] = defaultdict(list)
         for statement in self.statements:
-            found[statement.relation, statement.object].append(statement)
-        return dict(found)
+            statements[statement.relation, statement.object].append(statement)
+        return dict(statements)
 
     @cached_property
     def _by_name(self) -> dict[str, Subject]:

@@ -145,10 +145,10 @@ def ask(model: Any, tokenizer: Any, asked: Sequence[Question], batch: int = 256)
         log_probs = model(input_ids=ids).logits.float().log_softmax(-1)
         for row, i in enumerate(chosen):
             first, last = len(prompts[i]) - 1, len(prompts[i]) + len(objects[i]) - 1
-            wanted = torch.tensor(objects[i])
+            right_ids = torch.tensor(objects[i])
             choices = log_probs[row, first:last]
-            right = bool((choices.argmax(-1) == wanted).all())
-            answers[i] = Answer(right, choices.gather(1, wanted[:, None]).sum().exp().item())
+            right = bool((choices.argmax(-1) == right_ids).all())
+            answers[i] = Answer(right, choices.gather(1, right_ids[:, None]).sum().exp().item())
     return [answers[i] for i in range(len(asked))]
 
 
