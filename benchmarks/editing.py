@@ -80,15 +80,15 @@ def plain_value(model: fl.Model, layer: int, prompts: Prompts, hparams: RomeHpar
             return model.model(input_ids=prompts.ids, attention_mask=prompts.mask, use_cache=False).logits
 
     with torch.no_grad():
-        before = run()[prompts.kept[:, 0], prompts.kept[:, 1]].log_softmax(-1)
+        before = run()[prompts.preserved[:, 0], prompts.preserved[:, 1]].log_softmax(-1)
     start = seen[0][prompts.bare][0]
     delta = torch.zeros_like(start, requires_grad=True)
     adam = torch.optim.Adam([delta], lr=hparams.learning_rate)
-    row, position, token = prompts.wanted.T
+    row, position, token = prompts.targets.T
     for step in range(hparams.steps):
         logits = run()
         nll = -logits[row, position].log_softmax(-1).gather(1, token[:, None]).mean()
-        now = logits[prompts.kept[:, 0], prompts.kept[:, 1]].log_softmax(-1)
+        now = logits[prompts.preserved[:, 0], prompts.preserved[:, 1]].log_softmax(-1)
         kl = (now.exp() * (now - before)).sum(-1).mean()
         loss = nll + hparams.kl_factor * kl + hparams.weight_decay * delta.norm() / start.norm() ** 2
         if float(loss.detach()) < hparams.stop_loss or step == hparams.steps - 1:
@@ -121,7 +121,7 @@ def values(model: fl.Model, layer: int, rounds: int, batch: int) -> None:
     def ours(facts: list[fl.Fact]) -> Tensor:
         prompts = make_prompts(model, facts, contexts, hparams.keep)
         with model.exclusive():
-            return optimise_values(Tail.read(model, layer, prompts), prompts, "mlp", hparams).wanted
+            return optimise_values(Tail.read(model, layer, prompts), prompts, "mlp", hparams).optimised
 
     def plain(facts: list[fl.Fact]) -> Tensor:
         prompts = make_prompts(model, facts, contexts, hparams.keep)

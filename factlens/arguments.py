@@ -247,7 +247,7 @@ def optional(
     return None if value is None else check(name, value, *args, **kwargs)
 
 
-def known(what: str, names: Iterable[str], options: Iterable[str]) -> None:
+def refuse_unknown(what: str, names: Iterable[str], options: Iterable[str]) -> None:
     """Refuse unknown names.
 
     Raises

@@ -67,7 +67,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise ArgumentError(f"There is no {self.what} {shown(value)}: {argument} must be one of {', '.join(self)}.")
         return self[value]
 
-    def given(self, argument: str, value: Any, *kinds: type[Any]) -> T:
+    def resolved(self, argument: str, value: Any, *kinds: type[Any]) -> T:
         """Return the entry that was given as `argument`: by name, itself, or as the caller's own function.
 
         Entries of these `kinds` have a ``name`` and a ``function``; a function alone becomes one of the first kind,

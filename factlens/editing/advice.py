@@ -66,7 +66,7 @@ def all_taken(
     made: Circumstances,
     report: Mapping[str, Any],
 ) -> tuple[Took, ...]:
-    """Put together for each fact what was said of its target, with advice where the edit did not take.
+    """Put together what the model says of each fact's target, with advice where the edit did not take.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def all_taken(
     report
         As `factlens.editing.methods.Solution.report`: for each fact, or for all of them together.
     """
-    found = []
+    taken = []
     values: Sequence[Said | None] = with_value or [None] * len(facts)
     reports = report.get("facts", [report] * len(facts))
-    for fact, then, between, now, own in zip(facts, before, values, after, reports, strict=True):
+    for fact, old, between, new, own in zip(facts, before, values, after, reports, strict=True):
         value = (None, None) if between is None else (between.probability, between.leads)
-        took = Took(then.probability, value[0], now.probability, value[1], now.leads)
-        found.append(replace(took, advice=advice(fact, took, made, own)))
-    return tuple(found)
+        took = Took(old.probability, value[0], new.probability, value[1], new.leads)
+        taken.append(replace(took, advice=advice(fact, took, made, own)))
+    return tuple(taken)
 
 
 def advice(fact: Fact, took: Took, made: Circumstances, report: Mapping[str, Any]) -> str:

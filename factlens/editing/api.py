@@ -101,7 +101,7 @@ def edit(
     WrongModel
         If `moments` belong to another model or layer.
     WeightsChanged
-        If somebody else changed the weights meanwhile, or a weight on which edits lie.
+        If other code changed the weights meanwhile, or a weight on which edits lie.
     Interrupted
         If `stop` was set.
     """
@@ -110,20 +110,20 @@ def edit(
     moments = some_moments("moments", moments)
     chosen, settings = settle(model, method, layers, hparams)
     way = METHODS[method]
-    wanted = (facts,) if isinstance(facts, Fact) else tuple(some_facts("facts", facts))
-    _check_facts(wanted, method)
-    wanted = tuple(map(model.as_read, wanted))
-    _check_apart(wanted)
-    _check_kept(model, wanted, settings)
+    requests = (facts,) if isinstance(facts, Fact) else tuple(some_facts("facts", facts))
+    _check_facts(requests, method)
+    requests = tuple(map(model.as_read, requests))
+    _check_apart(requests)
+    _check_kept(model, requests, settings)
     with model.watched(stop), stopped_by(stop):
         weights = Weights.of(model)
-        before = _check_wanted(model, wanted)
-        check_written_texts(model, wanted, settings)
-        known = {}
+        before = _check_wanted(model, requests)
+        check_written_texts(model, requests, settings)
+        used_moments = {}
         if way.needs_moments:
-            known = _moments_for(model, chosen, moments, settings.seed, _named(progress, "second moment"), stop)
-        solution = way.solve(Problem(model, wanted, chosen, known, settings, _named(progress, "value")))
-        after = say_with(model, wanted, solution)
+            used_moments = _moments_for(model, chosen, moments, settings.seed, _named(progress, "second moment"), stop)
+        solution = way.solve(Problem(model, requests, chosen, used_moments, settings, _named(progress, "value")))
+        after = say_with(model, requests, solution)
         model.check_unchanged(*weights.key, "edited", "Edit again")
         made = Circumstances(
             method=way,
@@ -131,22 +131,22 @@ def edit(
             default_layers=defaults(model, method).layers,
             n_layers=model.n_layers,
             hparams=settings,
-            facts=len(wanted),
-            identity=any(moment.is_identity for moment in known.values()),
+            facts=len(requests),
+            identity=any(moment.is_identity for moment in used_moments.values()),
             updates=solution.updates,
         )
         record = Edit(
             method=method,
-            facts=wanted,
+            facts=requests,
             layers=chosen,
             updates=solution.updates,
             hparams=asdict(settings),
-            moment="; ".join(moment.described for moment in known.values()),
+            moment="; ".join(moment.described for moment in used_moments.values()),
             model=model.name,
             fingerprint=weights.fingerprint,
             report=solution.report,
             keys=solution.keys,
-            taken=all_taken(wanted, before, solution.with_value, after, made, solution.report),
+            taken=all_taken(requests, before, solution.with_value, after, made, solution.report),
         )
         _warn(record, apply)
         if apply:
@@ -156,12 +156,12 @@ def edit(
 
 def quiet_edit(model: Model, facts: Fact | Iterable[Fact], **options: Any) -> Edit:
     """As `edit`, without its `EditWarning`: for callers that say in their own way what took."""
-    said: list[FactlensWarning] = []
+    warnings: list[FactlensWarning] = []
     try:
-        with warned.warnings_kept() as said:
+        with warned.warnings_kept() as warnings:
             return edit(model, facts, **options)
     finally:
-        for warning in said:
+        for warning in warnings:
             if not isinstance(warning, EditWarning):
                 warned.warn(warning)
 
@@ -199,11 +199,11 @@ def some_moments(name: str, value: Any) -> dict[int, SecondMoment] | None:
     """
     if value is None:
         return None
-    wanted, example = "a SecondMoment, or a mapping from layers to them", "{3: moment}"
+    expected, example = "a SecondMoment, or a mapping from layers to them", "{3: moment}"
     if isinstance(value, SecondMoment):
         return {value.layer: value}
     if not isinstance(value, Mapping):
-        refuse(name, value, wanted, example)
+        refuse(name, value, expected, example)
     return {
         plain(layer): instance(f"{name}[{shown(layer)}]", moment, SecondMoment, "a factlens.moments.SecondMoment")
         for layer, moment in value.items()
@@ -216,7 +216,7 @@ def _check_facts(facts: Sequence[Fact], method: str) -> None:
     for fact in facts:
         if fact.target is None:
             raise FactError(
-                f"The fact {fact.prompt!r} has no target: say what the model shall answer, Fact(..., target='Paris')."
+                f"The fact {fact.prompt!r} has no target: say what the model should answer, Fact(..., target='Paris')."
             )
     most = METHODS[method].most_facts
     if most is not None and len(facts) > most:
@@ -235,8 +235,8 @@ def _check_apart(facts: Sequence[Fact]) -> None:
         other = first.get(fact.prompt)
         first[fact.prompt] = fact
         if other is not None:
-            what = "twice" if other.target == fact.target else f"to be both {other.target!r} and {fact.target!r}"
-            raise FactError(f"{fact.prompt!r} is wanted {what}; give it once.")
+            what = "for twice" if other.target == fact.target else f"to be both {other.target!r} and {fact.target!r}"
+            raise FactError(f"{fact.prompt!r} is asked {what}; give it once.")
 
 
 def _check_kept(model: Model, facts: Sequence[Fact], settings: Hparams) -> None:
@@ -254,8 +254,8 @@ def _check_kept(model: Model, facts: Sequence[Fact], settings: Hparams) -> None:
 def _check_wanted(model: Model, facts: Sequence[Fact]) -> list[Said]:
     """Return what the model says of the targets now.
 
-    What the tokenizer spoils is refused, a model that answers NaN, and a single fact that it answers already. Among
-    many, such a fact is held in place with the others.
+    A subject that ends inside a token is refused, a model that answers NaN, and a single fact that it answers already.
+    Among many, such a fact is held in place with the others.
     """
     for fact in facts:
         encoding = model.encode(fact)
@@ -266,10 +266,10 @@ def _check_wanted(model: Model, facts: Sequence[Fact]) -> list[Said]:
                 "Let the subject end where a word ends."
             )
 
-    def spelled(fact: Fact, logits: torch.Tensor) -> None:
+    def check_spelling(fact: Fact, logits: torch.Tensor) -> None:
         warn_of_spelling(model, fact.prompt, fact.target, logits)
 
-    before = say(model, facts, at_the_end=spelled)
+    before = say(model, facts, at_the_end=check_spelling)
     check_finite(torch.tensor([one.probability for one in before]), model.name)
     if before[0].leads and len(facts) == 1:
         raise FactError(
@@ -289,22 +289,22 @@ def _warn(made: Edit, applied: bool) -> None:
 def _moments_for(
     model: Model,
     layers: Sequence[int],
-    given: Mapping[int, SecondMoment] | None,
+    moments: Mapping[int, SecondMoment] | None,
     seed: int,
     progress: Share | None,
     stop: Event | None,
 ) -> dict[int, SecondMoment]:
-    if given is None:
+    if moments is None:
         return default_moments(model, layers, seed=seed, progress=progress, stop=stop)
     for layer in layers:
-        if layer not in given:
-            has = ", ".join(str(moment.layer) for moment in given.values())
+        if layer not in moments:
+            has = ", ".join(str(moment.layer) for moment in moments.values())
             raise WrongModel(f"There is no second moment for layer {layer} among those given (layer {has}).")
-        moment = given[layer]
+        moment = moments[layer]
         check_belongs(model, f"This second moment ({moment.identity})", name=None, fingerprint=moment.fingerprint)
         if moment.layer != layer:
             raise WrongModel(f"This second moment is of {moment.identity}, not of layer {layer}.")
-    return {layer: given[layer] for layer in layers}
+    return {layer: moments[layer] for layer in layers}
 
 
 def _named(progress: StageShare | None, name: str) -> Share | None:

@@ -67,12 +67,12 @@ def check_written_texts(model: Model, facts: Sequence[Fact], hparams: Hparams) -
     """
     if isinstance(hparams, ValueHparams) and hparams.keep_samples:
         for fact in facts:
-            what = f"What the model shall write about {fact.subject!r:.80} (keep_samples=, keep_tokens=) is too long"
+            what = f"What the model is to write about {fact.subject!r:.80} (keep_samples=, keep_tokens=) is too long"
             check_written(model.name, model.max_tokens, model.ids_of(fact.subject), hparams.keep_tokens, what)
 
 
 def continuations(model: Model, fact: Fact, hparams: ValueHparams) -> tuple[str, ...]:
-    """Return what the model writes about the subject: text to follow it, whose prediction an edit shall leave alone.
+    """Return what the model writes about the subject: text to follow it, whose prediction an edit should leave alone.
 
     Text that mentions the old object (the fact's, or the beginning of what the model answers) or the new one would
     hold the model to what is being changed, and is left out.
@@ -81,7 +81,7 @@ def continuations(model: Model, fact: Fact, hparams: ValueHparams) -> tuple[str,
         return ()
     old = fact.object
     if old is None:
-        # A prompt may leave room for fewer; its first word is what is wanted.
+        # A prompt may leave room for fewer; only its first word is needed.
         room = ANSWER_TOKENS if model.max_tokens is None else 1 + model.max_tokens - len(model.ids_of(fact.prompt))
         (old,) = sample_texts(model, 1, min(ANSWER_TOKENS, room), 0, top_k=1, after=fact.prompt)
     banned = {_first_word(str(old)), _first_word(str(fact.target))} - {""}

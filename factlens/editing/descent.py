@@ -98,10 +98,10 @@ def mean_nll(prompts: Prompts, logits: Tensor) -> Tensor:
     prompts
         The facts.
     logits
-        At the positions that `Prompts.wanted` names, ``(targets, vocabulary)``.
+        At the positions that `Prompts.targets` names, ``(targets, vocabulary)``.
     """
     logs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
-    nll = -logs.gather(1, prompts.wanted[:, 2:])[:, 0]
-    of = prompts.fact[prompts.wanted[:, 0]]
+    nll = -logs.gather(1, prompts.targets[:, 2:])[:, 0]
+    of = prompts.fact[prompts.targets[:, 0]]
     each = nll.new_zeros(prompts.facts).index_add(0, of, nll) / torch.bincount(of, minlength=prompts.facts)
     return each.mean()

@@ -1,4 +1,4 @@
-"""An edit as a LoRA adapter, for everybody who has peft and not factlens.
+"""An edit as a LoRA adapter, for those who have peft and not factlens.
 
 What an edit adds to a weight, ``left @ right``, is what LoRA adds (Hu et al. 2022): ``ΔW = (alpha / rank) B A`` with A
 ``(rank, inputs)`` and B ``(outputs, rank)``. With alpha = rank the factors are an edit's own.
@@ -103,14 +103,14 @@ def _terms(edit: Edit) -> list[LowRank]:
 
 def _factors(terms: Sequence[LowRank]) -> dict[str, tuple[Tensor, Tensor]]:
     """Return A and B by module, the terms of one weight side by side."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
+    factors: dict[str, tuple[Tensor, Tensor]] = {}
     for term in terms:
         module = term.parameter.removesuffix(".weight")
         b, a = (term.right.T, term.left.T) if term.transposed else (term.left, term.right)
-        if module in found:
-            a, b = torch.cat([found[module][0], a]), torch.cat([found[module][1], b], 1)
-        found[module] = a, b
-    return found
+        if module in factors:
+            a, b = torch.cat([factors[module][0], a]), torch.cat([factors[module][1], b], 1)
+        factors[module] = a, b
+    return factors
 
 
 def _array(factor: Tensor) -> np.ndarray:

@@ -31,17 +31,17 @@ def a_number(default: float | None, **limits: float) -> Any:
 
 
 def _bounded(name: str, value: Any, /, **limits: Any) -> float:
-    found = number(name, value, **limits)
-    if abs(found) > _LARGEST:
+    checked = number(name, value, **limits)
+    if abs(checked) > _LARGEST:
         refuse(name, value, f"at most {_LARGEST:g}")
-    return found
+    return checked
 
 
 def some_contexts(name: str, value: Any) -> tuple[tuple[int, int], ...]:
     """Return pairs of how many prefixes of how many tokens."""
-    wanted, example = "pairs of how many prefixes and how many tokens each has", "((10, 4), (10, 9))"
+    expected, example = "pairs of how many prefixes and how many tokens each has", "((10, 4), (10, 9))"
     pairs = []
-    for i, pair in enumerate(items(name, value, wanted, example)):
+    for i, pair in enumerate(items(name, value, expected, example)):
         both = list(items(f"{name}[{i}]", pair, "a pair of how many prefixes and how many tokens", "(10, 4)"))
         if len(both) != 2:
             refuse(f"{name}[{i}]", pair, "a pair of how many prefixes and how many tokens", "(10, 4)")
@@ -51,11 +51,11 @@ def some_contexts(name: str, value: Any) -> tuple[tuple[int, int], ...]:
 
 def some_templates(name: str, value: Any) -> tuple[str, ...]:
     """Return prompts with a place for the subject."""
-    found = some_texts(name, value, example="('{} is a',)")
-    for i, template in enumerate(found):
+    templates = some_texts(name, value, example="('{} is a',)")
+    for i, template in enumerate(templates):
         if template.count(SLOT) > 1:
             refuse(f"{name}[{i}]", template, f"a prompt that has {SLOT!r} once, where the subject stands", "'{} is a'")
-    return found
+    return templates
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class Hparams:
     seed: int = setting(0, a_seed)
 
     def __post_init__(self) -> None:
-        for known in fields(self):
-            checked = known.metadata["check"](known.name, getattr(self, known.name))
-            object.__setattr__(self, known.name, checked)
+        for item in fields(self):
+            checked = item.metadata["check"](item.name, getattr(self, item.name))
+            object.__setattr__(self, item.name, checked)
 
     @classmethod
     def range_of(cls, name: str) -> tuple[float | None, float | None]:
         """Return the least and the largest value of a setting that is a number; None where there is no such limit."""
-        limits = next(known.metadata["limits"] for known in fields(cls) if known.name == name)
+        limits = next(item.metadata["limits"] for item in fields(cls) if item.name == name)
         return limits.get("least", limits.get("above")), limits.get("most", limits.get("below"))
 
     def with_changes(self, **changes: Any) -> Self:
@@ -86,7 +86,7 @@ class Hparams:
         ArgumentError
             If a name is not a setting, or a value is of the wrong type or makes no sense.
         """
-        names = [known.name for known in fields(self)]
+        names = [item.name for item in fields(self)]
         unknown = sorted(set(changes) - set(names))
         if unknown:
             raise ArgumentError(
@@ -110,9 +110,9 @@ class ValueHparams(Hparams):
     weight_decay
         Factor of ``‖δ‖ / ‖v₀‖²`` in the loss (the published code squares only the denominator).
     kl_factor
-        Factor of the KL divergence of what shall stay.
+        Factor of the KL divergence of what should stay.
     keep
-        What shall stay as it was: templates whose prediction at the subject's last token is held.
+        What should stay as it was: templates whose prediction at the subject's last token is held.
     clamp
         Largest ``‖δ‖`` in multiples of ``‖v₀‖``.
     stop_loss
@@ -125,8 +125,8 @@ class ValueHparams(Hparams):
         Share of the bare prompt in the mean key. None: as published, see `factlens.editing.contexts.contexts_for`. A
         subject that begins the text has keys of its own there, which a mean over many contexts misses.
     keep_samples, keep_tokens
-        What the model itself writes about the subject shall stay, too: so many continuations of it of so many tokens,
-        but for those that mention the old or the new object. The prediction is held at each of their tokens. Not part
+        What the model itself writes about the subject should stay, too: so many continuations of so many tokens,
+        without those that mention the old or the new object. The prediction is held at each of their tokens. Not part
         of the published methods (0 there); on atlas it keeps half of the subject's other facts that ROME loses.
     """
 

@@ -1,4 +1,4 @@
-"""The prompts of some edits as one padded batch: each fact behind its contexts, then what shall stay as it was."""
+"""The prompts of some edits as one padded batch: each fact behind its contexts, then what should stay as it was."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Prompts:
         Which fact each row belongs to, ``(rows,)``.
     weight
         Each row's share in its fact's mean key, ``(rows,)``; 0 for rows that keep something as it was.
-    wanted
+    targets
         ``(targets, 3)``: row, position, and the token that the logits there should give.
-    kept
+    preserved
         ``(prompts, 2)``: row and position where the prediction should stay.
     facts
         Number of facts.
@@ -67,8 +67,8 @@ class Prompts:
     lengths: Tensor
     fact: Tensor
     weight: Tensor
-    wanted: Tensor
-    kept: Tensor
+    targets: Tensor
+    preserved: Tensor
     facts: int
 
     @property
@@ -91,7 +91,7 @@ def make_prompts(
     keep: Sequence[str] = (),
     written: Sequence[Sequence[str]] = (),
 ) -> Prompts:
-    """Tokenise facts behind each context, with their targets, and the prompts whose predictions shall stay.
+    """Tokenise facts behind each context, with their targets, and the prompts whose predictions should stay.
 
     Parameters
     ----------
@@ -115,20 +115,20 @@ def make_prompts(
     lookup: list[int] = []
     fact_of: list[int] = []
     weights: list[float] = []
-    wanted: list[tuple[int, int, int]] = []
-    kept: list[tuple[int, int]] = []
+    targets: list[tuple[int, int, int]] = []
+    preserved: list[tuple[int, int]] = []
     for i, fact in enumerate(facts):
         for context in contexts:
             stated = fact.with_prefix(context.text)
             prompt, target = model.encode_option(stated.prompt, target_of(fact), role="target", bare=fact.prompt)
-            wanted += [(len(rows), len(prompt) - 1 + j, token) for j, token in enumerate(target)]
+            targets += [(len(rows), len(prompt) - 1 + j, token) for j, token in enumerate(target)]
             rows.append([*prompt, *target[:-1]])
             lookup.append(model.encode(stated).last_subject)
             weights.append(context.weight)
             fact_of.append(i)
         for template in keep:
             encoding = kept_prompt(model, fact, template)
-            kept.append((len(rows), encoding.last_subject))
+            preserved.append((len(rows), encoding.last_subject))
             rows.append(list(encoding.ids))
             lookup.append(encoding.last_subject)
             weights.append(0.0)
@@ -137,7 +137,7 @@ def make_prompts(
             stated = Fact(fact.subject + text.rstrip(), span=(0, len(fact.subject)))
             what = "What the model itself writes about the subject, which the edit keeps as it was (keep_samples=),"
             encoding = model.encode(stated, what=what, advice="Lower keep_tokens.")
-            kept += [(len(rows), at) for at in range(encoding.last_subject, len(encoding.ids))]
+            preserved += [(len(rows), at) for at in range(encoding.last_subject, len(encoding.ids))]
             rows.append(list(encoding.ids))
             lookup.append(encoding.last_subject)
             weights.append(0.0)
@@ -154,8 +154,8 @@ def make_prompts(
         tensor([len(row) for row in rows]),
         tensor(fact_of),
         torch.tensor(weights, dtype=torch.float64 if model.device.type != "mps" else torch.float32).to(model.device),
-        torch.tensor(wanted, device=model.device),
-        torch.tensor(kept, device=model.device).reshape(-1, 2).long(),
+        torch.tensor(targets, device=model.device),
+        torch.tensor(preserved, device=model.device).reshape(-1, 2).long(),
         len(facts),
     )
 
@@ -167,7 +167,7 @@ def target_of(fact: Fact) -> Wording:
 
 
 def kept_prompt(model: Model, fact: Fact, template: str) -> Encoding:
-    """Tokenise a prompt about a fact's subject whose prediction shall stay as it was.
+    """Tokenise a prompt about a fact's subject whose prediction should stay as it was.
 
     Raises
     ------

@@ -171,7 +171,9 @@ class Edit:
         with _FORMAT.reading(path) as (fields, numbers):
             parameters, transposed, own = fields.pop("parameters"), fields.pop("transposed"), fields.pop("id")
             if len(parameters) != len(transposed):
-                raise ValueError(f"it changes {len(parameters)} parameters, and {len(transposed)} are known as turned")
+                raise ValueError(
+                    f"it changes {len(parameters)} parameters, and says of {len(transposed)} if they are transposed"
+                )
             if len(fields.get("taken", ())) not in (0, len(fields["facts"])):
                 raise ValueError(
                     f"it says of {len(fields['taken'])} facts whether it took, and has {len(fields['facts'])}"
@@ -181,14 +183,14 @@ class Edit:
                 raise ValueError(f"it has keys of the layers {keyed}, and changes the layers {fields['layers']}")
             numbers = arrays(numbers, _arrays_of(len(parameters), keyed, numbers))
             named = enumerate(zip(parameters, transposed, strict=True))
-            terms = tuple(_term(name, turned, i, numbers) for i, (name, turned) in named)
+            terms = tuple(_term(name, transpose, i, numbers) for i, (name, transpose) in named)
             keys = {layer: torch.from_numpy(numbers[f"keys.{layer}"]) for layer in keyed}
             if not {len(one) for one in keys.values()} <= {size for term in terms for size in term.shape}:
                 raise ValueError("its keys do not fit what it changes")
-            found = cls(updates=terms, keys=keys, **fields)
-            if own != found.id:
-                raise ValueError(f"its id is {own!r}, but its content has the id {found.id}")
-            return found
+            edit = cls(updates=terms, keys=keys, **fields)
+            if own != edit.id:
+                raise ValueError(f"its id is {own!r}, but its content has the id {edit.id}")
+            return edit
 
     def __str__(self) -> str:
         return f"{self.label} ({self.method}, layer {', '.join(map(str, self.layers))})"
@@ -215,8 +217,8 @@ def _settings(value: Any) -> dict[str, Any]:
 
 
 def _layers(value: Any) -> tuple[int, ...]:
-    found = _unpacked(value)
-    return tuple(many(whole(), unique=True)(list(found) if isinstance(found, tuple) else found))
+    layers = _unpacked(value)
+    return tuple(many(whole(), unique=True)(list(layers) if isinstance(layers, tuple) else layers))
 
 
 # What a file must hold. The fields of the first table are written as they are, but for their tuples.
@@ -240,16 +242,16 @@ _FIELDS: dict[str, Check] = {
 _FORMAT = Format("factlens.edit", "edit", 4, _FIELDS, {4: ("taken",)})
 
 
-def _arrays_of(terms: int, keyed: Iterable[int], found: Mapping[str, np.ndarray]) -> dict[str, Array]:
+def _arrays_of(terms: int, keyed: Iterable[int], numbers: Mapping[str, np.ndarray]) -> dict[str, Array]:
     """Return what the arrays of an edit must be: of each term two factors or a whole matrix, and keys of layers."""
-    wanted = {}
+    expected = {}
     for i in range(terms):
-        if f"{i}.change" in found:
-            wanted[f"{i}.change"] = Array((f"row of {i}", f"column of {i}"), _FLOATS)
+        if f"{i}.change" in numbers:
+            expected[f"{i}.change"] = Array((f"row of {i}", f"column of {i}"), _FLOATS)
         else:
-            wanted[f"{i}.left"] = Array((f"row of {i}", f"rank of {i}"), _FLOATS)
-            wanted[f"{i}.right"] = Array((f"rank of {i}", f"column of {i}"), _FLOATS)
-    return wanted | {f"keys.{layer}": Array((f"width of {layer}", "fact"), _FLOATS) for layer in keyed}
+            expected[f"{i}.left"] = Array((f"row of {i}", f"rank of {i}"), _FLOATS)
+            expected[f"{i}.right"] = Array((f"rank of {i}", f"column of {i}"), _FLOATS)
+    return expected | {f"keys.{layer}": Array((f"width of {layer}", "fact"), _FLOATS) for layer in keyed}
 
 
 def _array(factor: Tensor) -> np.ndarray:

@@ -39,8 +39,8 @@ def defaults(model: Model, method: str = DEFAULT_METHOD) -> Defaults:
     """
     a_model("model", model)
     chosen = METHODS.named("method", method)
-    if (known := model.tuned.get(method)) is not None:
-        return Defaults(known.layers, chosen.hparams(**known.settings), known.source)
+    if (tuned := model.tuned.get(method)) is not None:
+        return Defaults(tuned.layers, chosen.hparams(**tuned.settings), tuned.source)
     return defaults_for(str(model.model.config.get_text_config().model_type), model.n_layers, model.width, method)
 
 

@@ -38,12 +38,12 @@ def spread(problem: Problem[V], closed: Solve) -> Solution:
     model, facts, layers = problem.model, problem.facts, problem.layers
     contexts = contexts_for(model, problem.hparams)
     values = values_of(problem, contexts, "block")
-    updates, keys = spread_updates(model, make_prompts(model, facts, contexts), layers, values.wanted, closed)
-    return Solution(tuple(updates), {"facts": list(values.report)}, values.said, keys)
+    updates, keys = spread_updates(model, make_prompts(model, facts, contexts), layers, values.optimised, closed)
+    return Solution(tuple(updates), {"facts": list(values.report)}, values.with_value, keys)
 
 
 def spread_updates(
-    model: Model, prompts: Prompts, layers: Sequence[int], wanted: Tensor, solve: Solve
+    model: Model, prompts: Prompts, layers: Sequence[int], goal_states: Tensor, solve: Solve
 ) -> tuple[list[LowRank], dict[int, Tensor]]:
     """Return the update of each layer, and the keys that it was solved for.
 
@@ -55,21 +55,21 @@ def spread_updates(
         The facts behind their contexts.
     layers
         The layers, in ascending order.
-    wanted
+    goal_states
         Z: the block outputs that the last of them should have for the bare prompts, ``(facts, width)``, float64 on the
         CPU.
     solve
         The method's closed form.
     """
     updates: list[LowRank] = []
-    kept: dict[int, Tensor] = {}
+    keys_at: dict[int, Tensor] = {}
     for i, layer in enumerate(layers):
         with model.edited(Solution(tuple(updates))):
             keys, states = _keys_and_states(model, prompts, layer, layers[-1])
-        residual = (wanted - states) / (len(layers) - i)
-        kept[layer] = prompts.mean(keys).T
-        updates.append(model.down_projection(layer).low_rank(residual.T, solve(layer, kept[layer]).T))
-    return updates, kept
+        residual = (goal_states - states) / (len(layers) - i)
+        keys_at[layer] = prompts.mean(keys).T
+        updates.append(model.down_projection(layer).low_rank(residual.T, solve(layer, keys_at[layer]).T))
+    return updates, keys_at
 
 
 @torch.no_grad()

@@ -1,8 +1,10 @@
 """The upper end of a model, from one layer on and from each subject's last token on, ready to be run many times.
 
 While v* is optimised, nothing changes below the edited layer and left of the subject's last token. One full pass
-keeps what is there: the layer's input, and the keys and values of all layers from it on. Every later pass starts from
-these, and reads logits only where they are wanted. The numbers are those of the full pass.
+keeps what is there: the layer's input, and the attention keys and values of all layers from it on. Every later pass
+starts from these, and reads only the logits that are asked for. The numbers are those of the full pass.
+
+Two kinds of keys: those of the memory, which are the down projection's input (ROME), and those of the attention.
 """
 
 from __future__ import annotations
@@ -39,10 +41,10 @@ class Tail:
     positions
         Positions of these tokens, ``(rows, tokens)``.
     keys, values, states
-        At the subject's last token: the down projection's input, the MLP's output, the block's output, ``(rows, ·)``,
-        float32 or wider.
-    cached
-        For each layer from `layer` on: keys and values left of the tail.
+        At the subject's last token: the down projection's input (the memory's keys), the MLP's output, the block's
+        output, ``(rows, ·)``, float32 or wider.
+    attention_cache
+        For each layer from `layer` on: attention keys and attention values left of the tail.
     masks, alibi
         For each of these layers: what its attention adds to its scores, and BLOOM's position biases.
     """
@@ -55,7 +57,7 @@ class Tail:
     keys: Tensor
     values: Tensor
     states: Tensor
-    cached: list[tuple[Tensor, Tensor]]
+    attention_cache: list[tuple[Tensor, Tensor]]
     masks: list[Tensor]
     alibi: list[Tensor | None]
 
@@ -71,7 +73,7 @@ class Tail:
 
         above = range(layer, model.n_layers)
         watched = [LayerMask(rows=len(prompts.ids)) for _ in above]
-        memory = DynamicCache()
+        attention = DynamicCache()
         hooks = [
             residual.input(model.blocks[layer], by_token),
             keys.input(model.down_projection(layer).module, by_token),
@@ -81,11 +83,11 @@ class Tail:
             on_input(model.head, lambda hidden: hidden[:, :1]),
         ]
         with all_of(hooks):
-            model.model(input_ids=prompts.ids, attention_mask=prompts.mask, past_key_values=memory, use_cache=True)
+            model.model(input_ids=prompts.ids, attention_mask=prompts.mask, past_key_values=attention, use_cache=True)
         places = _Places.of(prompts)
         rows = torch.arange(len(prompts.ids), device=prompts.ids.device)
         wide = torch.promote_types(model.dtype, torch.float32)
-        looked_up = [kept[0][rows, prompts.lookup].to(wide) for kept in (keys, values, states)]
+        looked_up = [read[0][rows, prompts.lookup].to(wide) for read in (keys, values, states)]
         return cls(
             model=model,
             layer=layer,
@@ -95,7 +97,9 @@ class Tail:
             keys=looked_up[0],
             values=looked_up[1],
             states=looked_up[2],
-            cached=[(places.before(memory.layers[i].keys), places.before(memory.layers[i].values)) for i in above],
+            attention_cache=[
+                (places.before(attention.layers[i].keys), places.before(attention.layers[i].values)) for i in above
+            ],
             masks=places.masks(watched, residual[0]),
             alibi=[places.alibi(mask.alibi) for mask in watched],
         )
@@ -111,7 +115,10 @@ class Tail:
         return replace(
             self,
             **chosen,
-            cached=[(keys[rows], values[rows]) for keys, values in self.cached],
+            attention_cache=[
+                (attention_keys[rows], attention_values[rows])
+                for attention_keys, attention_values in self.attention_cache
+            ],
             masks=_each(self.masks, lambda mask: mask[rows]),
             alibi=[
                 None if biases is None else biases.unflatten(0, (-1, each))[rows].flatten(0, 1)
@@ -156,7 +163,7 @@ class Tail:
             count,
             contexts,
             entering=entering,
-            prefix=self.cached,
+            prefix=self.attention_cache,
             positions=self.positions,
         )[0]
 
@@ -189,31 +196,31 @@ class _Places:
         longest = prompts.ids.shape[1] - 1
         return cls(prefix.clamp(min=0), prefix >= 0, tail.clamp(max=longest), tail < prompts.lengths[:, None])
 
-    def before(self, cached: Tensor) -> Tensor:
-        """Cut keys or values, ``(rows, heads, tokens, width)``, down to the prefixes."""
-        index = self.prefix[:, None, :, None].expand(-1, cached.shape[1], -1, cached.shape[3])
-        return cached.gather(2, index)
+    def before(self, attention_states: Tensor) -> Tensor:
+        """Cut attention keys or values, ``(rows, heads, tokens, width)``, down to the prefixes."""
+        index = self.prefix[:, None, :, None].expand(-1, attention_states.shape[1], -1, attention_states.shape[3])
+        return attention_states.gather(2, index)
 
     def masks(self, watched: list[LayerMask], like: Tensor) -> list[Tensor]:
         """Cut each layer's mask down to the tail's tokens, which see the prefix of their row and each other."""
         # Half of the lowest number: padding that sees nothing gets equal shares, where minus infinity would give NaN.
         lowest = max(torch.finfo(like.dtype).min, torch.finfo(torch.float32).min) / 2
-        seen, there = torch.cat([self.prefix, self.tail], 1), torch.cat([self.in_prefix, self.in_tail], 1)
+        seen, is_token = torch.cat([self.prefix, self.tail], 1), torch.cat([self.in_prefix, self.in_tail], 1)
 
         def cut(mask: LayerMask) -> Tensor:
             full = mask.full(like.shape[1], like)
             full = full.expand(len(seen), *full.shape[1:])
             heads, total = full.shape[1], full.shape[-1]
             of_tail = full.gather(2, self.tail[:, None, :, None].expand(-1, heads, -1, total))
-            found = of_tail.gather(3, seen[:, None, None].expand(-1, heads, of_tail.shape[2], -1))
-            return found.masked_fill(~there[:, None, None], lowest).clamp(min=lowest)
+            visible = of_tail.gather(3, seen[:, None, None].expand(-1, heads, of_tail.shape[2], -1))
+            return visible.masked_fill(~is_token[:, None, None], lowest).clamp(min=lowest)
 
         # The model gives many layers one and the same mask.
-        known: dict[int, Tensor] = {}
+        cut_masks: dict[int, Tensor] = {}
         for mask in watched:
-            if id(mask.mask) not in known:
-                known[id(mask.mask)] = cut(mask)
-        return [known[id(mask.mask)] for mask in watched]
+            if id(mask.mask) not in cut_masks:
+                cut_masks[id(mask.mask)] = cut(mask)
+        return [cut_masks[id(mask.mask)] for mask in watched]
 
     def alibi(self, biases: Tensor | None) -> Tensor | None:
         """Cut position biases, ``(rows · heads, 1, tokens)``, down to what the tail sees."""
@@ -221,12 +228,12 @@ class _Places:
             return None
         each = biases.unflatten(0, (len(self.tail), -1))
         seen = torch.cat([self.prefix, self.tail], 1)
-        found: Tensor = each.gather(3, seen[:, None, None].expand(-1, *each.shape[1:3], -1)).flatten(0, 1)
-        return found
+        visible: Tensor = each.gather(3, seen[:, None, None].expand(-1, *each.shape[1:3], -1)).flatten(0, 1)
+        return visible
 
 
 def _each(tensors: list[Tensor], change: Callable[[Tensor], Tensor]) -> list[Tensor]:
     """Apply `change` once to each tensor of a list in which many are the same."""
-    known = {id(tensor): tensor for tensor in tensors}
-    done = {key: change(tensor) for key, tensor in known.items()}
+    distinct = {id(tensor): tensor for tensor in tensors}
+    done = {key: change(tensor) for key, tensor in distinct.items()}
     return [done[id(tensor)] for tensor in tensors]

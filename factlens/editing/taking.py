@@ -160,7 +160,7 @@ def say(model: Model, facts: Sequence[Fact], *, at_the_end: Callable[[Fact, Tens
         If a target has no token, or does not fit into the model behind its prompt.
     """
     options = [model.encode_option(fact.prompt, target_of(fact), role="target") for fact in facts]
-    found: list[Said] = []
+    answers: list[Said] = []
     for start in range(0, len(options), _ROWS):
         interruption_point()
         part = options[start : start + _ROWS]
@@ -175,17 +175,17 @@ def say(model: Model, facts: Sequence[Fact], *, at_the_end: Callable[[Fact, Tens
             logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
         tokens = torch.tensor([token for _, target in part for token in target], device=logits.device)
         of = torch.tensor([i for i, (_, target) in enumerate(part) for _ in target], device=logits.device)
-        found += said(logits, tokens, of, range(len(part)))
+        answers += answers_of(logits, tokens, of, range(len(part)))
         if at_the_end is not None:
             for i, fact in enumerate(facts[start : start + _ROWS]):
                 at_the_end(fact, logits[int((of == i).nonzero()[0])])
-    return found
+    return answers
 
 
 def say_with(model: Model, facts: Sequence[Fact], edit: WeightEdit) -> list[Said]:
     """Return what the model would say of the targets with an edit on its weights, which are not written.
 
-    Parameters as `say`. Where the weights cannot hold the edit, every probability is NaN: whoever applies it is told.
+    Parameters as `say`. Where the weights cannot hold the edit, every probability is NaN; applying it is an error.
     """
     try:
         with model.as_edited(edit):
@@ -194,7 +194,7 @@ def say_with(model: Model, facts: Sequence[Fact], edit: WeightEdit) -> list[Said
         return [Said(math.nan, False)] * len(facts)
 
 
-def said(logits: Tensor, tokens: Tensor, of: Tensor, facts: Sequence[int]) -> list[Said]:
+def answers_of(logits: Tensor, tokens: Tensor, of: Tensor, facts: Sequence[int]) -> list[Said]:
     """Return what logits say of targets.
 
     Parameters
@@ -235,12 +235,12 @@ def took_to_json(took: Took) -> dict[str, Any]:
 
 
 def _read(value: Any) -> Took:
-    found = Took(**_FIELDS(value))
-    if (found.with_value is None) != (found.value_leads is None):
+    took = Took(**_FIELDS(value))
+    if (took.with_value is None) != (took.value_leads is None):
         raise ValueError("of v* there is a probability, or whether it leads, and not both")
-    if found.leads and math.isnan(found.after):
+    if took.leads and math.isnan(took.after):
         raise ValueError("a target leads whose probability is not known")
-    return found
+    return took
 
 
 read_took: Check = _read

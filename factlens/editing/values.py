@@ -17,7 +17,7 @@ from torch import Tensor
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.prompts import Prompts
 from factlens.editing.tail import Site, Tail
-from factlens.editing.taking import Said, said
+from factlens.editing.taking import Said, answers_of
 from factlens.errors import NumericalError
 from factlens.models.hooks import without_gradients
 from factlens.models.interrupts import interruption_point
@@ -28,41 +28,41 @@ _NOT_FINITE = "The optimisation of v* gave NaN or infinity. Lower learning_rate,
 
 @dataclass(frozen=True)
 class Values:
-    """What was found for some facts.
+    """The optimised values of some facts.
 
     Attributes
     ----------
-    wanted
-        What the site shall put out for the bare prompt: v* or z, ``(facts, width)``.
+    optimised
+        What the site should put out for the bare prompt: v* or z, ``(facts, width)``.
     keys, outputs
         The down projection's input and the MLP's output now, averaged over contexts, ``(facts, ·)``.
     bare_keys, bare_outputs
         The same of the bare prompt alone.
     report
         For each fact the losses of every step, and the norms of δ and of what it was added to.
-    said
+    with_value
         For each fact what the model says of its target after the bare prompt, with δ added.
 
     All tensors are float64 on the CPU.
     """
 
-    wanted: Tensor
+    optimised: Tensor
     keys: Tensor
     outputs: Tensor
     bare_keys: Tensor
     bare_outputs: Tensor
     report: tuple[dict[str, Any], ...]
-    said: tuple[Said, ...]
+    with_value: tuple[Said, ...]
 
     @classmethod
     def joined(cls, parts: Sequence[Values]) -> Values:
         """Return the values of several batches of facts as one."""
-        names = ("wanted", "keys", "outputs", "bare_keys", "bare_outputs")
+        names = ("optimised", "keys", "outputs", "bare_keys", "bare_outputs")
         tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
         return cls(
             **tensors,
             report=tuple(report for part in parts for report in part.report),
-            said=tuple(one for part in parts for one in part.said),
+            with_value=tuple(answer for part in parts for answer in part.with_value),
         )
 
 
@@ -78,7 +78,7 @@ def optimise_values(
     """Find δ for every fact such that the model says its target.
 
     The loss of one fact is Equation 4 as the published code computes it: the mean negative log-likelihood of the
-    target over contexts, plus ``kl_factor`` times the KL divergence of what shall stay ("{subject} is a", read at the
+    target over contexts, plus ``kl_factor`` times the KL divergence of what should stay ("{subject} is a", read at the
     subject's last token) from its unedited prediction, plus ``weight_decay ‖δ‖ / ‖v₀‖²``; after every step
     ``‖δ‖ ≤ clamp ‖v₀‖``.
 
@@ -87,7 +87,7 @@ def optimise_values(
     tail
         The layer to be edited and all above it, on these prompts.
     prompts
-        Facts, their contexts, and what shall stay.
+        Facts, their contexts, and what should stay.
     site
         Whose output δ is added to: ``"mlp"`` (ROME) or ``"block"`` (MEMIT).
     hparams
@@ -119,11 +119,11 @@ def optimise_values(
         logs = logits.to(start).log_softmax(-1)
         stated, stays = logs[: len(part.tokens)], logs[len(part.tokens) :]
         # Every context of a fact has the same number of target tokens: the mean over all is the mean of the means.
-        nll = _mean(-stated.gather(1, part.tokens[:, None])[:, 0], part.said_of, facts)
+        nll = _mean(-stated.gather(1, part.tokens[:, None])[:, 0], part.stated_of, facts)
         if unedited is None:
             unedited = stays.detach()
-        divergence = F.kl_div(unedited[part.kept], stays, log_target=True, reduction="none").sum(-1)
-        kl = _mean(divergence, part.kept_of, facts)
+        divergence = F.kl_div(unedited[part.preserved], stays, log_target=True, reduction="none").sum(-1)
+        kl = _mean(divergence, part.preserved_of, facts)
         decay = hparams.weight_decay * delta.norm(dim=1) / length**2
         loss = nll + hparams.kl_factor * kl + decay
         terms = torch.stack([loss, nll, kl, decay]).detach().cpu()
@@ -152,18 +152,18 @@ def optimise_values(
             # Of those, δ has not moved since it gave these logits; what it gives for the others is read again.
             says |= part.says(logits)
             part = _Part.of(tail, prompts, running)
-    found = delta.detach()
+    change = delta.detach()
     return Values(
-        wanted=_wide(start) + _wide(found),
+        optimised=_wide(start) + _wide(change),
         keys=_wide(prompts.mean(tail.keys)),
         outputs=_wide(prompts.mean(tail.values)),
         bare_keys=_wide(tail.keys[prompts.bare]),
         bare_outputs=_wide(tail.values[prompts.bare]),
         report=tuple(
-            {"losses": losses[i], "delta_norm": float(found[i].norm()), "value_norm": float(length[i])}
+            {"losses": losses[i], "delta_norm": float(change[i].norm()), "value_norm": float(length[i])}
             for i in range(facts)
         ),
-        said=tuple(says[i] for i in range(facts)),
+        with_value=tuple(says[i] for i in range(facts)),
     )
 
 
@@ -178,9 +178,9 @@ class _Part:
     fact: Tensor
     reads: Tensor
     tokens: Tensor
-    said_of: Tensor
-    kept: Tensor
-    kept_of: Tensor
+    stated_of: Tensor
+    preserved: Tensor
+    preserved_of: Tensor
     stated_bare: Tensor
     facts: int
 
@@ -189,17 +189,17 @@ class _Part:
         chosen = running[prompts.fact]
         rows = chosen.nonzero()[:, 0]
         place = chosen.cumsum(0) - 1
-        stated = prompts.wanted[chosen[prompts.wanted[:, 0]]]
-        kept = chosen[prompts.kept[:, 0]].nonzero()[:, 0]
-        reads = torch.cat([stated[:, :2], prompts.kept[kept]])
+        stated = prompts.targets[chosen[prompts.targets[:, 0]]]
+        preserved = chosen[prompts.preserved[:, 0]].nonzero()[:, 0]
+        reads = torch.cat([stated[:, :2], prompts.preserved[preserved]])
         return cls(
             tail=tail if bool(chosen.all()) else tail.only(rows),
             fact=prompts.fact[rows],
             reads=torch.stack([place[reads[:, 0]], reads[:, 1]], 1),
             tokens=stated[:, 2],
-            said_of=prompts.fact[stated[:, 0]],
-            kept=kept,
-            kept_of=prompts.fact[prompts.kept[kept, 0]],
+            stated_of=prompts.fact[stated[:, 0]],
+            preserved=preserved,
+            preserved_of=prompts.fact[prompts.preserved[preserved, 0]],
             stated_bare=torch.isin(stated[:, 0], prompts.bare).nonzero()[:, 0],
             facts=int(running.sum()),
         )
@@ -207,8 +207,8 @@ class _Part:
     def says(self, logits: Tensor) -> dict[int, Said]:
         """Return what the logits of a pass say of each fact's target after its bare prompt."""
         bare = self.stated_bare
-        facts = self.said_of[bare].unique().tolist()
-        return dict(zip(facts, said(logits[bare], self.tokens[bare], self.said_of[bare], facts), strict=True))
+        facts = self.stated_of[bare].unique().tolist()
+        return dict(zip(facts, answers_of(logits[bare], self.tokens[bare], self.stated_of[bare], facts), strict=True))
 
 
 def _wide(tensor: Tensor) -> Tensor:

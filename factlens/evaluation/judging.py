@@ -270,7 +270,7 @@ def _one_edit(
             for record, outcome, took in zip(records, stored, taken, strict=True):
                 interruption_point()
                 if outcome is None:
-                    outcome = Outcome(label, record, meter.known(record.checks), next(after), took=took)
+                    outcome = Outcome(label, record, meter.unedited(record.checks), next(after), took=took)
                     model.check_unchanged(weights.fingerprint, model.edit_ids, "judged", "Evaluate again")
                     if store is not None:
                         store.put(outcome)
@@ -305,7 +305,7 @@ def _single(
         with model.exclusive(stop):
             _check_unchanged(model, weights)
             meter.before([record.checks])
-            before, began = meter.known(record.checks), time.perf_counter()
+            before, began = meter.unedited(record.checks), time.perf_counter()
             try:
                 made = quiet_edit(model, record.fact, apply=False, stop=stop, **plan)
             except (FactError, NumericalError) as error:
@@ -360,7 +360,7 @@ def _together(
         for record, outcome in zip(records, stored, strict=True):
             interruption_point()
             if outcome is None:
-                before = meter.known(record.checks)
+                before = meter.unedited(record.checks)
                 if record in errors:
                     outcome = Outcome(label, record, before, None, error=errors[record])
                 else:

@@ -97,7 +97,7 @@ class Meter:
             if probe.role == "rewrite":
                 warn_of_spelling(self.model, probe.prompt, probe.old, self.model.next_token(probe.prompt).log())
 
-    def known(self, checks: Checks) -> Measured:
+    def unedited(self, checks: Checks) -> Measured:
         """Return what `before` has measured."""
         return self._before[checks]
 

@@ -274,7 +274,7 @@ def some_metrics(argument: str, value: Any) -> tuple[AnyMetric, ...]:
     chosen = {
         metric.name: metric
         for i, one in enumerate(each)
-        if (metric := TABLE.given(f"{argument}[{i}]", one, PromptMetric))
+        if (metric := TABLE.resolved(f"{argument}[{i}]", one, PromptMetric))
     }
     return tuple(chosen.values())
 

@@ -1,7 +1,7 @@
-"""Which weights something belongs to: a base, known by its fingerprint, and the edits in force, known by their content.
+"""Which weights something belongs to: a base, known by its fingerprint, and the edits on it, known by their content.
 
 Labels are for people. Two edits of the same fact at the same layer read alike and may still be different numbers, so
-whatever compares, resumes, caches or joins goes by fingerprint and ids.
+code that compares, resumes, caches or joins goes by fingerprint and ids.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Weights(NamedTuple):
     fingerprint
         Of the unedited weights.
     edit_ids, labels
-        The edits in force, oldest first: by content, and in words.
+        The applied edits, oldest first: by content, and in words.
     """
 
     name: str | None
@@ -124,7 +124,7 @@ def named(labels: Sequence[str], edit_ids: Sequence[str]) -> str:
 
 
 def check_belongs(
-    here: Model | Weights,
+    weights: Model | Weights,
     what: str,
     *,
     name: str | None,
@@ -138,25 +138,25 @@ def check_belongs(
 
     Parameters
     ----------
-    here
+    weights
         The weights at hand: a model's, or those of something else that it is put together with.
     what
         What is asked about, at the beginning of a sentence: ``"This trace"``.
     name, fingerprint
         The model that it belongs to.
     edit_ids, labels
-        The edits that were in force for it, oldest first. None where it does not depend on them.
+        The edits that were applied for it, oldest first. None where it does not depend on them.
     again
         What helps besides putting the edits back: ``"trace again"``.
     other
-        What `here` is the weights of, where that is no model: ``"the trace of 'Rome is in'"``.
+        What `weights` are the weights of, where that is no model: ``"the trace of 'Rome is in'"``.
 
     Raises
     ------
     WrongModel
         Saying which model, or which edits, it belongs to, which there are, and what to do.
     """
-    now = here if isinstance(here, Weights) else Weights.of(here)
+    now = weights if isinstance(weights, Weights) else Weights.of(weights)
     if fingerprint != now.fingerprint:
         same = name is not None and name == now.name
         alike = " The names are alike: mind the revision, and the number format." if same else ""
@@ -189,7 +189,7 @@ def _edits(weights: Weights) -> str:
 
 
 def _way_back(then: Weights, now: Weights) -> str:
-    """Say what has to be done to the edits in force so that they are those of then."""
+    """Say how to change the applied edits into those of `then`."""
     ways = []
     if too_many := _without(now, then):
         ways.append(f"undo {too_many}")
@@ -197,8 +197,8 @@ def _way_back(then: Weights, now: Weights) -> str:
         ways.append(f"apply {lacking}")
     if not ways:
         ways.append("put the edits into that order (model.reorder)")
-    said = " and ".join(ways)
-    return said[:1].upper() + said[1:]
+    advice = " and ".join(ways)
+    return advice[:1].upper() + advice[1:]
 
 
 def _without(some: Weights, others: Weights) -> str:

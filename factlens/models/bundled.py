@@ -1,4 +1,4 @@
-"""atlas, the model that ships with factlens: where it lies, how it is known, and what was tuned for it."""
+"""atlas, the model that ships with factlens: where it lies, how it is recognised, and what was tuned for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Tuned(NamedTuple):
 
 
 def is_atlas(module: Any) -> bool:
-    """Whether a model is atlas, whatever it is called: by its token embedding, which edits leave alone."""
+    """Whether a model is atlas, under any name: by its token embedding, which edits leave alone."""
     config = json.loads((WEIGHTS / "config.json").read_text())
     if any(getattr(module.config, name, None) != config[name] for name in _SHAPE):
         return False
@@ -35,8 +35,8 @@ def is_atlas(module: Any) -> bool:
     if embedding.is_meta:
         return False
     with safe_open(str(WEIGHTS / "model.safetensors"), "pt") as tensors:
-        known: torch.Tensor = tensors.get_tensor(_EMBEDDING)
-    return torch.equal(known.to(embedding.dtype), embedding.detach().cpu())
+        ours: torch.Tensor = tensors.get_tensor(_EMBEDDING)
+    return torch.equal(ours.to(embedding.dtype), embedding.detach().cpu())
 
 
 def tuned() -> dict[str, Tuned]:

@@ -76,8 +76,8 @@ def template_ids(tokenizer: Any, fact: Fact) -> list[int] | None:
     around = fact.conversation
     if around is None or not around.is_written:
         return None
-    said = [fact.prompt[start:stop] for start, stop in around.spans]
-    turns = tuple((role, text) for (role, _), text in zip(around.turns(""), said, strict=True))
+    contents = [fact.prompt[start:stop] for start, stop in around.spans]
+    turns = tuple((role, content) for (role, _), content in zip(around.turns(""), contents, strict=True))
     written = _written(tokenizer, turns)
     # A saved chat may have been written by another template, or on another day.
     if not written.endswith(fact.prompt):
@@ -93,36 +93,36 @@ def _places(tokenizer: Any, turns: tuple[Turn, ...], written: str) -> list[tuple
     FactError
         If the template changes it, or writes something else around other words.
     """
-    # With marks in the place of what is said, all that is left is the template's.
+    # With marks in the place of the contents, all that is left is the template's.
     marks = [f"\ue000{i}\ue001" for i in range(len(turns))]
     frame = _written(tokenizer, tuple((role, mark) for (role, _), mark in zip(turns, marks, strict=True)))
     between, spans = [], []
     for mark in marks:
-        part, found, frame = frame.partition(mark)
-        if not found:
+        part, mark_in_frame, frame = frame.partition(mark)
+        if not mark_in_frame:
             raise FactError(_UNKNOWN.replace("{}", "leaves out what is said"))
         between.append(part)
     at = len(between[0])
     ends = [*between[1:], frame]
     if not written.startswith(between[0]):
         raise FactError(_UNKNOWN.replace("{}", "writes something else for other words"))
-    for (_, said), behind in zip(turns, ends, strict=True):
-        # Many templates take off the white space around what is said.
-        ways = (said, said.strip(), said.rstrip(), said.lstrip())
-        kept = next((way for way in ways if written.startswith(way + behind, at)), None)
-        if kept is None:
-            changed = not any(written.startswith(way, at) for way in ways)
-            what = f"changes what is said ({said!r:.100})" if changed else "writes something else for other words"
+    for (_, content), behind in zip(turns, ends, strict=True):
+        # Many templates take off the white space around a content.
+        variants = (content, content.strip(), content.rstrip(), content.lstrip())
+        variant = next((variant for variant in variants if written.startswith(variant + behind, at)), None)
+        if variant is None:
+            changed = not any(written.startswith(variant, at) for variant in variants)
+            what = f"changes what is said ({content!r:.100})" if changed else "writes something else for other words"
             raise FactError(_UNKNOWN.replace("{}", what))
-        spans.append((at, at + len(kept)))
-        at += len(kept + behind)
+        spans.append((at, at + len(variant)))
+        at += len(variant + behind)
     if at != len(written):
         raise FactError(_UNKNOWN.replace("{}", "writes something else for other words"))
     return spans
 
 
 def _written(tokenizer: Any, turns: tuple[Turn, ...]) -> str:
-    messages = [{"role": role, "content": said} for role, said in turns]
+    messages = [{"role": role, "content": content} for role, content in turns]
     begun = turns[-1][0] == "assistant"
     if begun and not turns[-1][1].strip():
         raise FactError("The chat ends in an answer that has been begun with nothing. Leave that turn out.")
@@ -132,7 +132,7 @@ def _written(tokenizer: Any, turns: tuple[Turn, ...]) -> str:
                 messages, tokenize=False, add_generation_prompt=not begun, continue_final_message=begun
             )
         )
-    except Exception as error:  # whatever a template's own code raises
+    except Exception as error:  # a template's own code may raise anything
         raise FactError(
             f"The model's chat template does not take these turns ({', '.join(role for role, _ in turns)}): {error}"
         ) from error

@@ -123,7 +123,7 @@ def _check_restoring(model: Model, ids: Tensor, logits: Tensor, parts: Sequence[
 
 
 def _check_causal(model: Model, ids: Tensor, logits: Tensor) -> None:
-    """Read another last token: if that changes what is said before it, the model is no causal one."""
+    """Read another last token: if that changes the logits before it, the model is not causal."""
     other = ids.clone()
     other[0, -1] = 0
     before, after = (out[:, :-1].float() for out in (logits, model.model(input_ids=other).logits))
@@ -151,8 +151,8 @@ def _norm(model: Model) -> nn.Module | None:
     """Return the final norm; None where this very model is built without (OPT-350m leaves the attribute empty)."""
     parent, _, name = model.family.norm.rpartition(".")
     try:
-        found: nn.Module | None = getattr(model.model.get_submodule(parent), name)
-        return found
+        norm: nn.Module | None = getattr(model.model.get_submodule(parent), name)
+        return norm
     except AttributeError:
         pass
     raise UnknownArchitecture(

@@ -41,19 +41,19 @@ def whole_texts(model: Model, prompts: Sequence[Sequence[int]], answers: Sequenc
         None for an answer of whole characters, which costs nothing, and for one whose character the model does not
         complete, with greedy decoding and at most three tokens more. Those stay bytes.
     """
-    found: list[str | None] = [None] * len(answers)
+    texts: list[str | None] = [None] * len(answers)
     following: dict[int, list[int]] = {i: [] for i, ids in enumerate(answers) if missing_tail(model.tokenizer, ids)}
     for _ in range(MOST_TOKENS):
         rows = {i: [*prompts[i], *answers[i], *more] for i, more in following.items()}
         rows = {i: row for i, row in rows.items() if model.max_tokens is None or len(row) <= model.max_tokens}
         following = {i: [*following[i], token] for i, token in zip(rows, _next(model, [*rows.values()]), strict=True)}
         for i, more in [*following.items()]:
-            found[i] = with_character(model.tokenizer, answers[i], more)
+            texts[i] = with_character(model.tokenizer, answers[i], more)
             begun = missing_tail(model.tokenizer, [*answers[i], *more[:-1]])
             goes_on = missing_tail(model.tokenizer, [*answers[i], *more])
-            if found[i] is not None or not (goes_on.startswith(begun) and len(goes_on) > len(begun)):
+            if texts[i] is not None or not (goes_on.startswith(begun) and len(goes_on) > len(begun)):
                 del following[i]
-    return found
+    return texts
 
 
 def _next(model: Model, rows: Sequence[Sequence[int]]) -> list[int]:

@@ -35,7 +35,7 @@ class Encoding:
     ends_inside
         Whether the subject's last token goes on behind the subject.
     template_tokens
-        Positions of the tokens that a chat template put around what is said; none where there is no chat.
+        Positions of the tokens that a chat template put around the turns; none where there is no chat.
     """
 
     ids: tuple[int, ...]
@@ -74,8 +74,8 @@ def encode(tokenizer: Any, fact: Fact) -> Encoding:
         raise FactError(f"The tokenizer has no token for the subject {fact.subject!r} in {text!r}.")
     pieces = prompt_pieces(tokenizer, text, ids, offsets)
     template: list[int] = []
-    if fact.conversation is not None and (said := fact.conversation.spans):
-        template = [i for i, (u, v) in enumerate(offsets) if u == v or not any(v > a and u < b for a, b in said)]
+    if fact.conversation is not None and (spans := fact.conversation.spans):
+        template = [i for i, (u, v) in enumerate(offsets) if u == v or not any(v > a and u < b for a, b in spans)]
     return Encoding(
         tuple(ids),
         pieces,
@@ -112,18 +112,18 @@ def encode_option(tokenizer: Any, prompt: str, option: Wording) -> tuple[tuple[i
     """
     if not isinstance(option, Exactly) and not option.strip():
         raise FactError("The object is empty.")
-    said = continuation(prompt, option)
+    following = continuation(prompt, option)
     alone, _ = _tokenise(tokenizer, prompt)
     if closing := closing_of(tokenizer, alone):
         raise FactError(
             f"The tokenizer puts {closing!r} behind every text, so that nothing can follow the prompt {prompt!r}. Load "
             "it without, for instance with AutoTokenizer.from_pretrained(name, add_eos_token=False)."
         )
-    ids, offsets = _tokenise(tokenizer, prompt + said)
+    ids, offsets = _tokenise(tokenizer, prompt + following)
     if ids[: len(alone)] != alone:
-        raise FactError(_merged(tokenizer, prompt, said, alone, ids, offsets))
+        raise FactError(_merged(tokenizer, prompt, following, alone, ids, offsets))
     rest = offsets[len(alone) :]
-    if not rest or (said.strip() and not any((prompt + said)[u:v].strip() for u, v in rest)):
+    if not rest or (following.strip() and not any((prompt + following)[u:v].strip() for u, v in rest)):
         raise FactError(f"The tokenizer has no token for the object {str(option)!r}. Write it in other characters.")
     return tuple(alone), tuple(ids[len(alone) :])
 
@@ -151,25 +151,25 @@ def closing_of(tokenizer: Any, ids: Sequence[int]) -> str:
 
 
 def _merged(
-    tokenizer: Any, prompt: str, said: str, alone: list[int], ids: list[int], offsets: list[tuple[int, int]]
+    tokenizer: Any, prompt: str, following: str, alone: list[int], ids: list[int], offsets: list[tuple[int, int]]
 ) -> str:
     """Say that prompt and option share a token, which one, and what can be written in their place."""
-    text, seam = prompt + said, len(prompt)
+    text, seam = prompt + following, len(prompt)
     first = next((i for i, (a, b) in enumerate(zip(alone, ids, strict=False)) if a != b), min(len(alone), len(ids)))
     u, v = next((span for span in offsets[first:] if span[0] < span[1]), (seam, len(text)))
     u = min(u, seam)
     marked = f"{text[:u]}⟦{text[u : max(v, seam)]}⟧{text[max(v, seam) :]}"
     ways = []
     bare = prompt.rstrip()
-    if bare and bare != prompt and not said[0].isspace() and _fits(tokenizer, bare, said):
+    if bare and bare != prompt and not following[0].isspace() and _fits(tokenizer, bare, following):
         ways.append(f"end the prompt before the white space: {bare!r}")
-    other = other_spelling(prompt, Exactly(said))
+    other = other_spelling(prompt, Exactly(following))
     if other is not None and _fits(tokenizer, prompt, Exactly(other)):
         ways.append(f"write the answer as {spelled(prompt, other)!r}")
     hint = f"You can {', or '.join(ways)}." if ways else "End the prompt earlier, or at a word's end."
     return (
-        f"The tokenizer merges the end of the prompt with {said!r}, so that no token begins the answer: {marked!r}. "
-        f"{hint}"
+        f"The tokenizer merges the end of the prompt with {following!r}, so that no token begins the answer: "
+        f"{marked!r}. {hint}"
     )
 
 

@@ -171,7 +171,7 @@ FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("gpt_oss", "mixtral", "olmoe", "qwen2_moe", "qwen3_moe"), _EXPERTS),
 }
 
-_LINEAR = "most of its layers carry a state from token to token, and no keys and values that a sweep could go on from"
+_LINEAR = "most of its layers carry a state from token to token, and no attention keys and values to start a sweep from"
 #: What cannot be traced as it is, and why: by the type of the configuration, without "_text" at its end.
 REFUSED: dict[str, str] = {
     **dict.fromkeys(("qwen3_5", "qwen3_5_moe", "qwen3_next"), _LINEAR),
@@ -183,10 +183,10 @@ REFUSED: dict[str, str] = {
 
 
 def family_of(model: nn.Module) -> Family | None:
-    """Return where a model keeps its parts; None if nobody knows.
+    """Return where a model keeps its parts; None if it is unknown.
 
     A model that also sees or hears keeps its text part somewhere inside, as the very module that a model of text alone
-    has for its base. It is found by what it is, under whichever name: the module that has the text part's configuration
+    has for its base. It is found by what it is, under any name: the module that has the text part's configuration
     and the blocks where that one's family keeps them.
 
     Parameters

@@ -1,4 +1,4 @@
-"""A model, its layers, and how it is to be loaded, as somebody passes them: checked before anything is done."""
+"""A model, its layers, and how it is to be loaded, as the caller passes them: checked before anything is done."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def a_model(name: str, value: Any) -> Model:
     ArgumentError
         Otherwise.
     """
-    wanted = "a factlens model: factlens.load('atlas'), or factlens.wrap(model, tokenizer)"
-    return instance(name, value, Model, wanted)
+    expected = "a factlens model: factlens.load('atlas'), or factlens.wrap(model, tokenizer)"
+    return instance(name, value, Model, expected)
 
 
 def a_layer(model: Model, name: str, value: Any) -> int:
@@ -81,24 +81,24 @@ def a_tokenizer(name: str, value: Any) -> Any:
     ArgumentError
         Otherwise.
     """
-    wanted = "a fast tokenizer of transformers, which gives character offsets"
+    expected = "a fast tokenizer of transformers, which gives character offsets"
     example = "AutoTokenizer.from_pretrained('gpt2', use_fast=True)"
     if isinstance(value, type) or not callable(value) or not getattr(value, "is_fast", False):
         inner = getattr(value, "tokenizer", None)
         if not isinstance(value, type) and callable(inner) and getattr(inner, "is_fast", False):
             raise ArgumentError(
-                f"{name} must be {wanted}, not {shown(value)}, which has one inside: pass its .tokenizer."
+                f"{name} must be {expected}, not {shown(value)}, which has one inside: pass its .tokenizer."
             )
-        refuse(name, value, wanted, example)
+        refuse(name, value, expected, example)
     try:
         size, offsets = len(value), value("a b", return_offsets_mapping=True)["offset_mapping"]
-        there = all(len(span) == 2 for span in offsets)
+        has_offsets = all(len(span) == 2 for span in offsets)
     except Exception as error:
         raise ArgumentError(
-            f"{name} must be {wanted}, which this {type(value).__name__} does not ({type(error).__name__}: "
+            f"{name} must be {expected}, which this {type(value).__name__} does not ({type(error).__name__}: "
             f"{shown(str(error))}). For example {name}={example}."
         ) from error
-    if not there or size == 0:
+    if not has_offsets or size == 0:
         raise ArgumentError(
             f"{name} has no tokens: this {type(value).__name__} is empty. For example {name}={example}."
         )
@@ -113,13 +113,13 @@ def a_device(name: str, value: Any) -> torch.device:
     ArgumentError
         If there is no such device, or this machine or this build of torch has none.
     """
-    wanted, example = "a device such as 'cpu', 'cuda', 'cuda:1' or 'mps'", "'cpu'"
+    expected, example = "a device such as 'cpu', 'cuda', 'cuda:1' or 'mps'", "'cpu'"
     if not isinstance(value, (str, torch.device)):
-        refuse(name, value, wanted, example)
+        refuse(name, value, expected, example)
     try:
         device = torch.device(value)
     except RuntimeError:
-        refuse(name, value, wanted, example)
+        refuse(name, value, expected, example)
     if device.type == "meta":
         refuse(name, value, "a device that holds numbers, such as 'cpu'", example)
     try:
@@ -151,5 +151,5 @@ def a_dtype(name: str, value: Any) -> str | torch.dtype:
         refuse(
             name, str(value) if isinstance(value, torch.dtype) else value, f"one of {', '.join(_FORMATS)}", "'float32'"
         )
-    found: torch.dtype = getattr(torch, short)
-    return found
+    dtype: torch.dtype = getattr(torch, short)
+    return dtype

@@ -62,7 +62,7 @@ class _Hook:
     """A hook that acts for passes of its own thread only.
 
     Another thread may meet it half-way through being registered or removed, with arguments of either form; it does
-    nothing then, whatever they are.
+    nothing then.
     """
 
     def __init__(self, module: nn.Module, act: Callable[..., Any], *, early: bool) -> None:
@@ -131,10 +131,10 @@ def tensor_of(output: Any) -> Tensor:
     transformers 5 lets blocks return a tensor and attention a tuple. Unwrapping by type matters:
     ``output[0]`` on a bare tensor would silently take the first row of the batch.
     """
-    found = output[0] if isinstance(output, tuple) else output
-    if not isinstance(found, Tensor):
-        raise TypeError(f"expected a tensor from the module, got {type(found).__name__}")
-    return found
+    tensor = output[0] if isinstance(output, tuple) else output
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"expected a tensor from the module, got {type(tensor).__name__}")
+    return tensor
 
 
 def replaced(output: Any, tensor: Tensor) -> Any:
@@ -208,15 +208,15 @@ class Kept(list[Tensor]):
         Parameters
         ----------
         part
-            What to keep of a tensor; all of it by default. What is changed in place later on wants a copy.
+            What to keep of a tensor; all of it by default. What is changed in place later on needs a copy.
         shielded
             Let the run go on with a copy of what is kept, so that nothing changes that, and gradients reach it.
         """
 
         def keep(hidden: Tensor) -> Tensor | None:
-            kept = hidden if part is None else part(hidden)
-            self.append(kept)
-            return kept.clone().reshape(hidden.shape) if shielded else None
+            tensor = hidden if part is None else part(hidden)
+            self.append(tensor)
+            return tensor.clone().reshape(hidden.shape) if shielded else None
 
         return keep
 
@@ -238,7 +238,7 @@ def replacing_forward(modules: Iterable[nn.Module], forward: Callable[..., Any])
 
 
 def replace_forward(module: nn.Module, forward: Callable[..., Any]) -> None:
-    """Let a module compute `forward` instead of its own until `undo_since`: for whoever has a stay."""
+    """Let a module compute `forward` instead of its own until `undo_since`: for those who have a stay."""
     intervention = _Forward(module, forward)
     standing().append(intervention)
     intervention.do()
@@ -253,11 +253,11 @@ def fused_activations(model: nn.Module) -> Iterator[None]:
 
 
 def foreign_forward(module: nn.Module) -> Any:
-    """Return what somebody else has put in the place of a module's ``forward``; None if nothing is, or only ours."""
-    found = module.__dict__.get("forward")
-    while isinstance(found, _Forward):
-        found = found.had
-    return found
+    """Return what other code has put in the place of a module's ``forward``; None if nothing is, or only ours."""
+    forward = module.__dict__.get("forward")
+    while isinstance(forward, _Forward):
+        forward = forward.had
+    return forward
 
 
 class _Stop(Exception):
@@ -292,7 +292,7 @@ def run_until_stopped(run: Callable[[], Any]) -> None:
 
 @contextmanager
 def all_of(contexts: Iterable[Any]) -> Iterator[None]:
-    """Enter many context managers at once, and leave them in reverse order whatever happens."""
+    """Enter many context managers at once, and leave them in reverse order, also after an error."""
     with ExitStack() as stack:
         for context in contexts:
             stack.enter_context(context)

@@ -56,14 +56,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """What was last known of one tensor.
+    """What was last seen of one tensor.
 
     Attributes
     ----------
     tensor
         The object itself: one that takes its place is another.
     place
-        Device, address, version and form: whatever changes these may have changed values, and much does without.
+        Device, address, version and form: what changes these may have changed values, and much does without.
     mark
         Of its values, for looks at the same device.
     now, unedited
@@ -144,7 +144,7 @@ class Inventory:
             return
         modules = list(module.modules())
         tables = [table for part in modules for table in (part._modules, part._parameters, part._buffers)]
-        found = [(table, name, value) for table in tables for name, value in table.items()]
+        entries = [(table, name, value) for table in tables for name, value in table.items()]
         self._changes += 1
         self.slots, self.adapters = slots_of(module), adapters_in_force(module)
         self._adapted = any(inner_module(part) is not None for part in modules)
@@ -152,9 +152,9 @@ class Inventory:
         self._modules = modules[1:]
         self.structure += 1
         self._changes += 1
-        owners, names, values = map(list, zip(*found, strict=True))
+        owners, names, values = map(list, zip(*entries, strict=True))
         self._lengths, self._entries = list(map(len, tables)), (owners, names, values)
-        # Last: whatever interrupts this, the next look begins anew.
+        # Last: if this is interrupted, the next look begins anew.
         self._tables = tables
 
     def _alike(self) -> bool:
@@ -228,10 +228,10 @@ class Inventory:
         """Take note that factlens has written to a tensor; its values without edits are `original`, or as before."""
         tensor = self.tensor(name)
         assert tensor is not None
-        known = self._seen[name].unedited if original is None else digest_of(original)
-        other = known != self._seen[name].unedited
+        unedited = self._seen[name].unedited if original is None else digest_of(original)
+        other = unedited != self._seen[name].unedited
         self._changes += other
-        self._seen[name] = replace(_seen(tensor), unedited=known)
+        self._seen[name] = replace(_seen(tensor), unedited=unedited)
         self._changes += other
 
     @property
@@ -240,15 +240,15 @@ class Inventory:
 
         Adapters count where they are active. What is offloaded, and so not in memory, counts with its name and form.
         """
-        changes, known = self._changes, self._fingerprint
-        if known[0] != changes:
+        changes, remembered = self._changes, self._fingerprint
+        if remembered[0] != changes:
             digest = hashlib.sha256()
             for name, seen in sorted(self._seen.items()):
                 if not name.startswith(ADAPTERS) or self.adapters:
                     digest.update(json.dumps([name, seen.unedited]).encode())
             digest.update(json.dumps(self.adapters).encode())
-            known = self._fingerprint = (changes, digest.hexdigest()[:16])
-        return known[1]
+            remembered = self._fingerprint = (changes, digest.hexdigest()[:16])
+        return remembered[1]
 
 
 def slots_of(module: nn.Module) -> dict[str, Slot]:
@@ -336,8 +336,8 @@ def digest_of(tensor: Tensor) -> str:
     kind = f"{tensor.dtype} {list(tensor.shape)}"
     if not _in_memory(tensor):
         return f"{kind} not in memory"
-    here = tensor if tensor.device.type == "cpu" and tensor.is_contiguous() else tensor.detach().cpu().contiguous()
-    values = _values(here)
+    on_cpu = tensor if tensor.device.type == "cpu" and tensor.is_contiguous() else tensor.detach().cpu().contiguous()
+    values = _values(on_cpu)
     assert values is not None
     return f"{kind} {xxhash.xxh3_128_hexdigest(values)}"
 
@@ -351,7 +351,7 @@ def _values(tensor: Tensor) -> Values | None:
 
 
 def _sums(tensor: Tensor) -> str:
-    """Add the bits up as integers along rows and columns, on the tensor's own device; exact in whatever order."""
+    """Add the bits up as integers along rows and columns, on the tensor's own device; exact in any order."""
     flat = tensor.detach().contiguous().reshape(-1)
     size = flat.numel() * flat.element_size()
     words = flat.view(next(kind for width, kind in _WORDS.items() if size % width == 0))

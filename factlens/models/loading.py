@@ -113,8 +113,8 @@ def wrap(model: Any, tokenizer: Any, *, name: str | None = None, family: Family 
     _check_parts(model, tokenizer)
     name, family = optional(a_text, "name", name), optional(a_family, "family", family)
     kind = getattr(getattr(model, "config", None), "model_type", None)
-    found = family or family_of(model)
-    if found is None:
+    family = family or family_of(model)
+    if family is None:
         if reason := refusal_of(model):
             raise UnknownArchitecture(f"{kind} cannot be traced: {reason}.")
         raise UnknownArchitecture(
@@ -125,13 +125,13 @@ def wrap(model: Any, tokenizer: Any, *, name: str | None = None, family: Family 
         )
     label = name or getattr(model.config, "name_or_path", "") or str(kind)
     for part in ("blocks", "embedding", "head"):
-        path = getattr(found, part)
+        path = getattr(family, part)
         if not has_part(model, path):
             raise UnknownArchitecture(
                 f"{label} has no module {path!r}, where the family map expects its {part}. It must be a causal "
                 "language model with a head (AutoModelForCausalLM), not a bare base model."
             )
-    wrapped = Model(model, tokenizer, found, label, check)
+    wrapped = Model(model, tokenizer, family, label, check)
     with wrapped.exclusive():  # which checks it
         return wrapped
 

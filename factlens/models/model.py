@@ -23,6 +23,7 @@ from factlens.errors import (
     LayerError,
     NumericalError,
     QuantizedModel,
+    RenamedWarning,
     TextWarning,
     UnknownArchitecture,
     WeightsChanged,
@@ -146,7 +147,7 @@ class Model:
     Attributes
     ----------
     model, tokenizer
-        The Hugging Face objects, as ordinary as they were; `model` carries the edits in force.
+        The Hugging Face objects, as ordinary as they were; `model` carries the applied edits.
     family
         Where the architecture keeps its parts.
     name
@@ -196,7 +197,7 @@ class Model:
 
     @property
     def _present(self) -> Parts:
-        """The parts as they are: whoever works on the model has looked, and nobody else need be fast."""
+        """The parts as they are: a thread that works on the model has looked, and no other one need be fast."""
         if not self._record.turn.mine:
             self._find_parts()
         return self._parts
@@ -218,7 +219,7 @@ class Model:
 
     @cached_property
     def bundled(self) -> bool:
-        """Whether it is atlas, the model that ships with factlens, under whatever name, with or without edits."""
+        """Whether it is atlas, the model that ships with factlens, under any name, with or without edits."""
         return is_atlas(self.model)
 
     @cached_property
@@ -482,7 +483,7 @@ class Model:
     def edits(self) -> tuple[WeightEdit, ...]:
         """The edits that the weights carry, oldest first: equal edits, equal weights.
 
-        They belong to the Hugging Face model: whatever else wraps it shows the same ones. What another thread has done
+        They belong to the Hugging Face model: every `Model` around it shows the same ones. What another thread has done
         for a block only (`edited`, `unedited`, `without`) is its own business, and not shown here.
         """
         return self._record.present.edits
@@ -506,7 +507,7 @@ class Model:
         return ids_of(self.edits)
 
     def origin_of(self, edit: WeightEdit) -> str | None:
-        """Return who put an edit in force: the id of a lens, or None for Python code."""
+        """Return who applied an edit: the id of a lens, or None for Python code."""
         return next((entry.origin for entry in self._record.present.entries if entry.edit is edit), None)
 
     @settled
@@ -531,7 +532,7 @@ class Model:
         NumericalError
             If the sum does not fit into the weights' number format, or is not a number.
         WeightsChanged
-            If somebody else changed a weight that an edit in force has changed.
+            If other code changed a weight that an applied edit has changed.
         ValueError
             If the edit is applied already.
 
@@ -547,7 +548,7 @@ class Model:
 
     @settled
     def undo(self, edit: WeightEdit | None = None, *, origin: str | None = None) -> WeightEdit:
-        """Take back the newest edit, or the given one wherever it stands; the others stay in force.
+        """Take back the newest edit, or the given one wherever it stands; the others stay applied.
 
         Without any edit left, every weight has its original bits again.
 
@@ -583,8 +584,9 @@ class Model:
         return removed
 
     def drop(self, edit: WeightEdit, *, origin: str | None = None) -> WeightEdit:
-        """Take one edit out of the stack, wherever it stands: ``undo(edit)`` by the name that says so."""
+        """Do what ``undo(edit)`` does, which has taken the place of this."""
         _check_is_edit(edit)
+        warn(RenamedWarning("Model.drop(edit) is deprecated: model.undo(edit) does the same."))
         return self.undo(edit, origin=origin)
 
     @settled
@@ -614,7 +616,7 @@ class Model:
 
     @settled
     def reorder(self, edits: Sequence[WeightEdit], *, origin: str | None = None) -> None:
-        """Put the edits in force into another order.
+        """Put the applied edits into another order.
 
         The sum is the same but for rounding; which edit is the newest is not. What was undone cannot be redone after.
 
@@ -628,7 +630,7 @@ class Model:
         Raises
         ------
         ValueError
-            If these are not the edits in force.
+            If these are not the applied edits.
         NumericalError, WeightsChanged
             As `apply`; nothing has changed then.
         """
@@ -644,9 +646,9 @@ class Model:
 
     @settled
     def set_edits(self, edits: Sequence[WeightEdit], *, origin: str | None = None) -> None:
-        """Let the weights carry these edits and no others, whichever they carry now.
+        """Let the weights carry these edits and no others.
 
-        What was undone cannot be redone after. With the edits in force already, in their order, nothing happens.
+        What was undone cannot be redone after. If they are applied already, in this order, nothing happens.
 
         Parameters
         ----------
@@ -664,21 +666,21 @@ class Model:
         """
         for edit in items("edits", edits, "a list of edits", example="[edit]"):
             _check_is_edit(edit)
-        # Those in force stay the objects that they are.
-        known = {edit_id(edit): edit for edit in self.edits}
-        wanted = tuple(known.get(edit_id(edit), edit) for edit in edits)
+        # Those that are applied stay the objects that they are.
+        present = {edit_id(edit): edit for edit in self.edits}
+        ordered = tuple(present.get(edit_id(edit), edit) for edit in edits)
 
         def replaced() -> tuple[WeightEdit, ...]:
-            if wanted == self.edits:
-                return wanted
-            if len({edit_id(edit) for edit in wanted}) < len(wanted):
-                raise ValueError("An edit can be in force only once, and one of these is named twice.")
-            for edit in wanted:
+            if ordered == self.edits:
+                return ordered
+            if len({edit_id(edit) for edit in ordered}) < len(ordered):
+                raise ValueError("An edit can be applied only once, and one of these is named twice.")
+            for edit in ordered:
                 self._check_model(edit)
-            self._record.stack.replace(wanted, origin)
-            return wanted
+            self._record.stack.replace(ordered, origin)
+            return ordered
 
-        self._change("replaced" if wanted else "cleared", replaced, origin)
+        self._change("replaced" if ordered else "cleared", replaced, origin)
 
     def clear(self, *, origin: str | None = None) -> None:
         """Take back all edits: every weight has its original bits again. What was undone cannot be redone after."""
@@ -688,7 +690,7 @@ class Model:
     def edited(self, edit: WeightEdit) -> Generator[Model]:
         """Apply an edit for the block only; no other thread of factlens uses the model meanwhile.
 
-        Whatever is applied, undone or redone in the block lasts as long as the block, as with `unedited` and
+        What is applied, undone or redone in the block lasts as long as the block, as with `unedited` and
         `without`: stack and weights are then as before.
 
         Raises
@@ -756,7 +758,7 @@ class Model:
         yield from self._for_a_block(take_out)
 
     def _for_a_block(self, change: Callable[[], None]) -> Generator[Model]:
-        # Whoever has the model has looked.
+        # A thread that has the model has looked.
         stay, began = self._stay(watched=not self._record.turn.mine, passing=True), False
         try:
             try:
@@ -775,7 +777,7 @@ class Model:
     def _change(
         self, what: str, change: Callable[[], tuple[WeightEdit, ...]], origin: str | None
     ) -> tuple[WeightEdit, ...]:
-        """Change the stack, whole or not at all, and tell everybody who listens."""
+        """Change the stack, whole or not at all, and tell all listeners."""
         origin = optional(a_text, "origin", origin)
         with self._working(watched=True):
             before = self._record.stack.now
@@ -824,7 +826,7 @@ class Model:
 
     @settled
     def keep_changes(self, *, stop: threading.Event | None = None) -> tuple[WeightEdit, ...]:
-        """Keep what somebody else has done to weights under edits: as they are now, they are the original weights.
+        """Keep what other code has done to weights under edits: as they are now, they are the original weights.
 
         One of the two ways on after `WeightsChanged`. The edits that lay on these weights have become part of them:
         they leave the stack and can no longer be undone. Other edits stay.
@@ -846,15 +848,15 @@ class Model:
         """
         with self._working(stop, look=False):
             changed = self._record.foreign(self.model)
-            kept = self._record.stack.keep(changed) if changed else ()
+            folded = self._record.stack.keep(changed) if changed else ()
             self._record.look(full=True)
             if changed:
-                self._record.announce(ModelEvent("kept", kept, tuple(changed)))
-            return kept
+                self._record.announce(ModelEvent("kept", folded, tuple(changed)))
+            return folded
 
     @settled
     def revert_changes(self, *, stop: threading.Event | None = None) -> tuple[str, ...]:
-        """Give up what somebody else has done to weights under edits: they are again what the edits say.
+        """Give up what other code has done to weights under edits: they are again what the edits say.
 
         The other of the two ways on after `WeightsChanged`. Only weights under edits can be brought back; of no others
         is there a copy.
@@ -922,7 +924,7 @@ class Model:
         Raises
         ------
         WeightsChanged
-            If somebody else has changed a weight on which edits lie.
+            If other code has changed a weight on which edits lie.
         Interrupted
             As `exclusive`.
         """
@@ -977,7 +979,7 @@ class Model:
         Parameters
         ----------
         fingerprint, ids
-            Of the weights and of the edits in force at the beginning.
+            Of the weights and of the edits applied at the beginning.
         what, again
             What was begun, and what to do: ``"traced"``, ``"Trace again"``.
         full
@@ -1025,12 +1027,12 @@ class Model:
 
     @property
     def known_fingerprint(self) -> str:
-        """`fingerprint` as of the last look, for views: whoever computes looks, and tells of changes (`listen`)."""
+        """`fingerprint` as of the last look, for views: each computation looks, and tells of changes (`listen`)."""
         return self._record.weights.fingerprint
 
     @settled
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
-        """Return a model of its own, with the same edits in force, which can be undone there."""
+        """Return a model of its own, with the same edits applied, which can be undone there."""
         with self.unedited():
             module = copy.deepcopy(self.model, memo)
             tokenizer = copy.deepcopy(self.tokenizer, memo)

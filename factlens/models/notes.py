@@ -37,14 +37,14 @@ def notes_on(tokenizer: Any, fact: Fact) -> tuple[Note, ...]:
         As `factlens.models.encoding.encode`.
     """
     ids = encode(tokenizer, fact).ids
-    found = (
+    notes = (
         _begun_twice(tokenizer, fact),
         _unlike_the_template(tokenizer, fact, ids),
         _closed(tokenizer, ids),
         _blank_end(tokenizer, fact),
         *_objects(fact),
     )
-    return tuple(note for note in found if note is not None)
+    return tuple(note for note in notes if note is not None)
 
 
 def _begun_twice(tokenizer: Any, fact: Fact) -> Note | None:
@@ -63,11 +63,11 @@ def _begun_twice(tokenizer: Any, fact: Fact) -> Note | None:
 
 def _unlike_the_template(tokenizer: Any, fact: Fact, ids: tuple[int, ...]) -> Note | None:
     """Tell of a chat that the tokenizer reads with other tokens than its own template gives."""
-    wanted = template_ids(tokenizer, fact)
-    if wanted is None or list(ids) == wanted:
+    expected = template_ids(tokenizer, fact)
+    if expected is None or list(ids) == expected:
         return None
-    at = next((i for i, (a, b) in enumerate(zip(ids, wanted, strict=False)) if a != b), min(len(ids), len(wanted)))
-    its, own = (tokenizer.convert_ids_to_tokens(list(some[at : at + 3])) for some in (wanted, ids))
+    at = next((i for i, (a, b) in enumerate(zip(ids, expected, strict=False)) if a != b), min(len(ids), len(expected)))
+    its, own = (tokenizer.convert_ids_to_tokens(list(some[at : at + 3])) for some in (expected, ids))
     return Note(
         f"The model's chat template gives other tokens than its tokenizer makes of the same text: {its} in the place "
         f"of {own}, from token {at} on. The text is read as the tokenizer reads it. If the tokenizer puts a "
@@ -88,11 +88,11 @@ def _closed(tokenizer: Any, ids: tuple[int, ...]) -> Note | None:
 def _objects(fact: Fact) -> Iterator[Note]:
     """Tell of objects that white space follows, which would be taught, or asked for, with them."""
     for name in ("target", "object"):
-        said = getattr(fact, name)
-        if isinstance(said, str) and said != said.rstrip():
-            bare = said.rstrip()
+        text = getattr(fact, name)
+        if isinstance(text, str) and text != text.rstrip():
+            bare = text.rstrip()
             offer = replace(fact, target=bare) if name == "target" else replace(fact, object=bare)
-            yield Note(f"The {name} {said!r} ends in white space, which is a part of it. Write {bare!r}.", offer)
+            yield Note(f"The {name} {text!r} ends in white space, which is a part of it. Write {bare!r}.", offer)
 
 
 def _blank_end(tokenizer: Any, fact: Fact) -> Note | None:
@@ -107,7 +107,7 @@ def _blank_end(tokenizer: Any, fact: Fact) -> Note | None:
     around = fact.conversation
     if around is not None and around.spans[-1][1] > len(bare):
         # The white space is that of an answer that has been begun.
-        others = tuple((role, said.rstrip()) for role, said in around.after[-1:])
+        others = tuple((role, text.rstrip()) for role, text in around.after[-1:])
         spans = (*around.spans[:-1], (around.spans[-1][0], len(bare)))
         around = replace(around, after=(*around.after[:-1], *others), spans=spans)
     offer = Fact(bare, target=fact.target, object=fact.object, span=fact.subject_span, conversation=around)

@@ -1,6 +1,6 @@
 """Passes with other weights, such as the original ones, of which other threads see nothing: no number is written.
 
-`Model.unedited` writes the original weights, and whoever calls the model in another thread meanwhile meets them. For a
+`Model.unedited` writes the original weights, and a call of the model in another thread meets them meanwhile. For a
 look at what the model would say without its edits, or with one more, that is too much: here each module that holds
 such a weight computes with a copy of itself instead, which has the other one, for passes of this thread only.
 """
@@ -34,7 +34,7 @@ def forwards_with(module: nn.Module, others: Mapping[Tensor, Tensor]) -> list[tu
         None where a module computes something that was put in its ``forward``'s place (as models are that
         `device_map` has spread): that is bound to the module itself.
     """
-    found: list[tuple[nn.Module, Forward]] = []
+    forwards: list[tuple[nn.Module, Forward]] = []
     for part in module.modules():
         held = {name: others[p] for name, p in part._parameters.items() if p is not None and p in others}
         if not held:
@@ -45,5 +45,5 @@ def forwards_with(module: nn.Module, others: Mapping[Tensor, Tensor]) -> list[tu
         stand_in.__dict__.pop("forward", None)
         # The copy is shallow: it has the module's own table of parameters, which stays as it is.
         stand_in._parameters = {**part._parameters, **held}  # type: ignore[dict-item]
-        found.append((part, stand_in.forward))
-    return found
+        forwards.append((part, stand_in.forward))
+    return forwards

@@ -1,7 +1,7 @@
 """Passes that begin in the middle of a model, and of a prompt.
 
 The blocks below the first one hand on a stand-in; from there on a block is given rows, masks and position biases in the
-place of what reaches it, and its attention looks back at the keys and values of another pass.
+place of what reaches it, and its attention looks back at the attention keys and values of another pass.
 """
 
 from __future__ import annotations
@@ -67,24 +67,24 @@ def run_from(
         Called with a layer and what reaches its block, which is the stand-in at the first; returns what the block is
         given in its place.
     prefix
-        Keys and values left of the tokens that are run, for each layer from `first` on.
+        Attention keys and values left of the tokens that are run, for each layer from `first` on.
     positions
         Positions of the tokens in the prompt, ``(rows or 1, tokens)``. Without them there is one token.
     """
     tokens = 1 if positions is None else positions.shape[1]
     stand_in = torch.zeros(rows, tokens, model.embedding_width, dtype=model.dtype, device=model.device)
-    given: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if prefix:
-        given["past_key_values"] = cache = DynamicCache()
+        options["past_key_values"] = cache = DynamicCache()
         # Layers below are passed through and never ask for theirs; the model only asks how long they are.
         cache.layers = [PrefixLayer(*prefix[max(0, layer - first)]) for layer in range(model.n_layers)]
     if positions is not None and "position_ids" in inspect.signature(type(model.model).forward).parameters:
-        given["position_ids"] = positions
+        options["position_ids"] = positions
     hooks = [passing_through(model.blocks[:first], model.returns_tuple)]
     if entering is not None:
         hooks += [_entering(model, layer, entering) for layer in range(first, model.n_layers)]
     with all_of([*hooks, *contexts]):
-        logits: Tensor = model.model(inputs_embeds=stand_in, use_cache=bool(prefix), **given).logits
+        logits: Tensor = model.model(inputs_embeds=stand_in, use_cache=bool(prefix), **options).logits
     return logits
 
 
@@ -102,7 +102,7 @@ def _entering(model: Model, layer: int, entering: Callable[[int, Tensor], Entry]
 
 
 class PrefixLayer(DynamicLayer):
-    """One layer's keys and values left of the tokens that are run: served to every pass, never grown.
+    """One layer's attention keys and values left of the tokens that are run: served to every pass, never grown.
 
     A pass may have several times as many rows as the prefix, which then stands before each of them in turn.
     """

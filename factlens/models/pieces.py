@@ -182,9 +182,9 @@ def _text(tokenizer: Any, ids: list[int], more: bytes) -> str:
             held = b""
         else:
             held += data
-    found = "".join((*parts, _marked(held + more)))
+    joined = "".join((*parts, _marked(held + more)))
     # Some tokenizers leave out the space before the first word, as they have put it there themselves.
-    return found[1:] if found.startswith(" ") and not text.startswith(" ") else found
+    return joined[1:] if joined.startswith(" ") and not text.startswith(" ") else joined
 
 
 def bytes_of(tokenizer: Any, token: int) -> bytes | None:
@@ -196,8 +196,8 @@ def bytes_of(tokenizer: Any, token: int) -> bytes | None:
         return bytes([int(fallback[1], 16)])
     if not _is_byte_level(tokenizer):
         return piece.replace("▁", " ").encode() if "▁" in piece else None
-    known = _bytes_by_letter()
-    return bytes(known[c] for c in piece) if all(c in known for c in piece) else None
+    byte_of = _bytes_by_letter()
+    return bytes(byte_of[c] for c in piece) if all(c in byte_of for c in piece) else None
 
 
 def _is_byte_level(tokenizer: Any) -> bool:
@@ -205,8 +205,8 @@ def _is_byte_level(tokenizer: Any) -> bool:
     if decoder is None:
         return False
     # The decoder's own description; one of several in a row does not show itself otherwise.
-    said = json.loads(decoder.__getstate__())
-    return "ByteLevel" in {said.get("type"), *(part.get("type") for part in said.get("decoders", ()))}
+    description = json.loads(decoder.__getstate__())
+    return "ByteLevel" in {description.get("type"), *(part.get("type") for part in description.get("decoders", ()))}
 
 
 @cache
@@ -220,4 +220,4 @@ def _bytes_by_letter() -> dict[str, int]:
 def _marked(data: bytes) -> str:
     """Decode UTF-8, with the bytes that are no whole character between angle brackets."""
     text = data.decode("utf-8", "surrogateescape")
-    return re.sub("[\udc80-\udcff]+", lambda found: f"⟨{' '.join(f'{ord(c) - 0xDC00:02X}' for c in found[0])}⟩", text)
+    return re.sub("[\udc80-\udcff]+", lambda match: f"⟨{' '.join(f'{ord(c) - 0xDC00:02X}' for c in match[0])}⟩", text)

@@ -1,4 +1,4 @@
-"""`ModelRecord`: what factlens keeps per Hugging Face model, however often and by whomever it is wrapped."""
+"""`ModelRecord`: what factlens keeps per Hugging Face model, however often it is wrapped."""
 
 from __future__ import annotations
 
@@ -59,64 +59,64 @@ class ModelRecord:
     weights
         The parameters, and whether they are what they were.
     stack
-        The edits in force.
+        The applied edits.
     lasting
-        The same but for what is in force for a block only, as with `Model.unedited`. What views show: it can be read
-        on any thread, and whenever it changes, everybody who listens is told.
+        The same but for what is applied for a block only, as with `Model.unedited`. What views show: it can be read
+        on any thread, and whenever it changes, all listeners are told.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.turn = Turn()
         self.weights = Inventory(module)
         self.stack = EditStack(self.weights)
-        self.lasting = self._told = self.stack.now
+        self.lasting = self._announced = self.stack.now
         # Written to and copied in single steps of Python's, so that it needs no lock: one that a strike at an unlucky
-        # moment has left taken would stop everybody.
+        # moment has left taken would stop every thread.
         self._listeners: dict[int, Callable[[], Listener | None]] = {}
         self._numbers = itertools.count()
         self._cost, self._next = 0.0, 0.0
 
     @property
     def present(self) -> Stacked:
-        """What is in force for the present thread: what is for a block only, if the block is its own."""
+        """What is applied for the present thread: what is for a block only, if the block is its own."""
         return self.stack.now if self.turn.mine else self.lasting
 
     # Who wants to know -------------------------------------------------------------------------------------------
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every `ModelEvent`. Methods are held weakly: their object is free to go."""
-        known = weakref.WeakMethod(listener) if inspect.ismethod(listener) else lambda: listener
-        self._listeners[next(self._numbers)] = known
+        reference = weakref.WeakMethod(listener) if inspect.ismethod(listener) else lambda: listener
+        self._listeners[next(self._numbers)] = reference
 
     def forget(self, listener: Listener) -> None:
         """Do not call `listener` any more."""
-        for number, known in list(self._listeners.items()):
-            if known() in (listener, None):
+        for number, reference in list(self._listeners.items()):
+            if reference() in (listener, None):
                 self._listeners.pop(number, None)
 
     def announce(self, event: ModelEvent) -> None:
-        """Tell everybody who listens; what they do with the news is not allowed to undo it."""
-        blocks = [stay.found for stay in open_stays() if stay.record is self and stay.passing and stay.found]
+        """Tell all listeners; an error in one of them undoes nothing."""
+        blocks = [stay.stacked for stay in open_stays() if stay.record is self and stay.passing and stay.stacked]
         self._tell(event, blocks[0] if blocks else self.stack.now)
 
     def catch_up(self) -> None:
-        """Tell everybody if the stack is another than they were told: a call that failed may have brought it back."""
-        if self._told is not self.stack.now:
+        """Tell all listeners of a stack that they were not told of: a call that failed may have brought it back."""
+        if self._announced is not self.stack.now:
             self._tell(ModelEvent("brought back", self.stack.edits), self.stack.now)
 
     def _tell(self, event: ModelEvent, lasting: Stacked) -> None:
         self.lasting = lasting
-        for number, known in list(self._listeners.items()):
-            listener = known()
+        for number, reference in list(self._listeners.items()):
+            listener = reference()
             if listener is None:
                 self._listeners.pop(number, None)
                 continue
             try:
                 listener(event)
             except Exception as error:
-                warnings.warn(f"Somebody who was told of edits ({event.what}) failed: {error!r}.", stacklevel=3)
-        # Last: whoever was not told because of an interrupt is told at the end of the call.
-        self._told = lasting
+                warnings.warn(f"A listener that was told of edits ({event.what}) failed: {error!r}.", stacklevel=3)
+        # Last: listeners that were not told because of an interrupt are told at the end of the call.
+        self._announced = lasting
 
     # Foreign hands -----------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class ModelRecord:
         return time.monotonic() >= self._next
 
     def foreign(self, module: nn.Module) -> list[str]:
-        """Return the parameters that somebody else has changed under edits."""
+        """Return the parameters that other code has changed under edits."""
         self.weights.find(module)
         return self.weights.changed(self.stack.touched, full=True)
 

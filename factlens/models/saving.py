@@ -1,4 +1,4 @@
-"""A model written down with its edits in the weights, for everybody who does not have factlens."""
+"""A model written down with its edits in the weights, for those who do not have factlens."""
 
 from __future__ import annotations
 

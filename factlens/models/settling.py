@@ -58,12 +58,12 @@ class Stay:
     watched
         Whether the weights are looked at in full, so that what is computed can be said to be of these weights.
     passing
-        Whether the edits that were in force are brought back at its end, whatever happens to them meanwhile.
+        Whether the edits that were applied at its beginning are brought back at its end.
 
     Attributes
     ----------
-    found
-        The edits that were in force, once it has begun.
+    stacked
+        The edits that were applied when it began; None before.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Stay:
         self._module, self._stops, self._name = module, stops, name
         self._level = record.turn.level
         self._surroundings, self._handling, self._standing = Surroundings(), Handling(), len(standing())
-        self.found: Stacked | None = None
+        self.stacked: Stacked | None = None
         self._training: list[nn.Module] = []
 
     @property
@@ -94,7 +94,7 @@ class Stay:
         self.record.turn.take(self._stops, self._name)
         self.record.weights.find(self._module)
         modules = self.record.weights.modules(self._module)
-        self.found = self.record.stack.now
+        self.stacked = self.record.stack.now
         self._training = [part for part in modules if part.training]
         self._surroundings.leave()
         for part in self._training:
@@ -110,9 +110,9 @@ class Stay:
         Parameters
         ----------
         back
-            Bring the edits back that were in force at the beginning.
+            Bring the edits back that were applied at the beginning.
         failed
-            Also bring back gradients and interrupts: something has gone wrong where these should have been seen to.
+            Also bring back gradients and interrupts: an error struck where these should have been brought back.
 
         Raises
         ------
@@ -136,10 +136,10 @@ class Stay:
         # Once the turn is over, others may have begun theirs, and nothing of the model is touched any more.
         if self.record.turn.level > self._level:
             undo_since(self._standing)
-            if back and self.found is not None:
+            if back and self.stacked is not None:
                 self._surroundings.leave()
                 try:
-                    self.record.stack.go_back(self.found)
+                    self.record.stack.go_back(self.stacked)
                 except (WeightsChanged, NumericalError) as wrong:
                     error = wrong
             self._surroundings.again()

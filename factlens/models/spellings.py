@@ -20,23 +20,23 @@ def wording_of(model: Model, prompt: str, answer: Answer) -> Wording:
 
     Some tokenizers leave out the space in front of a token that they show by itself.
     """
-    said = answer.shown
-    if not said:  # a token without a text of its own
+    text = answer.shown
+    if not text:  # a token without a text of its own
         return Exactly(str(model.tokenizer.convert_ids_to_tokens(answer.id)))
-    plain = (said.strip(), said) if said.strip() else ()
-    ways: list[Wording] = [*plain, Exactly(said), Exactly(f" {said}")]
+    plain = (text.strip(), text) if text.strip() else ()
+    ways: list[Wording] = [*plain, Exactly(text), Exactly(f" {text}")]
     for wording in ways:
         with suppress(FactError):  # cannot be spelled so
             if model.encode_option(prompt, wording)[1][0] == answer.id:
                 return wording
-    return spelled(prompt, said)
+    return spelled(prompt, text)
 
 
 def warn_of_spelling(model: Model, prompt: str, answer: Wording | None, logits: Tensor) -> None:
     """Warn if the model would rather begin an answer in its other spelling; see `better_spelling`."""
-    if answer is None or (found := better_spelling(model, prompt, answer, logits)) is None:
+    if answer is None or (better := better_spelling(model, prompt, answer, logits)) is None:
         return
-    other, its, own = found
+    other, its, own = better
     warn(
         TextWarning(
             f"The model would rather continue {prompt!r} with {continuation(prompt, other)!r} (first token {its:.2g}) "

@@ -1,6 +1,6 @@
 """What surrounds a call: autocast, inference mode, default device and number format. A model is kept out of them.
 
-A trace that is taken inside somebody's ``with torch.autocast(...)`` would have other numbers than one outside, and an
+A trace that is taken inside a user's ``with torch.autocast(...)`` would have other numbers than one outside, and an
 edit made there would write other bits. So for as long as factlens works, it works as if nothing were around it.
 """
 

@@ -1,4 +1,4 @@
-"""The model's own tail: final norm, unembedding, and whatever else it does before it answers.
+"""The model's own tail: final norm, unembedding, and all else that it does before it answers.
 
 Families differ there: no final norm, a projection before the unembedding (OPT-350m), logits that are scaled (Cohere,
 Granite) or capped (Gemma 2). So nothing is computed again by hand. The model itself runs, with blocks that hand over

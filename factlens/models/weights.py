@@ -111,7 +111,7 @@ class Stacked:
     Attributes
     ----------
     entries
-        The edits in force, oldest first.
+        The applied edits, oldest first.
     undone
         Those that were taken back and can be put back, each with the place where it stood, the latest last.
     """
@@ -121,12 +121,12 @@ class Stacked:
 
     @property
     def edits(self) -> tuple[WeightEdit, ...]:
-        """The edits in force, oldest first."""
+        """The applied edits, oldest first."""
         return tuple(entry.edit for entry in self.entries)
 
 
 class EditStack:
-    """The edits in force on one model, oldest first, and those that were taken back and can be put back.
+    """The edits applied to one model, oldest first, and those that were taken back and can be put back.
 
     Every method either does all that it says or raises an error, and then weights and stack are as before.
 
@@ -150,7 +150,7 @@ class EditStack:
 
     @property
     def edits(self) -> tuple[WeightEdit, ...]:
-        """The edits in force, oldest first."""
+        """The applied edits, oldest first."""
         return self.now.edits
 
     @property
@@ -160,7 +160,7 @@ class EditStack:
 
     @property
     def touched(self) -> tuple[str, ...]:
-        """The parameters that edits in force have changed."""
+        """The parameters that applied edits have changed."""
         return tuple(self._originals)
 
     def push(self, edit: WeightEdit, origin: str | None = None) -> None:
@@ -169,7 +169,7 @@ class EditStack:
         self._write(Stacked((*self.now.entries, Entry(edit, origin))))
 
     def remove(self, index: int) -> WeightEdit:
-        """Take one edit out, whatever its place in the stack, and return it."""
+        """Take one edit out, at any place in the stack, and return it."""
         rest = list(self.now.entries)
         entry = rest.pop(index)
         self._write(Stacked(tuple(rest), (*self.now.undone, (index % len(self.now.entries), entry))))
@@ -186,20 +186,18 @@ class EditStack:
         """Sum the same edits in another order; nothing can be put back any more."""
         entries = {id(entry.edit): entry for entry in self.now.entries}
         if sorted(map(id, edits)) != sorted(entries):
-            raise ValueError(
-                "reorder takes the edits in force, every one once; apply or undo to change which they are."
-            )
+            raise ValueError("reorder takes the applied edits, every one once; apply or undo to change which they are.")
         self._write(Stacked(tuple(entries[id(edit)] for edit in edits)))
 
     def replace(self, edits: Sequence[WeightEdit], origin: str | None = None) -> None:
         """Carry `edits` instead, oldest first; nothing can be put back any more.
 
-        Those that are in force already stay where they are from; the others are from `origin`.
+        Those that are applied already keep their origin; the others are from `origin`.
         """
         for edit in edits:
             self.check(edit)
-        known = {id(entry.edit): entry for entry in self.now.entries}
-        self._write(Stacked(tuple(known.get(id(edit), Entry(edit, origin)) for edit in edits)))
+        present = {id(entry.edit): entry for entry in self.now.entries}
+        self._write(Stacked(tuple(present.get(id(edit), Entry(edit, origin)) for edit in edits)))
 
     def go_back(self, state: Stacked) -> None:
         """Bring stack and weights to a state in which they have been.
@@ -207,7 +205,7 @@ class EditStack:
         Raises
         ------
         WeightsChanged
-            If somebody else has changed one of the weights that would be written; nothing has changed then.
+            If other code has changed one of the weights that would be written; nothing has changed then.
         """
         if state is self.now and not self._writing:
             return
@@ -271,7 +269,7 @@ class EditStack:
         return tuple(folded)
 
     def revert(self, changed: Sequence[str]) -> None:
-        """Write what the stack says into parameters that somebody else has changed.
+        """Write what the stack says into parameters that other code has changed.
 
         Raises
         ------
@@ -353,7 +351,7 @@ class EditStack:
                 "edited. Load the model where it fits as a whole, or edit a layer that is not offloaded."
             )
         # One byte is float8. A tensor of a class of its own packs its numbers as it likes (torchao), or holds a share
-        # of them (DTensor), whatever number format it shows.
+        # of them (DTensor), under any number format.
         if not parameter.is_floating_point() or parameter.element_size() == 1 or type(parameter.data) is not Tensor:
             raise QuantizedModel(
                 f"{name!r} is {parameter.dtype} in a {type(parameter.data).__name__}: quantised or sharded weights "
@@ -395,7 +393,7 @@ class EditStack:
             raise
 
     def check_ours(self, names: Iterable[str]) -> None:
-        """Raise `WeightsChanged` if somebody else wrote to the parameters, or put others in their place."""
+        """Raise `WeightsChanged` if other code wrote to the parameters, or put others in their place."""
         changed = self._weights.changed(names, full=True)
         if changed:
             raise WeightsChanged.of(changed, self.edits)

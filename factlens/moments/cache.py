@@ -91,7 +91,7 @@ class Key:
         """
         instance("moment", moment, SecondMoment, "a factlens.moments.SecondMoment")
         check_belongs(Weights(None, self.fingerprint), "This second moment", name=None, fingerprint=moment.fingerprint)
-        found = Key(
+        actual = Key(
             moment.fingerprint,
             len(moment.total),
             moment.layer,
@@ -101,12 +101,12 @@ class Key:
             moment.sequence or 0,
         )
         wrong = [
-            f"its {name} is {value}, not {wanted}"
-            for (name, value), wanted in zip(asdict(found).items(), asdict(self).values(), strict=True)
-            if value != wanted
+            f"its {name} is {value}, not {expected}"
+            for (name, value), expected in zip(asdict(actual).items(), asdict(self).values(), strict=True)
+            if value != expected
         ]
         if wrong:
-            raise WrongModel(f"This is another second moment than the one wanted: {'; '.join(wrong)}.")
+            raise WrongModel(f"This is not the second moment asked for: {'; '.join(wrong)}.")
         return moment
 
 
@@ -144,32 +144,39 @@ def cached(
     folder = cache_folder() if folder is None else a_path("folder", folder, folder=True)
     source = open_corpus(a_source("texts", texts), name=optional(a_text, "corpus", corpus), encoding=encoding)
     keys = {layer: Key.of(model, layer, source.identity, tokens, sequence) for layer in layers}
-    known, unreadable = _known(keys, folder)
-    if missing := sorted(keys.keys() - known.keys()):
+    stored, unreadable = _stored(keys, folder)
+    if missing := sorted(keys.keys() - stored.keys()):
         unfinished = folder / f"unfinished-{_digest([asdict(keys[layer]) for layer in missing])}.safetensors"
-        kept = checkpoint_for(model, missing, source, tokens, sequence, unfinished, every)
-        found = gather(
-            model, missing, source, tokens=tokens, sequence=sequence, kept=kept, progress=progress, stop=stop
+        checkpoint = checkpoint_for(model, missing, source, tokens, sequence, unfinished, every)
+        collected = gather(
+            model,
+            missing,
+            source,
+            tokens=tokens,
+            sequence=sequence,
+            checkpoint=checkpoint,
+            progress=progress,
+            stop=stop,
         )
-        if _keep(found, keys, folder, said=kept.failed):
+        if _keep(collected, keys, folder, warned=checkpoint.failed):
             # Only now: until then a kill would have cost the whole pass.
-            kept.remove()
+            checkpoint.remove()
             _warn(folder, unreadable)
-        known |= found
-    return {layer: known[layer] for layer in keys}
+        stored |= collected
+    return {layer: stored[layer] for layer in keys}
 
 
-def _known(keys: Mapping[int, Key], folder: Path) -> tuple[dict[int, SecondMoment], list[str]]:
+def _stored(keys: Mapping[int, Key], folder: Path) -> tuple[dict[int, SecondMoment], list[str]]:
     """Return the statistics that are kept in a folder, and the files that may not be read.
 
-    Files whose content cannot be used are said and passed over. Where files may not be read, none may be written
-    either, as a rule, which is to be said only once.
+    A warning names files whose content cannot be used; they are passed over. Where files may not be read, none may be
+    written either, as a rule, of which one warning is enough.
     """
-    found, unusable, unreadable = {}, [], []
+    stored, unusable, unreadable = {}, [], []
     for layer, key in keys.items():
         path = key.file(folder)
         try:
-            found[layer] = key.check(SecondMoment.load(path))
+            stored[layer] = key.check(SecondMoment.load(path))
         except FileNotFoundError:
             continue
         except (FileFormatError, WrongModel) as error:
@@ -177,7 +184,7 @@ def _known(keys: Mapping[int, Key], folder: Path) -> tuple[dict[int, SecondMomen
         except OSError as error:
             unreadable.append(f"{path.name}: {error.strerror or error}.")
     _warn(folder, unusable)
-    return found, unreadable
+    return stored, unreadable
 
 
 def _warn(folder: Path, files: Sequence[str]) -> None:
@@ -185,15 +192,15 @@ def _warn(folder: Path, files: Sequence[str]) -> None:
         warnings.warn(f"Files in {folder} are not used, and collected anew. {' '.join(files)}", stacklevel=4)
 
 
-def _keep(found: Mapping[int, SecondMoment], keys: Mapping[int, Key], folder: Path, *, said: bool) -> bool:
-    """Write statistics to their files; return whether that was possible, and warn if not, unless it has been said."""
+def _keep(collected: Mapping[int, SecondMoment], keys: Mapping[int, Key], folder: Path, *, warned: bool) -> bool:
+    """Write statistics to their files; return whether that was possible, and warn if not, unless that was done."""
     failed = None
-    for layer, moment in found.items():
+    for layer, moment in collected.items():
         try:
             moment.save(keys[layer].file(folder))
         except OSError as error:
             failed = error
-    if failed is not None and not said:
+    if failed is not None and not warned:
         say_unkept(folder, failed)
     return failed is None
 

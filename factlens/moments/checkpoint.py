@@ -53,12 +53,12 @@ class Checkpoint:
     key
         What names the pass, as JSON takes it: a position of another pass is not taken up.
     every
-        Seconds between two writes. More if writing is slow: it shall not take more than a twentieth of the time.
+        Seconds between two writes. More if writing is slow: it must not take more than a twentieth of the time.
 
     Attributes
     ----------
     failed
-        Whether a position could not be written. Then this has been said, and no other one is written.
+        Whether a position could not be written. Then a warning was given, and no other one is written.
     """
 
     def __init__(self, path: Path, key: Mapping[str, Any], every: float) -> None:
@@ -76,7 +76,7 @@ class Checkpoint:
     def save(self, position: Position) -> None:
         """Write a position in place of the one before; a kill meanwhile leaves that one.
 
-        Where it cannot be written, the first time is said, and the pass can go on without.
+        Where it cannot be written, one warning says so, and the pass can go on without.
         """
         began = time.monotonic()
         numbers = {"left": np.array(position.left, np.int64)}
@@ -95,12 +95,12 @@ class Checkpoint:
         self._due = now + max(self._every, 20 * (now - began) if self._every else 0.0)
 
     def load(self, layers: Iterable[int], group: int) -> Position | None:
-        """Return the position that was written last, or None if there is none that can be used; the latter is said."""
+        """Return the position that was written last, or None if there is none that can be used, with a warning."""
         try:
             with _FORMAT.reading(self.path) as (fields, numbers):
                 return self._position(fields, numbers, list(layers), group)
         except (FileNotFoundError, PermissionError):
-            # What may not be read may not be written either, as a rule, and that will be said.
+            # What may not be read may not be written either, as a rule, and that gives a warning.
             return None
         except FileFormatError as error:
             warnings.warn(f"The pass begins anew, its checkpoint cannot be used: {error}", stacklevel=2)
@@ -113,23 +113,23 @@ class Checkpoint:
         if fields["key"] != self._key:
             raise FileFormatError(f"{self.path} belongs to another pass: {fields['key']}.")
         groups = record({str(layer): whole() for layer in layers})(fields["groups"])
-        wanted = {"left": Array(("token",), ("int64",), least=0, empty=True)}
+        expected = {"left": Array(("token",), ("int64",), least=0, empty=True)}
         for layer in layers:
-            wanted[f"{layer}.total"] = Array((f"key of {layer}", f"key of {layer}"), ("float64",))
-            wanted[f"{layer}.spread"] = Array(("kind of sum", f"key of {layer}"), ("float64",))
-        found = arrays(numbers, wanted, {"kind of sum": 3})
+            expected[f"{layer}.total"] = Array((f"key of {layer}", f"key of {layer}"), ("float64",))
+            expected[f"{layer}.spread"] = Array(("kind of sum", f"key of {layer}"), ("float64",))
+        read = arrays(numbers, expected, {"kind of sum": 3})
         if any(group * count > fields["seen"] for count in groups.values()):
             raise ValueError(f"it has {groups} groups of {group} tokens, and {fields['seen']} tokens")
         sums = {
             layer: Sums.resumed(
                 group,
-                torch.from_numpy(found[f"{layer}.total"]),
-                torch.from_numpy(found[f"{layer}.spread"]),
+                torch.from_numpy(read[f"{layer}.total"]),
+                torch.from_numpy(read[f"{layer}.spread"]),
                 groups[str(layer)],
             )
             for layer in layers
         }
-        return Position(fields["seen"], fields["read"], found["left"].tolist(), sums)
+        return Position(fields["seen"], fields["read"], read["left"].tolist(), sums)
 
     def remove(self) -> None:
         """Delete the file, and what writes that were killed have left of it, as far as that can be done."""

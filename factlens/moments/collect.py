@@ -1,4 +1,4 @@
-"""Collect second moments of keys: one pass over a text for all wanted layers, stopped at the deepest."""
+"""Collect second moments of keys: one pass over a text for all layers asked for, stopped at the deepest."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def collect(
     model
         The model.
     layers
-        The layers whose down projection's input is wanted.
+        The layers whose down projection's input is collected.
     texts
         Ordinary text: strings, or what `factlens.moments.open_corpus` takes. Only as much of it is read as is needed.
     tokens
@@ -92,7 +92,7 @@ def collect(
     NumericalError
         If the model gives NaN or infinity.
     WeightsChanged
-        If somebody else changed the weights meanwhile; what was collected is thrown away.
+        If other code changed the weights meanwhile; what was collected is thrown away.
     Interrupted
         If `stop` was set.
     """
@@ -102,13 +102,15 @@ def collect(
     checkpoint, every = optional(a_path, "checkpoint", checkpoint), number("every", every, least=0, example="30")
     progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)
     source = open_corpus(a_source("texts", texts), name=optional(a_text, "corpus", corpus), encoding=encoding)
-    kept = None
+    position_file = None
     if checkpoint is not None:
-        kept = checkpoint_for(model, layers, source, tokens, sequence, checkpoint, every)
-    found = gather(model, layers, source, tokens=tokens, sequence=sequence, kept=kept, progress=progress, stop=stop)
-    if kept is not None:
-        kept.remove()
-    return found
+        position_file = checkpoint_for(model, layers, source, tokens, sequence, checkpoint, every)
+    moments = gather(
+        model, layers, source, tokens=tokens, sequence=sequence, checkpoint=position_file, progress=progress, stop=stop
+    )
+    if position_file is not None:
+        position_file.remove()
+    return moments
 
 
 def checkpoint_for(
@@ -136,7 +138,7 @@ def gather(
     *,
     tokens: int,
     sequence: int | None,
-    kept: Checkpoint | None,
+    checkpoint: Checkpoint | None,
     progress: Share | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
@@ -144,8 +146,8 @@ def gather(
     layers = _checked(model, layers, tokens)
     length = row_length(model, sequence, SEQUENCE)
     in_group, batch = _in_group(length), _batch(model, length)
-    wanted = -(-tokens // length)
-    at = kept.load(layers, in_group * length) if kept is not None else None
+    needed = -(-tokens // length)
+    at = checkpoint.load(layers, in_group * length) if checkpoint is not None else None
     at = at or Position(0, 0, [], {layer: Sums(in_group * length) for layer in layers})
     rows = TokenRows(model, source.read(at.read), length, read=at.read, left=at.left)
     report = progress or (lambda _share: None)
@@ -157,7 +159,7 @@ def gather(
         model.watched(interrupted, stop),
         model.unedited(),
         ended,
-        _keeping(kept, at),
+        _keeping(checkpoint, at),
     ):
         fingerprint = model.fingerprint
 
@@ -167,11 +169,11 @@ def gather(
             except WeightsChanged:
                 # What is in the sums may be of two models.
                 at.seen = 0
-                if kept is not None:
-                    kept.remove()
+                if checkpoint is not None:
+                    checkpoint.remove()
                 raise
 
-        while at.seen < tokens and (ids := rows.take(min(batch, wanted - at.seen // length))) is not None:
+        while at.seen < tokens and (ids := rows.take(min(batch, needed - at.seen // length))) is not None:
             for layer, keys in _keys(model, layers, ids.to(model.device)).items():
                 at.sums[layer].add(keys.flatten(0, -2))
                 if not at.sums[layer].finite:
@@ -183,8 +185,8 @@ def gather(
             at.read, at.left = rows.read, list(rows.left)
             report(min(1.0, at.seen / tokens))
             check_unchanged(full=False)
-            if kept is not None and at.seen < tokens and kept.due:
-                kept.save(at)
+            if checkpoint is not None and at.seen < tokens and checkpoint.due:
+                checkpoint.save(at)
             if stop is not None and stop.is_set():
                 raise Interrupted("Collecting second moments was stopped.")
             interruption_point()
@@ -213,12 +215,12 @@ def gather(
 
 def _checked(model: Model, layers: Iterable[int], tokens: int) -> list[int]:
     """Return the layers in order, each once, if they and the number of tokens make sense."""
-    found = sorted({model.check_layer(layer) for layer in layers})
-    if not found:
-        raise FactlensError("layers is empty: name the layers whose second moments are wanted.")
+    ordered = sorted({model.check_layer(layer) for layer in layers})
+    if not ordered:
+        raise FactlensError("layers is empty: name the layers whose second moments to collect.")
     if tokens < 1:
         raise FactlensError(f"tokens is how many tokens to use: a positive number, not {tokens!r}.")
-    return found
+    return ordered
 
 
 def _dtype(model: Model) -> str:
@@ -236,31 +238,31 @@ def _batch(model: Model, length: int) -> int:
 
 
 @contextmanager
-def _keeping(kept: Checkpoint | None, at: Position) -> Iterator[None]:
+def _keeping(checkpoint: Checkpoint | None, at: Position) -> Iterator[None]:
     """Keep what was collected when a stop or an interrupt ends the block, wherever that strikes."""
     try:
         yield
     except KeyboardInterrupt:
-        if kept is not None and at.seen:
-            kept.save(at)
+        if checkpoint is not None and at.seen:
+            checkpoint.save(at)
         raise
 
 
 def _keys(model: Model, layers: list[int], ids: Tensor) -> dict[int, Tensor]:
     """Return what enters the layers' down projections, by one pass that ends there, or by two halves if it must."""
     keys = {layer: Kept() for layer in layers}
-    hooks = [kept.input(model.down_projection(layer).module, Tensor.detach) for layer, kept in keys.items()]
+    hooks = [inputs.input(model.down_projection(layer).module, Tensor.detach) for layer, inputs in keys.items()]
     # Registered last, so that it runs after the deepest layer's own hook.
     hooks.append(stopping_before(model.down_projection(layers[-1]).module))
     hooks.append(fused_activations(model.model))
     try:
         with all_of(hooks):
             run_until_stopped(lambda: model.model(input_ids=ids, use_cache=False))
-        return {layer: kept[0] for layer, kept in keys.items()}
+        return {layer: inputs[0] for layer, inputs in keys.items()}
     except torch.OutOfMemoryError:
         if len(ids) == 1:
             raise
-    for kept in keys.values():
-        kept.clear()
+    for inputs in keys.values():
+        inputs.clear()
     first, second = (_keys(model, layers, half) for half in ids.tensor_split(2))
     return {layer: torch.cat([first[layer].flatten(0, -2), second[layer].flatten(0, -2)]) for layer in layers}

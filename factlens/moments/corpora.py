@@ -110,13 +110,13 @@ def a_source(name: str, value: Any) -> Source:
     ArgumentError
         Otherwise.
     """
-    wanted = "text: the path of a file or folder, hf:name, a Corpus, or strings in a list"
+    expected = "text: the path of a file or folder, hf:name, a Corpus, or strings in a list"
     if isinstance(value, Corpus):
         return value
     if isinstance(value, (str, Path)):
-        a_path(name, value, folder=True, expected=wanted)
+        a_path(name, value, folder=True, expected=expected)
         return value
-    return items(name, value, wanted, example="['A text.', 'Another.']")
+    return items(name, value, expected, example="['A text.', 'Another.']")
 
 
 def _from(texts: Callable[[], Iterator[str]]) -> Callable[[int], Iterator[str]]:
@@ -124,7 +124,7 @@ def _from(texts: Callable[[], Iterator[str]]) -> Callable[[int], Iterator[str]]:
 
 
 def _checked(corpus: Corpus, name: str | None) -> Corpus:
-    """Read until the first words, so that what is wrong is said before a model has computed for long."""
+    """Read until the first words, so that an error is raised before a model has computed for long."""
     if not any(not isinstance(text, str) or text.strip() for text in corpus):
         raise FactlensError(f"There is no text in {name or corpus.identity}.")
     return corpus if name is None else Corpus(name, corpus.read)

@@ -49,8 +49,8 @@ def default_moments(
         As for `collect`.
     """
     model, layers = a_model("model", model), some_layers(a_model("model", model), "layers", layers)
-    wanted = default_tokens(model, layers) if tokens is None else whole("tokens", tokens, least=1, example="100_000")
-    return cached(model, layers, own_corpus(model, seed), tokens=wanted, progress=progress, stop=stop)
+    tokens = default_tokens(model, layers) if tokens is None else whole("tokens", tokens, least=1, example="100_000")
+    return cached(model, layers, own_corpus(model, seed), tokens=tokens, progress=progress, stop=stop)
 
 
 def default_tokens(model: Model, layers: Sequence[int]) -> int:

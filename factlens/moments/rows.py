@@ -37,7 +37,7 @@ class TokenRows:
     read
         How many texts have been taken from the stream.
     left
-        Tokens of these that have not been given out.
+        Tokens of these texts that are in no row yet.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class TokenRows:
 
 
 def row_length(model: Model, sequence: int | None, default: int) -> int:
-    """Return the wanted number of tokens per row, by default what the model takes of `default`.
+    """Return the number of tokens per row, by default what the model takes of `default`.
 
     Raises
     ------

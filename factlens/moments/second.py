@@ -1,4 +1,4 @@
-"""`SecondMoment`: the uncentred second moment ``C = E[k kᵀ]`` of the keys at one layer, and solving with it."""
+"""`SecondMoment`: ``C = E[k kᵀ]`` of the keys at one layer (the uncentred covariance), and solving with it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class SecondMoment:
 
         Measured in ``C``'s own metric, ``‖C^-½ Ĉ C^-½ − I‖ / ‖I‖`` (Frobenius), which is what solving with it feels;
         exact for independent normal keys. Where `effective` was not measured, `count` takes its place, and the error
-        is larger than said. Nought for the identity matrix, which estimates nothing.
+        is larger than this. 0 for the identity matrix, which estimates nothing.
         """
         if self.is_identity:
             return 0.0
@@ -135,9 +135,9 @@ class SecondMoment:
     def identity(self) -> str:
         """One line that says which statistic this is; edits carry it."""
         what = self.corpus if self.is_identity else f"{self.count} tokens of {self.corpus}"
-        known = [f"rows of {self.sequence} tokens"] if self.sequence else []
-        known += [self.dtype] if self.dtype else []
-        return ", ".join([f"layer {self.layer}", what, *known, f"model {self.fingerprint}"])
+        details = [f"rows of {self.sequence} tokens"] if self.sequence else []
+        details += [self.dtype] if self.dtype else []
+        return ", ".join([f"layer {self.layer}", what, *details, f"model {self.fingerprint}"])
 
     @property
     def described(self) -> str:
@@ -240,8 +240,8 @@ class SecondMoment:
     def _eigen(self) -> tuple[Tensor, Tensor]:
         if self.is_identity:
             return torch.ones(len(self.total), dtype=torch.float64), self.total.double()
-        found = torch.linalg.eigh(self.matrix.double())
-        return found.eigenvalues, found.eigenvectors
+        decomposed = torch.linalg.eigh(self.matrix.double())
+        return decomposed.eigenvalues, decomposed.eigenvectors
 
     def _factor(self, shrinkage: float) -> Tensor:
         if shrinkage not in self._factors:

@@ -35,19 +35,19 @@ def text_files(path: Path) -> list[Path]:
     FactlensError
         If there is none that can be read as text.
     """
-    known = ", ".join(ENDINGS)
+    endings = ", ".join(ENDINGS)
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(ENDINGS))
-        if not found:
-            raise FactlensError(f"The folder {path} has no file that ends in {known}.")
-        return found
+        files = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(ENDINGS))
+        if not files:
+            raise FactlensError(f"The folder {path} has no file that ends in {endings}.")
+        return files
     if not path.exists():
         raise FactlensError(
-            f"There is no file or folder {path}. Text comes from a file that ends in {known}, a folder of such, or "
+            f"There is no file or folder {path}. Text comes from a file that ends in {endings}, a folder of such, or "
             "a dataset, hf:name."
         )
     if not path.name.endswith(ENDINGS):
-        raise FactlensError(f"{path} ends in none of {known}, which say how it is to be read: rename or convert it.")
+        raise FactlensError(f"{path} ends in none of {endings}, which say how it is to be read: rename or convert it.")
     return [path]
 
 
@@ -149,7 +149,7 @@ def _json_lines(stream: IO[bytes], name: str, column: str, encoding: str) -> Ite
 
 
 def _lines(stream: IO[bytes], name: str, longest: int, encoding: str) -> Iterator[str]:
-    """Yield the lines of a file, each with one newline at its end whichever it has there, and longer ones in parts."""
+    """Yield the lines of a file, each with a single newline at its end, and longer ones in parts."""
     ends = IncrementalNewlineDecoder(None, translate=True)
     parts: list[str] = []
     held = 0

@@ -11,9 +11,9 @@ from factlens.arguments import (
     a_seed,
     flag,
     function,
-    known,
     one_of,
     optional,
+    refuse_unknown,
     shown,
     some_texts,
     whole,
@@ -124,7 +124,7 @@ def reproduce(
     optional(function, "say", say)
     if methods is not None:
         options["methods"] = _CHECKS["methods"](model, "methods", methods)
-    known(name, options, _OPTIONS[name])
+    refuse_unknown(name, options, _OPTIONS[name])
     options = {option: _CHECKS[option](model, option, value) for option, value in options.items()}
     # Now, and not at the end, hours later.
     needs_matplotlib("Reproducing an experiment")

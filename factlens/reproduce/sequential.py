@@ -175,7 +175,7 @@ def _judged(
         # The weights have overflowed: nothing is left to be judged.
         return {"method": method, "edits": len(records), "healthy": 0.0}
     outcomes = [
-        Outcome(method, record, meter.known(record.checks), measured)
+        Outcome(method, record, meter.unedited(record.checks), measured)
         for record, measured in zip(chosen, after, strict=True)
     ]
     summary = Report(tuple(outcomes), len(outcomes)).summary().loc[method]

@@ -121,7 +121,7 @@ class Editing(Locating):
     def start_drop(self, key: str) -> Work:
         """Take out the edit with this id, at any place in the stack; the others stay."""
         self.named(key)
-        return lambda: self._change(lambda: self.model.drop(self.named(key), origin=self.origin))
+        return lambda: self._change(lambda: self.model.undo(self.named(key), origin=self.origin))
 
     @gesture("keep", "edit", "The change was not kept")
     def start_keep(self) -> Work:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from factlens.arguments import event, known, optional, whole
+from factlens.arguments import event, optional, refuse_unknown, whole
 from factlens.errors import Interrupted, WeightsChanged
 from factlens.facts import Fact, a_fact
 from factlens.models import Model
@@ -413,7 +413,7 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far. It is a `KeyboardInterrupt`.
     """
     options = with_present_names(options)
-    known("A trace", options, DEFAULTS)
+    refuse_unknown("A trace", options, DEFAULTS)
     latest: Trace | None = None
     try:
         for update in stream(model, fact, stop=stop, **{"estimate": None, **options}):

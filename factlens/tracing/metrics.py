@@ -223,4 +223,4 @@ def a_metric(argument: str, value: Any) -> TraceMetric:
     ArgumentError
         If it is none, has no function, or has the name of another one.
     """
-    return METRICS.given(argument, value, TraceMetric)
+    return METRICS.resolved(argument, value, TraceMetric)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from factlens.arguments import a_seed, flag, known, one_of, optional, refuse, whole
+from factlens.arguments import a_seed, flag, one_of, optional, refuse, refuse_unknown, whole
 from factlens.errors import RenamedWarning
 from factlens.models import Model
 from factlens.spelling import a_wording
@@ -41,7 +41,7 @@ def checked_options(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
         If one is unknown, of the wrong type, or makes no sense on any fact.
     """
     options = with_present_names(options)
-    known("A trace", options, DEFAULTS)
+    refuse_unknown("A trace", options, DEFAULTS)
     settings = {**DEFAULTS, **options}
     return {
         "kinds": expand_kinds(settings["kinds"], model.n_heads),

@@ -91,7 +91,7 @@ def test_an_edit_of_another_model_is_refused_and_says_which(edit: fl.Edit) -> No
         (FACT, {"layers": []}, "layers is empty"),
         ([], {}, "no fact to edit"),
         ([FACT, FACT.with_target("Rome")], {"method": "memit"}, "to be both 'Paris' and 'Rome'"),
-        ([FACT, FACT], {"method": "memit"}, "wanted twice"),
+        ([FACT, FACT], {"method": "memit"}, "asked for twice"),
         ([FACT, fl.Fact("{} is in", "The Louvre", "Rome")], {}, "one fact at a time, not 2"),
         ([FACT, "The Louvre"], {"method": "memit"}, "not str"),
     ],

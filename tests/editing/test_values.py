@@ -44,7 +44,7 @@ def compare_tail(model: fl.Model, layer: int, site: str) -> None:
     size = float((tail.values if site == "mlp" else tail.states).norm(dim=1).mean()) / model.width**0.5
     moved = (size * torch.randn(len(prompts.ids), model.width, generator=generator)).to(tail.values)
     moved.requires_grad_()
-    reads = torch.cat([prompts.wanted[:, :2], prompts.kept])
+    reads = torch.cat([prompts.targets[:, :2], prompts.preserved])
     found = tail.logits(site, moved, reads)
     direction = torch.randn(found.shape, generator=generator).to(found)
     (gradient,) = torch.autograd.grad((found * direction).sum(), [moved])
@@ -84,7 +84,7 @@ def test_the_whole_optimisation(kind: str, site: str) -> None:
         losses = [step["loss"] for step in found.report[i]["losses"]]
         assert losses == pytest.approx(expected.losses, rel=1e-6)
         for name, mine in (
-            ("wanted", found.wanted),
+            ("wanted", found.optimised),
             ("key", found.keys),
             ("output", found.outputs),
             ("bare_key", found.bare_keys),
@@ -107,10 +107,10 @@ def test_facts_do_not_share_anything() -> None:
     for i, fact in enumerate(FACTS):
         alone = values_of(model, [fact], 2, "mlp", settings)
         assert len(alone.report[0]["losses"]) == steps[i]
-        torch.testing.assert_close(alone.wanted[0], together.wanted[i], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(alone.optimised[0], together.optimised[i], rtol=1e-9, atol=1e-9)
 
 
 def test_half_precision_keeps_its_sums_in_float32() -> None:
     found = values_of(small_model("llama", dtype=torch.bfloat16), FACTS[:1], 2, "mlp")
     exact = values_of(small_model("llama"), FACTS[:1], 2, "mlp")
-    assert float((found.wanted - exact.wanted).norm() / exact.wanted.norm()) < 0.1
+    assert float((found.optimised - exact.optimised).norm() / exact.optimised.norm()) < 0.1

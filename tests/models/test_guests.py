@@ -124,7 +124,7 @@ def test_lora_begins_and_goes_on_as_peft_does(kind: str) -> None:
         assert torch.equal(pair[0], down)
         assert torch.equal(pair[1], up)
     adam = torch.optim.Adam([factor for pair in factors for factor in pair], lr=hparams.learning_rate)
-    rows, positions, tokens = prompts.wanted.T
+    rows, positions, tokens = prompts.targets.T
     for _ in range(hparams.steps):
         logits = adapted(input_ids=prompts.ids, attention_mask=prompts.mask).logits
         loss = -logits.log_softmax(-1)[rows, positions, tokens].mean()

@@ -16,7 +16,7 @@ Change = Callable[[fl.Model, Update, Update, Update], object]
 CHANGES: dict[str, Change] = {
     "apply": lambda model, a, b, c: model.apply(c),
     "undo": lambda model, a, b, c: model.undo(),
-    "drop": lambda model, a, b, c: model.drop(a),
+    "drop": lambda model, a, b, c: model.undo(a),
     "redo": lambda model, a, b, c: model.redo(),
     "reorder": lambda model, a, b, c: model.reorder([b, a]),
     "set_edits": lambda model, a, b, c: model.set_edits([c, a]),
@@ -50,7 +50,7 @@ def test_a_change_that_fails_half_way_changes_nothing(
     assert (model.edits, model.undone) == ((a, b), (c,))
     # And all of it works as if nothing had been tried.
     model.redo()
-    model.drop(a)
+    model.undo(a)
     model.undo()
     model.undo()
     assert same_bits(bits(model), bits(small_model("gpt2", dtype=torch.bfloat16)))

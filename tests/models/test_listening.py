@@ -98,7 +98,7 @@ def test_a_change_that_is_interrupted_while_it_is_told_is_taken_back_for_everybo
             "apply": lambda: model.apply(third),
             "undo": model.undo,
             "redo": model.redo,
-            "drop": lambda: model.drop(first),
+            "drop": lambda: model.undo(first),
             "reorder": lambda: model.reorder([second, first]),
             "set_edits": lambda: model.set_edits([third]),
             "clear": model.clear,

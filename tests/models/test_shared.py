@@ -42,7 +42,7 @@ def test_two_wrappers_share_one_stack() -> None:
     assert other.undo() is c
     assert one.undone == other.undone == (c,)
     assert one.redo() is c
-    other.drop(a)
+    other.undo(a)
     assert one.edits == other.edits == (b, c)
     assert one.fingerprint == other.fingerprint
     assert one.edit_ids == other.edit_ids

@@ -110,7 +110,7 @@ def test_two_hundred_random_changes_of_the_stack(kind: str, tied: bool, dtype: t
             tracked.stack, tracked.history = [*stack, edit], []
         elif what in ("undo", "drop") and stack:
             edit = stack[-1] if what == "undo" else random.choice(stack)
-            assert (model.undo() if what == "undo" else model.drop(edit)) is edit
+            assert (model.undo() if what == "undo" else model.undo(edit)) is edit
             tracked.history.append(stack)
             tracked.stack = [other for other in stack if other is not edit]
         elif what == "redo" and tracked.history:
@@ -147,6 +147,17 @@ def test_two_hundred_random_changes_of_the_stack(kind: str, tied: bool, dtype: t
     assert model._record.stack._originals == {}
 
 
+def test_drop_is_the_old_name_of_undo() -> None:
+    model = small_model("gpt2")
+    a, b = (some_edit(model, seed) for seed in range(2))
+    for edit in (a, b):
+        model.apply(edit)
+    with pytest.warns(DeprecationWarning, match=r"model\.undo\(edit\) does the same") as warned:
+        assert model.drop(a, origin="a lens") is a
+    assert [warning.filename for warning in warned] == [__file__], "it points at the user's own line"
+    assert (model.edits, model.undone) == ((b,), (a,))
+
+
 def test_undo_and_redo_are_an_editors() -> None:
     model = small_model("gpt2")
     a, b, c, d = (some_edit(model, seed) for seed in range(4))
@@ -155,7 +166,7 @@ def test_undo_and_redo_are_an_editors() -> None:
     for edit in (a, b, c):
         model.apply(edit)
     three = bits(model)
-    assert (model.drop(a), model.undo()) == (a, c)
+    assert (model.undo(a), model.undo()) == (a, c)
     assert (model.edits, model.undone) == ((b,), (c, a))
     assert (model.redo(), model.redo()) == (c, a)
     assert (model.edits, model.undone) == ((a, b, c), ())

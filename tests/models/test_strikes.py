@@ -128,7 +128,7 @@ def asked_inside(made: Made) -> None:
 STACK: dict[str, Call] = {
     "apply": lambda made: made.model.apply(made.c),
     "undo": lambda made: made.model.undo(),
-    "drop": lambda made: made.model.drop(made.a),
+    "drop": lambda made: made.model.undo(made.a),
     "redo": lambda made: made.model.redo(),
     "reorder": lambda made: made.model.reorder([made.b, made.a]),
     "set_edits": lambda made: made.model.set_edits([made.c, made.a]),

@@ -98,7 +98,7 @@ def test_why_a_sum_is_not_finite_is_said() -> None:
     model.apply(by(3.9e4))
     full = bits(model)
     with pytest.raises(NumericalError, match="float16 ends"):
-        model.drop(model.edits[0])
+        model.undo(model.edits[0])
     assert same_bits(bits(model), full)
     assert (len(model.edits), model.undone) == (3, ())
     while model.edits:
@@ -145,7 +145,7 @@ def test_edits_in_a_block_without_gradients(where: type) -> None:
         model.apply(edits[0])
     model.apply(edits[1])
     with where():
-        model.drop(edits[0])
+        model.undo(edits[0])
     model.undo()
     assert same_bits(bits(model), before)
     assert all(p.requires_grad and p.grad_fn is None for p in model.model.parameters())

@@ -50,7 +50,7 @@ RACES: dict[str, tuple[Callable[[World], object], dict[str, str | None]]] = {
         {"undo": None, "drop": None, "save": None},
     ),
     "the one below undone": (
-        lambda world: world.model.drop(world.made[0]),
+        lambda world: world.model.undo(world.made[0]),
         {"undo": None, "drop": None, "save": None},
     ),
 }

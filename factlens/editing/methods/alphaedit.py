@@ -58,9 +58,9 @@ def solve(problem: Problem[AlphaEditHparams]) -> Solution:
     """Spread the facts over the layers; their keys are kept, for later edits to leave alone."""
     earlier: dict[int, Tensor] = {}
     for layer in problem.layers:
-        known = [edit.keys[layer] for edit in problem.model.edits if isinstance(edit, Edit) and layer in edit.keys]
-        if known:
-            earlier[layer] = torch.cat(known, 1)
+        stored = [edit.keys[layer] for edit in problem.model.edits if isinstance(edit, Edit) and layer in edit.keys]
+        if stored:
+            earlier[layer] = torch.cat(stored, 1)
     return spread(problem, null_space(problem.moments, earlier, problem.hparams))
 
 
@@ -84,8 +84,8 @@ def null_space(moments: Mapping[int, SecondMoment], earlier: Mapping[int, Tensor
                 f"Ordinary text uses all directions of the keys of layer {layer}: none has less than the threshold "
                 f"nullspace={hparams.nullspace:g}. Raise it, or collect more tokens."
             )
-        known = torch.cat([keys, earlier[layer]], 1) if layer in earlier else keys
-        free = known - used @ (used.T @ known)
+        together = torch.cat([keys, earlier[layer]], 1) if layer in earlier else keys
+        free = together - used @ (used.T @ together)
         gram = free.T @ free + hparams.ridge * torch.eye(free.shape[1], dtype=free.dtype)
         solved: Tensor = torch.linalg.solve(gram, free.T)[: keys.shape[1]].T
         return solved

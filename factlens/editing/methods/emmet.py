@@ -50,12 +50,12 @@ def solve(problem: Problem[EmmetHparams]) -> Solution:
     model, (layer,) = problem.model, problem.layers
     values = values_of(problem, contexts_for(model, problem.hparams), "mlp")
     update = equality_update(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
-    return Solution((update,), {"facts": list(values.report)}, values.said)
+    return Solution((update,), {"facts": list(values.report)}, values.with_value)
 
 
 def equality_update(projection: Projection, values: Values, moment: SecondMoment, hparams: EmmetHparams) -> LowRank:
     """Return the closed-form update for all facts, solved in float64; parameters as in `rome.rank_one_update`."""
-    keys, residual = values.keys.T, (values.wanted - values.outputs).T
+    keys, residual = values.keys.T, (values.optimised - values.outputs).T
     spread = moment.solve(keys, hparams.shrinkage)
     gram = keys.T @ spread
     if len(gram) > 1:

@@ -97,7 +97,7 @@ def _input_of(model: Model, layer: int, prompts: Prompts) -> Tensor:
 
 
 def _loss(model: Model, prompts: Prompts, layer: int, below: Tensor, moved: Mapping[nn.Module, Tensor]) -> Tensor:
-    row, position = prompts.wanted[:, 0], prompts.wanted[:, 1]
+    row, position = prompts.targets[:, 0], prompts.targets[:, 1]
     hooks = [
         passing_through(model.blocks[:layer], model.returns_tuple),
         on_input(model.blocks[layer], lambda _: below),
@@ -125,7 +125,7 @@ def _linear(module: nn.Module, weight: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
-    """Say where training ended: at the limit, at the wanted loss, or with its last step."""
+    """Say where training ended: at the limit, at stop_loss, or with its last step."""
     hparams, loss = made.hparams, report["losses"][-1]["loss"]
     if hparams.limit is not None and made.largest >= NEARLY * hparams.limit:
         return "weights reached the limit", [now("a larger limit", "limit", hparams), another_layer(made)]

@@ -1,8 +1,8 @@
 """LoRA: fine-tuning a low-rank addition to the down projections (Hu et al. 2022).
 
-The addition is put beside the projections by hooks, so the model's own modules, and whatever adapters the user has on
-it, are not touched. It begins as peft's does, of which a test makes sure: B is zero, and A is drawn as a linear layer's
-weight. What was learnt is kept as factors, like any other edit.
+The addition is put beside the projections by hooks, so the model's own modules, and any adapters on it, are not
+touched. It begins as peft's does, which a test checks: B is zero, and A is drawn as a linear layer's weight. What
+was learnt is kept as factors, like any other edit.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _begun(model: Model, layers: Sequence[int], hparams: LoraHparams) -> list[tu
 def _loss(
     model: Model, prompts: Prompts, layers: Sequence[int], pairs: Sequence[tuple[Tensor, Tensor]], scale: float
 ) -> Tensor:
-    row, position = prompts.wanted[:, 0], prompts.wanted[:, 1]
+    row, position = prompts.targets[:, 0], prompts.targets[:, 1]
     modules = [model.down_projection(layer).module for layer in layers]
     hooks = [_beside(module, *pair, scale) for module, pair in zip(modules, pairs, strict=True)]
     hooks += [on_input(model.head, lambda hidden: hidden[row, position][None]), without_gradients(model.model)]

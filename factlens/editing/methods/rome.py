@@ -51,7 +51,7 @@ def solve(problem: Problem[RomeHparams]) -> Solution:
     model, (layer,) = problem.model, problem.layers
     values = values_of(problem, contexts_for(model, problem.hparams), "mlp")
     update = rank_one_update(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
-    return Solution((update,), {"facts": list(values.report)}, values.said)
+    return Solution((update,), {"facts": list(values.report)}, values.with_value)
 
 
 def rank_one_update(projection: Projection, values: Values, moment: SecondMoment, hparams: RomeHparams) -> LowRank:
@@ -74,7 +74,7 @@ def rank_one_update(projection: Projection, values: Values, moment: SecondMoment
     # mean throughout. A bias of the projection stands in the values on both sides, and cancels.
     if hparams.as_published:
         key, output = values.bare_keys[0], values.bare_outputs[0]
-    value = (values.wanted[0] - output) / (key @ direction)
+    value = (values.optimised[0] - output) / (key @ direction)
     return projection.low_rank(value[:, None], direction[None])
 
 

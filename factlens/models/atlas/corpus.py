@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from factlens.models.atlas.knowledge import HERE, Knowledge, Statement, Subject, load_knowledge
+from factlens.models.atlas.knowledge import FOLDER, Knowledge, Statement, Subject, load_knowledge
 
 # How documents are made up. One in sixteen states no fact, so that the model also learns to end a sentence without one.
 SHARE_WITHOUT_FACT = 0.06
@@ -37,7 +37,7 @@ Document = list[Span]
 
 @cache
 def _phrases() -> dict[str, list[str]]:
-    phrases: dict[str, list[str]] = tomllib.loads((HERE / "phrases.toml").read_text(encoding="utf-8"))
+    phrases: dict[str, list[str]] = tomllib.loads((FOLDER / "phrases.toml").read_text(encoding="utf-8"))
     return phrases
 
 

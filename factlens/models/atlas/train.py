@@ -63,12 +63,12 @@ MINIATURE = Recipe(layers=3, heads=4, width=64, vocabulary=900, steps=350, subje
 
 def some_knowledge(knowledge: Knowledge, per_category: int) -> Knowledge:
     """Keep what is known about the first `per_category` subjects of each category."""
-    kept: dict[str, list[str]] = {}
+    names_in: dict[str, list[str]] = {}
     for subject in knowledge.subjects:
-        names = kept.setdefault(subject.category, [])
+        names = names_in.setdefault(subject.category, [])
         if len(names) < per_category:
             names.append(subject.name)
-    few = tuple(s for s in knowledge.statements if s.subject.name in kept[s.subject.category])
+    few = tuple(s for s in knowledge.statements if s.subject.name in names_in[s.subject.category])
     return replace(knowledge, statements=few)
 
 
@@ -224,7 +224,7 @@ def train(recipe: Recipe, seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokeniz
 def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Save an ordinary model folder, the weights in half precision.
 
-    The config still asks for float32, so that whoever loads the folder calculates in full precision.
+    The config still asks for float32, so that a model loaded from the folder calculates in full precision.
     """
     model.half().save_pretrained(folder)
     model.config.dtype = "float32"

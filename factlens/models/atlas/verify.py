@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from factlens.models.atlas.knowledge import HERE, Knowledge, Statement, load_knowledge
+from factlens.models.atlas.knowledge import FOLDER, Knowledge, Statement, load_knowledge
 
 # What the model card promises.
 CLAIMED_STATEMENTS = 1000
@@ -145,10 +145,10 @@ def ask(model: Any, tokenizer: Any, asked: Sequence[Question], batch: int = 256)
         log_probs = model(input_ids=ids).logits.float().log_softmax(-1)
         for row, i in enumerate(chosen):
             first, last = len(prompts[i]) - 1, len(prompts[i]) + len(objects[i]) - 1
-            wanted = torch.tensor(objects[i])
+            right_ids = torch.tensor(objects[i])
             choices = log_probs[row, first:last]
-            right = bool((choices.argmax(-1) == wanted).all())
-            answers[i] = Answer(right, choices.gather(1, wanted[:, None]).sum().exp().item())
+            right = bool((choices.argmax(-1) == right_ids).all())
+            answers[i] = Answer(right, choices.gather(1, right_ids[:, None]).sum().exp().item())
     return [answers[i] for i in range(len(asked))]
 
 
@@ -246,7 +246,7 @@ def report(folder: Path) -> bool:
 def main() -> None:
     """Read the command line and report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=HERE / "weights", help="default: the shipped model")
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER / "weights", help="default: the shipped model")
     arguments = parser.parse_args()
     sys.exit(0 if report(arguments.folder) else 1)
 
