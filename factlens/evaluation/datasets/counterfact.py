@@ -35,19 +35,14 @@ def counterfact(source: Any, *, snippets: Any = None, encoding: str = UTF8) -> l
         The published file of texts about subjects that have an object, for consistency. Default: the file
         ``attribute_snippets.json`` beside `source`, where there is one.
     encoding
-        What a file is in, as Python names it. A byte order mark, also that of UTF-16, says so itself.
+        What a file is in, as for `load_records`.
 
     Raises
     ------
-    ArgumentError
-        If there is no such encoding of text.
     FactError
         If a record is not as it should be; the message names it.
-    FileFormatError
-        If the file is no JSON, JSONL, CSV or TSV, is not in this encoding (the message says in which it may be), is
-        damaged, or is too large.
-    OSError
-        If there is no such file.
+    ArgumentError, FileFormatError, OSError
+        As `load_records`.
     """
     if snippets is None and isinstance(source, (str, Path)) and (beside := Path(source).with_name(SNIPPETS)).exists():
         snippets = beside

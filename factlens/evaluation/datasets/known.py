@@ -20,19 +20,14 @@ def known_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
     source
         The file, or its records as mappings.
     encoding
-        What a file is in, as Python names it. A byte order mark, also that of UTF-16, says so itself.
+        What a file is in, as for `load_records`.
 
     Raises
     ------
-    ArgumentError
-        If there is no such encoding of text.
     FactError
         If a record is not as it should be; the message names it.
-    FileFormatError
-        If the file is no JSON, JSONL, CSV or TSV, is not in this encoding (the message says in which it may be), is
-        damaged, or is too large.
-    OSError
-        If there is no such file.
+    ArgumentError, FileFormatError, OSError
+        As `load_records`.
     """
     return [_fact(entry) for entry in read_entries(source, encoding=encoding)]
 

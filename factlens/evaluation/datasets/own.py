@@ -37,20 +37,15 @@ def own_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     source
         A ``.csv``, ``.tsv``, ``.jsonl`` or ``.json`` file (each also with ``.gz`` behind it), a DataFrame, or mappings.
     encoding
-        What a file is in, as Python names it. A byte order mark, also that of UTF-16, says so itself.
+        What a file is in, as for `load_records`.
 
     Raises
     ------
-    ArgumentError
-        If there is no such encoding of text.
     FactError
         If a record is not as it should be, two contradict each other, or a field is unknown; the message names the
         record.
-    FileFormatError
-        If the file is no JSON, JSONL, CSV or TSV, is not in this encoding (the message says in which it may be), is
-        damaged, or is too large.
-    OSError
-        If there is no such file.
+    ArgumentError, FileFormatError, OSError
+        As `load_records`.
 
     Examples
     --------
