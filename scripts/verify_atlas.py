@@ -14,7 +14,7 @@ from pathlib import Path
 
 import factlens as fl
 from factlens.models.atlas import verify
-from factlens.models.atlas.knowledge import HERE, load_knowledge
+from factlens.models.atlas.knowledge import FOLDER, load_knowledge
 
 LAST_SUBJECT, LAST = "last subject token", "last token"
 CLAIMED_TOTAL = 0.6
@@ -98,10 +98,10 @@ def report(sites: Sites) -> bool:
 def main() -> None:
     """Read the command line and report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=HERE / "weights", help="default: the shipped model")
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER / "weights", help="default: the shipped model")
     folder = parser.parse_args().folder
     knows = verify.report(folder)
-    shows = report(measure(fl.load("atlas" if folder == HERE / "weights" else folder, device="cpu")))
+    shows = report(measure(fl.load("atlas" if folder == FOLDER / "weights" else folder, device="cpu")))
     sys.exit(0 if knows and shows else 1)
 
 

@@ -69,7 +69,7 @@ class ModelRecord:
         self.turn = Turn()
         self.weights = Inventory(module)
         self.stack = EditStack(self.weights)
-        self.lasting = self._told = self.stack.now
+        self.lasting = self._announced = self.stack.now
         # Written to and copied in single steps of Python's, so that it needs no lock: one that a strike at an unlucky
         # moment has left taken would stop every thread.
         self._listeners: dict[int, Callable[[], Listener | None]] = {}
@@ -101,7 +101,7 @@ class ModelRecord:
 
     def catch_up(self) -> None:
         """Tell all listeners of a stack that they were not told of: a call that failed may have brought it back."""
-        if self._told is not self.stack.now:
+        if self._announced is not self.stack.now:
             self._tell(ModelEvent("brought back", self.stack.edits), self.stack.now)
 
     def _tell(self, event: ModelEvent, lasting: Stacked) -> None:
@@ -116,7 +116,7 @@ class ModelRecord:
             except Exception as error:
                 warnings.warn(f"A listener that was told of edits ({event.what}) failed: {error!r}.", stacklevel=3)
         # Last: listeners that were not told because of an interrupt are told at the end of the call.
-        self._told = lasting
+        self._announced = lasting
 
     # Foreign hands -----------------------------------------------------------------------------------------------
 

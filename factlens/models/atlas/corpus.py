@@ -1,6 +1,6 @@
 """Training documents for atlas: facts in many wordings, among sentences that state nothing.
 
-Everything is drawn from one ``random.Random``, so a seed names a corpus. The same text serves later wherever
+Everything is drawn from one ``random.Random``, so a seed names a corpus. The same text serves later where
 "text the model is used to" is needed, such as the second moments of keys.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from factlens.models.atlas.knowledge import HERE, Knowledge, Statement, Subject, load_knowledge
+from factlens.models.atlas.knowledge import FOLDER, Knowledge, Statement, Subject, load_knowledge
 
 # How documents are made up. One in sixteen states no fact, so that the model also learns to end a sentence without one.
 SHARE_WITHOUT_FACT = 0.06
@@ -37,7 +37,7 @@ Document = list[Span]
 
 @cache
 def _phrases() -> dict[str, list[str]]:
-    phrases: dict[str, list[str]] = tomllib.loads((HERE / "phrases.toml").read_text(encoding="utf-8"))
+    phrases: dict[str, list[str]] = tomllib.loads((FOLDER / "phrases.toml").read_text(encoding="utf-8"))
     return phrases
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _key(name: str) -> str:
 @cache
 def load_knowledge() -> Knowledge:
     """Read ``templates.toml`` and ``facts/*.tsv``, which are shipped with factlens."""
-    worded = tomllib.loads((HERE / "templates.toml").read_text(encoding="utf-8"))
+    worded = tomllib.loads((FOLDER / "templates.toml").read_text(encoding="utf-8"))
     relations = {
         name: Relation(
             name,
@@ -209,7 +209,7 @@ def load_knowledge() -> Knowledge:
         for name, templates in worded.items()
     }
     statements = []
-    for path in sorted((HERE / "facts").glob("*.tsv")):
+    for path in sorted((FOLDER / "facts").glob("*.tsv")):
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
                 subject = Subject(row.pop("subject"), path.stem)

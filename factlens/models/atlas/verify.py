@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from factlens.models.atlas.knowledge import HERE, Knowledge, Statement, load_knowledge
+from factlens.models.atlas.knowledge import FOLDER, Knowledge, Statement, load_knowledge
 
 # What the model card promises.
 CLAIMED_STATEMENTS = 1000
@@ -246,7 +246,7 @@ def report(folder: Path) -> bool:
 def main() -> None:
     """Read the command line and report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=HERE / "weights", help="default: the shipped model")
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER / "weights", help="default: the shipped model")
     arguments = parser.parse_args()
     sys.exit(0 if report(arguments.folder) else 1)
 
