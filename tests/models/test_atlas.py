@@ -13,10 +13,10 @@ import torch
 
 from factlens.models.atlas import verify
 from factlens.models.atlas.corpus import Writer, corpus
-from factlens.models.atlas.knowledge import HERE, Knowledge, Statement, load_knowledge
+from factlens.models.atlas.knowledge import FOLDER, Knowledge, Statement, load_knowledge
 from factlens.models.atlas.train import MINIATURE, save, train
 
-WEIGHTS = HERE / "weights"
+WEIGHTS = FOLDER / "weights"
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def test_there_is_enough_to_teach_with(knowledge: Knowledge) -> None:
 
 
 def test_every_subject_stands_in_one_file_once(knowledge: Knowledge) -> None:
-    lines = [line for path in (HERE / "facts").glob("*.tsv") for line in path.read_text("utf-8").splitlines()[1:]]
+    lines = [line for path in (FOLDER / "facts").glob("*.tsv") for line in path.read_text("utf-8").splitlines()[1:]]
     names = [line.split("\t")[0].lower().removeprefix("the ") for line in lines]
     assert [name for name, count in Counter(names).items() if count > 1] == []
     assert len(names) == len(knowledge.subjects)
 
 
 def test_tables_are_well_formed(knowledge: Knowledge) -> None:
-    for path in (HERE / "facts").glob("*.tsv"):
+    for path in (FOLDER / "facts").glob("*.tsv"):
         header, *rows = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
         assert header[0] == "subject"
         assert set(header[1:]) <= set(knowledge.relations)
