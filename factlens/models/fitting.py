@@ -1,7 +1,7 @@
 """Whether a text fits into a model: every token into its embedding, all of them into its positions.
 
-Asked wherever text becomes tokens, since what answers otherwise is an index error from inside the model, or, on an
-accelerator, an assertion that ends the process.
+Checked each time that text becomes tokens, since what answers otherwise is an index error from inside the model, or,
+on an accelerator, an assertion that ends the process.
 """
 
 from __future__ import annotations

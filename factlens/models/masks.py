@@ -52,7 +52,7 @@ class LayerMask:
 def with_argument(
     block: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return a call's arguments with one of them set, wherever in the call the block expects it."""
+    """Return a call's arguments with one of them set, by position or by name as the block expects it."""
     place = _place(type(block).forward, name)
     if place is not None and place < len(args):
         return (*args[:place], value, *args[place + 1 :]), kwargs
@@ -60,7 +60,7 @@ def with_argument(
 
 
 def argument(block: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return one argument of a call, wherever in the call it stands; None if it is missing."""
+    """Return one argument of a call, by position or by name; None if it is missing."""
     place = _place(type(block).forward, name)
     return args[place] if place is not None and place < len(args) else kwargs.get(name)
 

@@ -548,7 +548,7 @@ class Model:
 
     @settled
     def undo(self, edit: WeightEdit | None = None, *, origin: str | None = None) -> WeightEdit:
-        """Take back the newest edit, or the given one wherever it stands; the others stay applied.
+        """Take back the newest edit, or the given one at any place in the stack; the others stay applied.
 
         Without any edit left, every weight has its original bits again.
 

@@ -1,4 +1,4 @@
-"""Everything that a call opens on a model is closed again, wherever the call ends.
+"""Everything that a call opens on a model is closed again, at any line the call ends.
 
 Python may raise between any two steps: KeyboardInterrupt most of all, but a tracer, a debugger or an exhausted memory
 as well, also inside the very lines that would put things right. So putting right is not left to those lines alone.
@@ -155,7 +155,7 @@ class Stay:
 
 
 def settled(call: Callable[P, T]) -> Callable[P, T]:
-    """Let a call work outside of what surrounds it, and close what it has left open when it fails, wherever it does."""
+    """Let a call work outside of what surrounds it, and close what it has left open when it fails, at any line."""
 
     @wraps(call)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -215,7 +215,7 @@ class EditStack:
         self._restore(state)
 
     def _restore(self, state: Stacked) -> None:
-        """Write a state in which the weights have been, from wherever a fault has left them."""
+        """Write a state in which the weights have been, from any state that a fault has left them in."""
         self._writing = True
         needed = _touched(state.edits)
         for name in needed:

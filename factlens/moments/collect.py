@@ -239,7 +239,7 @@ def _batch(model: Model, length: int) -> int:
 
 @contextmanager
 def _keeping(checkpoint: Checkpoint | None, at: Position) -> Iterator[None]:
-    """Keep what was collected when a stop or an interrupt ends the block, wherever that strikes."""
+    """Keep what was collected when a stop or an interrupt ends the block, at any line."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """The editing methods: one file each, with its settings, published ones among them, its solver and its source.
 
 A new method is a file beside these and a line in the table. A method of a user's own is registered by its script,
-``METHODS.register("mine", Method(...))``, and is then known wherever a method's name is taken.
+``METHODS.register("mine", Method(...))``, and is then accepted like the names of these.
 """
 
 from __future__ import annotations

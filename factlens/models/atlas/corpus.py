@@ -1,6 +1,6 @@
 """Training documents for atlas: facts in many wordings, among sentences that state nothing.
 
-Everything is drawn from one ``random.Random``, so a seed names a corpus. The same text serves later wherever
+Everything is drawn from one ``random.Random``, so a seed names a corpus. The same text serves later where
 "text the model is used to" is needed, such as the second moments of keys.
 """
 
