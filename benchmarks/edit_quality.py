@@ -42,7 +42,7 @@ from factlens.editing import METHODS, batches, defaults, spreading
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.methods import Problem, emmet, rome
 from factlens.editing.prompts import Context
-from factlens.editing.tail import Site
+from factlens.editing.tail import Place
 from factlens.editing.values import Values
 from factlens.evaluation.checks import ROLES as ALL_ROLES
 from factlens.evaluation.scoring import read
@@ -99,7 +99,7 @@ class SharedValues:
     def __init__(self) -> None:
         self.known: dict[tuple[Any, ...], Values] = {}
 
-    def __call__(self, problem: Problem[Any], contexts: Sequence[Context], site: Site) -> Values:
+    def __call__(self, problem: Problem[Any], contexts: Sequence[Context], site: Place) -> Values:
         if problem.model.edits:
             return batches.values_of(problem, contexts, site)
         shared = tuple(getattr(problem.hparams, field.name) for field in fields(ValueHparams))

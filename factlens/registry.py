@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
-from factlens.arguments import a_text, name_of, refuse, shown
+from factlens.arguments import a_text, instance, name_of, refuse, shown
 from factlens.errors import ArgumentError
 
 T = TypeVar("T")
@@ -30,10 +30,12 @@ class Registry(Mapping[str, T], Generic[T]):
         What an entry is called in an error: ``"editing method"``.
     table
         From names to entries, or to where they stand: ``"module:object"``.
+    kind
+        The class that an entry registered later has to be of.
     """
 
-    def __init__(self, what: str, table: Mapping[str, T | str]) -> None:
-        self.what = what
+    def __init__(self, what: str, table: Mapping[str, T | str], kind: type[T] | None = None) -> None:
+        self.what, self.kind = what, kind
         self._table: dict[str, Any] = dict(table)
 
     def __getitem__(self, name: str) -> T:
@@ -99,9 +101,14 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises
         ------
         ArgumentError
-            If the name is blank, or has an entry already: what was saved under it would mean something else.
+            If the name is blank or not the entry's own, has an entry already (what was saved under it would mean
+            something else), or the entry is of another kind.
         """
         name = a_text("name", name)
+        if self.kind is not None:
+            instance("entry", entry, self.kind, f"a {self.kind.__module__}.{self.kind.__name__}")
+        if getattr(entry, "name", name) != name:
+            refuse("name", name, f"the entry's own: {shown(getattr(entry, 'name', None))}")
         if name in self:
             raise ArgumentError(f"The {self.what} {name!r} is there already; choose another name.")
         self._table[name] = entry

@@ -9,6 +9,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import factlens as fl
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -34,6 +36,19 @@ def test_a_page_names_files_that_exist(page: Path) -> None:
         assert (page.parent / target).exists(), target
     for target in re.findall(r"`([\w./]+/[\w./]+\.(?:md|py|cff|csv|ts))`", text):
         assert any((root / target).exists() for root in (ROOT, page.parent, ROOT / "factlens")), target
+
+
+def test_the_lines_about_your_own_metrics_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+    code = re.search(r"## Your own metrics and methods\n.*?```python\n(.*?)```", page, re.DOTALL).group(1)
+    for table in (fl.evaluation.METRICS, fl.tracing.METRICS):
+        monkeypatch.setattr(table, "_table", {**table._table})
+    model, fact = fl.load("atlas"), fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris")
+    names: dict = {"fl": fl, "model": model, "fact": fact, "edit": fl.edit(model, fact, apply=False, steps=5)}
+    exec(compile(code, "usage.md", "exec"), names)
+    assert "rewrite_odds" in names["report"].summary().index.get_level_values("metric")
+    assert fl.trace(model, fact, metric="logit", samples=2).measured.startswith("logit(")
+    assert "odds" in fl.evaluation.METRICS
 
 
 def test_the_readme_fits_two_screens() -> None:

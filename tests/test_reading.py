@@ -49,10 +49,6 @@ DOORS: dict[str, tuple[Callable[[Path], Any], str]] = {
 EACH = pytest.mark.parametrize("door", DOORS)
 
 
-def no_file(path: Path) -> None:
-    """Leave the place empty."""
-
-
 PLACES: dict[str, Callable[[Path], object]] = {
     "a folder": Path.mkdir,
     "a pipe": os.mkfifo,

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+import factlens as fl
+from factlens.editing import METHODS
 from factlens.errors import ArgumentError
 from factlens.registry import Registry
+from factlens.tracing import TraceMetric
 
 
 def test_entries_are_loaded_when_they_are_asked_for() -> None:
@@ -48,3 +51,17 @@ def test_own_entries_come_last_and_replace_none() -> None:
     for name, words in (("red", "The colour 'red' is there already"), (" ", "name must be")):
         with pytest.raises(ArgumentError, match=words):
             table.register(name, 3)
+
+
+def test_an_entry_of_another_kind_or_name_is_refused() -> None:
+    methods = {**METHODS}
+    for table, name, entry, words in (
+        (METHODS, "bad", len, r"entry must be a factlens\.editing\.methods\.base\.Method"),
+        (fl.tracing.METRICS, "bare", len, "entry must be a .*TraceMetric"),
+        (fl.evaluation.METRICS, "bare", len, "entry must be a .*PromptMetric"),
+        (fl.tracing.METRICS, "short", TraceMetric("long", len), "name must be the entry's own: 'long', not 'short'"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            table.register(name, entry)
+    assert methods == {**METHODS}
+    assert "bare" not in fl.evaluation.METRICS

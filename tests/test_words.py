@@ -89,12 +89,16 @@ def test_names_say_what_they_hold() -> None:
     assert not reasons, f"nothing needs {sorted(reasons)} in REASONS"
 
 
+def texts() -> list[Path]:
+    """Sources and pages, those of the browser among them."""
+    root = PACKAGE.parent
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *root.glob("docs/*.md"), *root.glob("notebooks/*.ipynb")]
+    return [*files(), *sorted(root.glob("js/src/**/*.ts")), *pages]
+
+
 def test_texts_are_in_modern_english() -> None:
-    bad = [
-        f"{place_of(path)}:{line} {word}"
-        for path in files()
-        for word, line in antiquated_words(path.read_text(encoding="utf-8"))
-    ]
+    assert len(texts()) > len(files()) + 50
+    bad = [f"{path.name}:{line} {word}" for path in texts() for word, line in antiquated_words(path.read_text("utf-8"))]
     assert not bad, f"say it in plain modern English: {', '.join(bad)}"
 
 

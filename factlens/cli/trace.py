@@ -7,7 +7,7 @@ import argparse
 import factlens as fl
 from factlens.cli.options import add_fact, model_and_fact, wording
 from factlens.cli.terminal import say, show_trace
-from factlens.tracing.protocol import METRICS
+from factlens.tracing.metrics import METRICS
 from factlens.tracing.sites import KINDS, SITES
 
 HELP = "trace a fact"

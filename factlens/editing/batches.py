@@ -11,7 +11,7 @@ from factlens.editing.contexts import continuations
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.methods.base import Problem
 from factlens.editing.prompts import Context, make_prompts
-from factlens.editing.tail import Site, Tail
+from factlens.editing.tail import Place, Tail
 from factlens.editing.values import Values, optimise_values
 from factlens.progress import Share
 
@@ -20,7 +20,7 @@ V = TypeVar("V", bound=ValueHparams)
 _CPU_BYTES = 2**31
 
 
-def values_of(problem: Problem[V], contexts: Sequence[Context], site: Site) -> Values:
+def values_of(problem: Problem[V], contexts: Sequence[Context], site: Place) -> Values:
     """Optimise v* of every fact of a problem, fewer at once when memory turns out to hold less.
 
     Parameters

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 from factlens.arguments import a_seed, items, number, optional, refuse, shown, some_texts, whole
-from factlens.errors import ArgumentError
+from factlens.errors import ArgumentError, RenamedWarning
 from factlens.slots import SLOT
+from factlens.warned import warn
 
 _LARGEST = 1e37
 """What float32 still holds after the first step of Adam has divided it by 0.1."""
@@ -164,15 +165,13 @@ class Defaults:
 
 
 def __getattr__(name: str) -> Any:
-    """Find what stood here before each method had a file: the classes of settings, and what chooses among them."""
+    """Find the classes of settings, which stood here before each method had a file."""
     if name.startswith("_"):  # which Python asks every module for
         raise AttributeError(name)
-    from factlens.editing import settings
     from factlens.editing.methods import METHODS
 
-    moved: dict[str, Any] = {method.hparams.__name__: method.hparams for method in METHODS.values()}
-    moved |= {"METHODS": METHODS, "a_method": settings.a_method}
-    moved |= {"defaults": settings.defaults, "defaults_for": settings.defaults_for}
-    if name in moved:
-        return moved[name]
+    for method in METHODS.values():
+        if name == method.hparams.__name__:
+            warn(RenamedWarning(f"factlens.editing.hparams.{name} is now {method.hparams.__module__}.{name}."))
+            return method.hparams
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

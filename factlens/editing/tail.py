@@ -23,7 +23,7 @@ from factlens.models.hooks import Kept, all_of, on_input, on_output
 from factlens.models.masks import LayerMask, watching_mask
 from factlens.models.partial import Entry, run_from
 
-Site = Literal["mlp", "block"]
+Place = Literal["mlp", "block"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Tail:
             ],
         )
 
-    def logits(self, site: Site, moved: Tensor, reads: Tensor) -> Tensor:
+    def logits(self, site: Place, moved: Tensor, reads: Tensor) -> Tensor:
         """Run the tail with something added at each row's subject, and read some logits.
 
         Parameters

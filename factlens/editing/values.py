@@ -16,7 +16,7 @@ from torch import Tensor
 
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.prompts import Prompts
-from factlens.editing.tail import Site, Tail
+from factlens.editing.tail import Place, Tail
 from factlens.editing.taking import Said, answers_of
 from factlens.errors import NumericalError
 from factlens.models.hooks import without_gradients
@@ -70,7 +70,7 @@ class Values:
 def optimise_values(
     tail: Tail,
     prompts: Prompts,
-    site: Site,
+    site: Place,
     hparams: ValueHparams,
     *,
     progress: Share | None = None,

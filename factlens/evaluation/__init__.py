@@ -4,16 +4,16 @@ from factlens.evaluation.checks import ROLE_NAMES, ROLES, Checks, Probe, atlas_c
 from factlens.evaluation.judging import WAYS, evaluate
 from factlens.evaluation.measures import CombinedMetric, Metric, PromptMetric, RecordMetric
 from factlens.evaluation.measuring import Measured
-from factlens.evaluation.metrics import METRICS, TABLE
+from factlens.evaluation.metrics import COLUMNS, METRICS
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
 from factlens.evaluation.scoring import Reading, read
 
 __all__ = [
+    "COLUMNS",
     "METRICS",
     "ROLES",
     "ROLE_NAMES",
-    "TABLE",
     "WAYS",
     "Checks",
     "CombinedMetric",

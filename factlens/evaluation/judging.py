@@ -37,7 +37,7 @@ from factlens.evaluation.checks import Checks, Probe, atlas_checks
 from factlens.evaluation.elsewhere import ordinary_text, unrelated_prompts
 from factlens.evaluation.measures import PromptMetric, RecordMetric
 from factlens.evaluation.measuring import Asking, Meter
-from factlens.evaluation.metrics import TABLE, metric_record, own_metrics, some_metrics
+from factlens.evaluation.metrics import METRICS, metric_record, own_metrics, some_metrics
 from factlens.evaluation.outcome_store import OutcomeStore
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
@@ -96,7 +96,7 @@ def evaluate(
         ``"single"``: each fact is edited alone, judged, and taken back. ``"sequential"``: one after the other on top
         of each other. ``"at once"``: all in one edit. The last two are judged when all edits are applied.
     metrics
-        What is counted; what is not needed for it is not asked. Names (`factlens.evaluation.TABLE` has them), or
+        What is counted; what is not needed for it is not asked. Names (`factlens.evaluation.METRICS` has them), or
         functions of your own, of a `Probe` and the `Reading` with what the model says after it, that give one number:
         see `factlens.evaluation.PromptMetric`. Default: all that are registered.
     generate
@@ -147,7 +147,7 @@ def evaluate(
     model = a_model("model", model)
     one_of("way", way, WAYS)
     generate, seed = flag("generate", generate), a_seed("seed", seed)
-    chosen = tuple(TABLE.values()) if metrics is None else some_metrics("metrics", metrics)
+    chosen = tuple(METRICS.values()) if metrics is None else some_metrics("metrics", metrics)
     needed = {metric.needs for metric in chosen if isinstance(metric, RecordMetric)}
     store, encoding = optional(a_path, "store", store), an_encoding("encoding", encoding)
     progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)

@@ -65,9 +65,9 @@ def token_accuracy(predicted: Sequence[int], target: Sequence[int]) -> float:
 
     Parameters
     ----------
-    said
+    predicted
         The most probable token at each place.
-    wanted
+    target
         The object's tokens.
     """
     return sum(a == b for a, b in zip(predicted, target, strict=True)) / len(target)
@@ -256,9 +256,10 @@ _TABLE: dict[str, AnyMetric] = {
         ),
     )
 }
-TABLE: Registry[AnyMetric] = Registry("metric of edits", _TABLE)
-"""The metrics of edits by name; ``TABLE.register("mine", PromptMetric("mine", my_function))`` adds one."""
-METRICS = columns_of(_TABLE.values())
+METRICS: Registry[AnyMetric] = Registry("metric of edits", _TABLE, PromptMetric)
+"""The metrics of edits by name. Your own are metrics of prompts, whose numbers a report can keep:
+``METRICS.register("mine", PromptMetric("mine", my_function))``."""
+COLUMNS = columns_of(_TABLE.values())
 """The columns that they give to tables, by name and in order."""
 
 
@@ -274,7 +275,7 @@ def some_metrics(argument: str, value: Any) -> tuple[AnyMetric, ...]:
     chosen = {
         metric.name: metric
         for i, one in enumerate(each)
-        if (metric := TABLE.resolved(f"{argument}[{i}]", one, PromptMetric))
+        if (metric := METRICS.resolved(f"{argument}[{i}]", one, PromptMetric))
     }
     return tuple(chosen.values())
 
@@ -295,8 +296,8 @@ def read_metrics(value: Any) -> tuple[AnyMetric, ...]:
     for one in value:
         if not isinstance(one, str):
             metrics.append(read_prompt_metric(one))
-        elif one in TABLE:
-            metrics.append(TABLE[one])
+        elif one in METRICS:
+            metrics.append(METRICS[one])
         else:
             raise ValueError(f"there is no metric {one!r:.40}")
     return tuple(metrics)

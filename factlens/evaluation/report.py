@@ -18,7 +18,7 @@ from factlens.evaluation.checks import ROLES, Probe
 from factlens.evaluation.intervals import Interval, interval
 from factlens.evaluation.measures import AnyMetric, CombinedMetric, Metric, PromptMetric, References, columns_of
 from factlens.evaluation.measuring import Measured
-from factlens.evaluation.metrics import TABLE, metric_record, read_metrics
+from factlens.evaluation.metrics import METRICS, metric_record, read_metrics
 from factlens.evaluation.records import Record
 from factlens.evaluation.scoring import Reading
 from factlens.models.belonging import Weights, check_belongs
@@ -108,7 +108,7 @@ class Report:
     @cached_property
     def metrics(self) -> tuple[AnyMetric, ...]:
         """The metrics that were asked for; your own that were read from a file are without their functions."""
-        return read_metrics(self.provenance["metrics"]) if "metrics" in self.provenance else tuple(TABLE.values())
+        return read_metrics(self.provenance["metrics"]) if "metrics" in self.provenance else tuple(METRICS.values())
 
     @cached_property
     def columns(self) -> Mapping[str, Metric]:
@@ -213,7 +213,7 @@ class Report:
 
     def by_role(self) -> pd.DataFrame:
         """Return one row per role: how many probes, and the share of them where the wanted object beats and leads."""
-        frame = self._by_probe([TABLE["success"], TABLE["leads"]])
+        frame = self._by_probe([METRICS["success"], METRICS["leads"]])
         columns = ["success_before", "success_after", "leads_before", "leads_after"]
         table = frame.groupby("role")[columns].mean()
         table.insert(0, "probes", frame.groupby("role").size())
@@ -246,7 +246,7 @@ class Report:
         # Of what is combined the parts are needed, too, and those are of the table.
         parts = {part for metric in self.metrics if isinstance(metric, CombinedMetric) for part in metric.parts}
         whole = {metric.name: metric for metric in self.metrics}
-        whole |= {name: metric for name, metric in TABLE.items() if {one.name for one in metric.columns()} & parts}
+        whole |= {name: metric for name, metric in METRICS.items() if {one.name for one in metric.columns()} & parts}
         numbers: dict[str, dict[str, np.ndarray]] = {}
         for when in WHEN:
             rows: list[dict[str, float]] = [{} for _ in self.judged]

@@ -62,9 +62,7 @@ def sample_ids(
     return result
 
 
-def sample_texts(
-    model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = "", what: str = "A text"
-) -> list[str]:
+def sample_texts(model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = "") -> list[str]:
     """Return `sample_ids` as text, special tokens left out."""
-    rows = sample_ids(model, count, new_tokens, seed, top_k, after, what)
+    rows = sample_ids(model, count, new_tokens, seed, top_k, after)
     return [str(model.tokenizer.decode(row, skip_special_tokens=True)) for row in rows]

@@ -15,8 +15,9 @@ from factlens.models.model import Model
 from factlens.models.partial import run_from
 
 
-def unembed(model: Model, hidden: Tensor) -> Tensor:
-    """Return the logits that the model would give if its last block put out these states.
+@torch.no_grad()
+def tail(model: Model, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the unembedding reads, and the logits, if the model's last block put out these states.
 
     For the output of another block than the last, this is the logit lens (nostalgebraist 2020).
 
@@ -26,23 +27,6 @@ def unembed(model: Model, hidden: Tensor) -> Tensor:
         The model; the caller holds ``model.exclusive()``.
     hidden
         Residual states, ``(..., width)``.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(..., vocabulary)``, float32.
-    """
-    return tail(model, hidden)[1]
-
-
-@torch.no_grad()
-def tail(model: Model, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the unembedding reads for some residual states, and the logits.
-
-    Parameters
-    ----------
-    model, hidden
-        As for `unembed`.
 
     Returns
     -------

@@ -151,7 +151,7 @@ class SecondMoment:
         return f"{self.identity}, {trust}, shrinkage in shares of the mean of C's diagonal"
 
     def __repr__(self) -> str:
-        return f"<factlens.SecondMoment {len(self.total)} × {len(self.total)}, {self.described}>"
+        return f"<factlens.moments.SecondMoment {len(self.total)} × {len(self.total)}, {self.described}>"
 
     def __add__(self, other: SecondMoment) -> SecondMoment:
         """Merge two statistics of the same keys, collected apart, over different texts or parts of one.

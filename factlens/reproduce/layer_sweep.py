@@ -82,7 +82,7 @@ def layer_sweep(
         progress=lambda so_far, total: progress(len(so_far.outcomes), total),
     )
     folder.written.append(report.save(folder.path / "report.json.gz"))
-    pairs = paired(report, dict(traced), chosen, kind)
+    pairs = paired(report, dict(traced), kind)
     folder.csv("pairs", pairs, index=False)
     table = by_layer(report, pairs, chosen)
     folder.table("layers", table)
@@ -91,7 +91,7 @@ def layer_sweep(
     return table
 
 
-def paired(report: Report, traced: dict[Record, Trace], layers: Sequence[int], kind: str) -> pd.DataFrame:
+def paired(report: Report, traced: dict[Record, Trace], kind: str) -> pd.DataFrame:
     """Return one row per record and layer: the rewrite score of the edit, and the tracing effect at its layer.
 
     The rewrite score is ``(p_after - p_before) / (1 - p_before)`` of the new object (Hase et al. 2023, section 4); the

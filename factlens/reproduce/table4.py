@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from factlens.evaluation import METRICS, Record, Report, evaluate
+from factlens.evaluation import Record, Report, evaluate
+from factlens.evaluation.metrics import COLUMNS as METRIC_COLUMNS
 from factlens.models import Model
 from factlens.reproduce.folder import Folder, beside
 from factlens.reproduce.published import COLUMNS, COUNTERFACT, TABLE4_METHODS, key_of
@@ -53,7 +54,7 @@ def as_published(report: Report) -> pd.DataFrame:
     rows = {"unedited": (first, "before"), **{label: (label, "after") for label in report.labels}}
     table = {
         name: [
-            summary[when].get((label, metric), float("nan")) * (100 if METRICS[metric].share else 1)
+            summary[when].get((label, metric), float("nan")) * (100 if METRIC_COLUMNS[metric].share else 1)
             for metric in COLUMNS
         ]
         for name, (label, when) in rows.items()
@@ -62,5 +63,5 @@ def as_published(report: Report) -> pd.DataFrame:
     frame.index = pd.MultiIndex.from_product([["here"], frame.index], names=["source", "method"])
     if published := COUNTERFACT.get(key_of(str(report.provenance.get("model", "")))):
         frame = pd.concat([frame, beside(published[1], COLUMNS, published[0])])
-    frame.columns = pd.Index([METRICS[name].symbol for name in COLUMNS])
+    frame.columns = pd.Index([METRIC_COLUMNS[name].symbol for name in COLUMNS])
     return frame

@@ -49,8 +49,7 @@ class Editing(Locating):
     def choose_method(self, method: str) -> None:
         """Choose how the next edit is made."""
         with self._asked("edit", "The method was not chosen"):
-            if method not in METHODS:
-                raise FactError(f"There is no editing method {method!r}; there is {', '.join(METHODS)}.")
+            METHODS.named("method", method)
             self.method = method
 
     def spell(self, text: Wording) -> None:

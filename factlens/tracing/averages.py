@@ -79,23 +79,6 @@ def tokens_of_roles(
     )
 
 
-TEMPLATE = "template"
-"""The role of tokens that a chat template put around what is said."""
-
-
-def roles_of(trace: Trace) -> tuple[tuple[str, ...], ...]:
-    """Return the roles that each token of a trace plays: some of `ROLES`, or `TEMPLATE`, or none before the subject."""
-    roles: list[list[str]] = [[] for _ in trace.tokens]
-    for role, tokens in zip(
-        ROLES, tokens_of_roles(len(trace.tokens), trace.subject_range, trace.template_tokens), strict=True
-    ):
-        for token in tokens:
-            roles[token].append(role)
-    for token in trace.template_tokens:
-        roles[token].append(TEMPLATE)
-    return tuple(map(tuple, roles))
-
-
 @dataclass(frozen=True)
 class Skipped:
     """A fact that was left out of an average.

@@ -23,6 +23,7 @@ ATTRIBUTION_PATCHING = "attribution_patching"
 ESTIMATES: Registry[Estimator] = Registry(
     "estimate", {ATTRIBUTION_PATCHING: "factlens.tracing.attribution_patching:estimate"}
 )
+"""What `estimate=` of a trace takes. One so far, whose quality the heatmap tells; a trace keeps no name of it."""
 
 
 def an_estimate(argument: str, value: Any) -> str:

@@ -77,7 +77,7 @@ class TraceMetric:
             # A file may come from anyone, and these stand among other words.
             "label": visible(label),
             "title": visible(a_text("title", self.title, empty=True) or label),
-            "unit": a_text("unit", self.unit, empty=True),
+            "unit": visible(a_text("unit", self.unit, empty=True)),
             "contrasted": optional(flag, "contrasted", self.contrasted),
             "logarithm": optional(function, "logarithm", self.logarithm),
         }
@@ -182,7 +182,7 @@ _TABLE = {
         TraceMetric("logit_difference", logit_difference, "logit difference", contrasted=True),
     )
 }
-METRICS: Registry[TraceMetric] = Registry("trace metric", _TABLE)
+METRICS: Registry[TraceMetric] = Registry("trace metric", _TABLE, TraceMetric)
 """The metrics of traces by name; ``METRICS.register("mine", TraceMetric("mine", my_function))`` adds one."""
 
 

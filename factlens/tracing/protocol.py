@@ -1,4 +1,4 @@
-"""The choices that a trace is made of: how the subject is corrupted, what is measured.
+"""The choices that a trace is made of: how the subject is corrupted, and over which windows.
 
 Plain records without torch, so that a saved trace can be read anywhere.
 """
@@ -11,7 +11,6 @@ from typing import Any
 from factlens import typed
 from factlens.arguments import a_text, flag, number, one_of, optional, some_texts
 from factlens.errors import ArgumentError
-from factlens.tracing.metrics import METRICS as METRICS
 
 NOISE_SHAPES = ("gaussian", "uniform", "multivariate")
 WINDOW_CONVENTIONS = ("code", "paper")

@@ -96,7 +96,7 @@ _ALL = (
     Site("severed_attn", "hidden state, attention severed", "attn", restores_state=True, source=ATTENTION),
     Site("head", "attention head", "attn", source=HEADS, by_head=True, shares="heads"),
 )
-SITES: Registry[Site] = Registry("site", {site.name: site for site in _ALL})
+SITES: Registry[Site] = Registry("site", {site.name: site for site in _ALL}, Site)
 KINDS = ("state", "mlp", "attn")
 """The three grids of the paper, traced by default."""
 

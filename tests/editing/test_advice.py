@@ -12,7 +12,8 @@ import factlens as fl
 from factlens.editing import METHODS, Took
 from factlens.editing.advice import Circumstances, advice
 from factlens.editing.api import quiet_edit
-from factlens.editing.hparams import EmmetHparams, RomeHparams
+from factlens.editing.methods.emmet import EmmetHparams
+from factlens.editing.methods.rome import RomeHparams
 from factlens.editing.taking import say, shown_share
 from factlens.errors import EditWarning, FactlensWarning
 from factlens.moments import SecondMoment

@@ -9,7 +9,10 @@ import torch
 
 import factlens as fl
 from factlens.editing.contexts import contexts_for
-from factlens.editing.hparams import AlphaEditHparams, EmmetHparams, MemitHparams, RomeHparams
+from factlens.editing.methods.alphaedit import AlphaEditHparams
+from factlens.editing.methods.emmet import EmmetHparams
+from factlens.editing.methods.memit import MemitHparams
+from factlens.editing.methods.rome import RomeHparams
 from factlens.errors import NumericalError
 from tests.editing import oracle
 from tests.editing.made import FACT, FACTS, as_matrix, moment_of

@@ -137,11 +137,11 @@ def test_every_method_says_what_others_ask() -> None:
             assert method.most_layers is None or len(published.layers) <= method.most_layers
 
 
-def test_settings_are_found_where_they_stood_before() -> None:
+def test_settings_are_found_where_they_stood_before_with_a_warning() -> None:
     for method in METHODS.values():
-        assert getattr(hparams, method.hparams.__name__) is method.hparams
-    assert hparams.METHODS is METHODS
-    assert hparams.defaults is fl.editing.defaults
+        name = method.hparams.__name__
+        with pytest.warns(DeprecationWarning, match=rf"hparams\.{name} is now {method.hparams.__module__}\.{name}"):
+            assert getattr(hparams, name) is method.hparams
     with pytest.raises(AttributeError, match="RamHparams"):
         hparams.RamHparams  # noqa: B018
 

@@ -16,8 +16,11 @@ import factlens as fl
 from factlens.editing import Took, taking
 from factlens.editing.api import quiet_edit
 from factlens.editing.contexts import contexts_for
-from factlens.editing.hparams import AlphaEditHparams, EmmetHparams, MemitHparams, RomeHparams
 from factlens.editing.methods import Solution
+from factlens.editing.methods.alphaedit import AlphaEditHparams
+from factlens.editing.methods.emmet import EmmetHparams
+from factlens.editing.methods.memit import MemitHparams
+from factlens.editing.methods.rome import RomeHparams
 from factlens.editing.taking import Said, say, say_with, shown_share, summary_of, warning_of
 from factlens.errors import EditWarning, FileFormatError
 from factlens.files import fields_of, read_record, write_record

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import factlens as fl
-from factlens.editing.hparams import RomeHparams
+from factlens.editing.methods.rome import RomeHparams
 from factlens.editing.prompts import Context, make_prompts
 from factlens.editing.tail import Tail
 from factlens.editing.values import Values, optimise_values

@@ -11,7 +11,7 @@ import torch
 import factlens as fl
 from factlens.evaluation.intervals import interval
 from factlens.evaluation.metrics import (
-    METRICS,
+    COLUMNS,
     Consistency,
     fluency,
     harmonic_mean,
@@ -164,9 +164,9 @@ def test_a_mean_of_few_and_of_missing_records() -> None:
 
 
 def test_names_are_what_tables_say() -> None:
-    assert [METRICS[name].symbol for name in ("rewrite_success", "paraphrase_magnitude", "neighbour_success")] == (
+    assert [COLUMNS[name].symbol for name in ("rewrite_success", "paraphrase_magnitude", "neighbour_success")] == (
         ["ES", "PM", "NS"]
     )
-    assert METRICS["rewrite_tokens"].symbol == "", "token accuracy is not ES"
-    assert len({metric.title for metric in METRICS.values()}) == len(METRICS)
-    assert fl.evaluation.METRICS is METRICS
+    assert COLUMNS["rewrite_tokens"].symbol == "", "token accuracy is not ES"
+    assert len({metric.title for metric in COLUMNS.values()}) == len(COLUMNS)
+    assert fl.evaluation.COLUMNS is COLUMNS

@@ -10,7 +10,18 @@ import pytest
 
 import factlens as fl
 from factlens.errors import FactlensError, FileFormatError, MetricError
-from factlens.evaluation import TABLE, Checks, Measured, Outcome, Probe, PromptMetric, Reading, Record, Report, judging
+from factlens.evaluation import (
+    METRICS,
+    Checks,
+    Measured,
+    Outcome,
+    Probe,
+    PromptMetric,
+    Reading,
+    Record,
+    Report,
+    judging,
+)
 from factlens.evaluation.report import WHEN
 from factlens.files import checksum
 from tests.evaluation.made import small_records
@@ -130,7 +141,7 @@ def test_a_report_says_what_was_asked_so_that_it_can_be_asked_again(small: fl.Mo
     found = fl.evaluate(small, small_records()[:1], seed=3, **{**QUICK, **asked})
     provenance = Report.load(found.save(tmp_path / "report.json")).provenance
     assert provenance["asked"] == [{"generate": False, **asked}]
-    assert provenance["metrics"] == list(TABLE)
+    assert provenance["metrics"] == list(METRICS)
     again = fl.evaluate(
         small,
         [outcome.record for outcome in found.outcomes],
@@ -167,8 +178,8 @@ def test_a_store_goes_on_with_ones_own_metrics_only_where_they_are_the_same(
 
 
 def test_a_registered_metric_is_among_all(small: fl.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TABLE, "_table", {**TABLE._table})
-    TABLE.register("odds", ODDS)
+    monkeypatch.setattr(METRICS, "_table", {**METRICS._table})
+    METRICS.register("odds", ODDS)
     found = fl.evaluate(small, small_records()[:1], **QUICK)
     assert {"rewrite_odds", "rewrite_success"} <= set(found.summary().loc["ft"].index)
     assert fl.evaluate(small, small_records()[:1], metrics=["odds"], **QUICK).metrics == (ODDS,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from factlens.models.unembedding import tail, unembed
+from factlens.models.unembedding import tail
 from tests.support import SHAPES, small_model
 from tests.tracing.details_oracle import shaken
 
@@ -23,11 +23,11 @@ def test_the_last_blocks_output_gives_the_models_own_logits(kind: str) -> None:
         logits = model.model(input_ids=ids).logits
     for handle in handles:
         handle.remove()
-    found = unembed(model, seen[0])
+    found = tail(model, seen[0])[1]
     assert found.shape == logits.shape
     torch.testing.assert_close(found, logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(tail(model, seen[0])[0], read[0], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(unembed(model, seen[0][1, 3]), logits[1, 3], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tail(model, seen[0][1, 3])[1], logits[1, 3], atol=1e-5, rtol=1e-5)
     assert found.std() > 0.01
     hooked = [m for m in model.model.modules() if m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m)]
     assert hooked == []

@@ -33,8 +33,6 @@ from tests.tracing.faults import (
 )
 from tests.tracing.made import FACT
 
-FAULTS = (RuntimeError, KeyboardInterrupt)
-
 
 @pytest.fixture(params=["gpt2", "llama"])
 def model(request: pytest.FixtureRequest) -> fl.Model:

@@ -25,5 +25,6 @@ METHODS: Registry[Method[Any]] = Registry(
         "ft_l": "factlens.editing.methods.finetune:FT_L",
         "lora": "factlens.editing.methods.lora:LORA",
     },
+    Method,
 )
 """What `factlens.edit` takes as a method."""

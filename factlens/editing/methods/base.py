@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-from factlens.editing.advice import Circumstances, Reason, another_layer
+from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer
 from factlens.editing.hparams import Defaults, Hparams
 from factlens.editing.methods.published import Key
 from factlens.editing.taking import Said
@@ -104,7 +104,7 @@ RIDGE = Knob("ridge", "ridge", "larger: a weaker, safer change", 0.1)
 
 
 def _not_put_out(made: Circumstances, report: Mapping[str, Any]) -> Reason:
-    return "the weights do not put it out after the bare prompt", [another_layer(made)]
+    return NOT_PUT_OUT, [another_layer(made)]
 
 
 @dataclass(frozen=True)

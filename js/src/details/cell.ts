@@ -5,7 +5,7 @@ import { list, number, record, text } from "../shared/model";
 import { decodeSite, type Site } from "../shared/sites";
 
 export const RUNS = ["clean", "corrupted", "restored"] as const;
-export type Run = (typeof RUNS)[number];
+type Run = (typeof RUNS)[number];
 
 /** More heads than this, and only the largest are listed. */
 const MOST_HEADS = 8;

@@ -1,4 +1,4 @@
-// Weights under edits that somebody else has changed, and the two ways on.
+// Weights under edits that other code has changed, and the two ways on.
 import { element, onClick, setAvailable, setText, show } from "../shared/dom";
 import { type Panel, RUNNING } from "../shared/panel";
 

@@ -7,7 +7,7 @@ export class NamingButton {
   readonly button: HTMLButtonElement;
   #named: Named | null = null;
 
-  /** Pressing it acts on the edit that it names at that moment, whatever has become of it elsewhere. */
+  /** Pressing it acts on the edit that it names at that moment, also where it has changed elsewhere. */
   constructor(title: string, testid: string, act: (key: string) => void, signal: AbortSignal) {
     this.button = element("button", { class: "fl-naming", testid }, title, this.#what);
     onClick(this.button, () => this.#named && act(this.#named.key), signal);

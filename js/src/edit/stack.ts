@@ -1,4 +1,4 @@
-// The edits in force as a list: each can be taken out or saved, whatever came after it.
+// The edits in force as a list: each can be taken out or saved, also when others came after it.
 import { element, onClick, redraw, setAvailable, setText, show } from "../shared/dom";
 import { layersWords } from "../shared/layers";
 import { list, number, record, text } from "../shared/model";

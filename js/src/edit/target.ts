@@ -13,12 +13,12 @@ import { spelling } from "./sentences";
 const SPELL_MS = 200;
 
 /** As `apply` and `spell` send it. */
-export interface Wording {
+interface Wording {
   target: string;
   exactly: boolean;
 }
 
-export interface TargetEvents {
+interface TargetEvents {
   changed(): void;
   spell(wording: Wording): void;
   submit(): void;

@@ -1,7 +1,7 @@
 // A heatmap used without a lens carries its own gestures, and passes on what Python has made of them.
 //
 // Python has the last word on every trait, here too. But marimo runs the cells that read `heatmap.value` again only when
-// the page has written a trait, whatever Python has set. So when Python has answered, the page writes back what it was
+// the page has written a trait, whether or not Python has set something. So when Python has answered, the page writes back what it was
 // told since: for marimo that is the news, for Jupyter's models it is no change, and nothing is sent.
 import { type AnyModel, onMessage, onTrait, record } from "../shared/model";
 

@@ -125,7 +125,7 @@ const BEFORE_A_FORMULA = /^[\p{C}\p{Z}"'`´‘’‚‛“”„‟]+/u;
 
 /**
  * Spreadsheets take a cell for a formula that begins like one, also behind white space or quotes, and also with a wide
- * or small form of its first sign. Whatever is not a number as a whole gets an apostrophe then, as in
+ * or small form of its first sign. What is not a number as a whole gets an apostrophe then, as in
  * `factlens/escaping.py`.
  */
 export function quoted(value: string): string {

@@ -7,7 +7,7 @@ export interface Token {
   text: string;
   id: number | null;
   subject: boolean;
-  /** Put there by a chat's template, and not said by anybody. */
+  /** Put there by a chat's template, and not part of what is said. */
   template?: boolean;
 }
 
@@ -75,13 +75,13 @@ export interface Frame {
 }
 
 /** How well estimates agree with exact grids: the rank correlation by label, measured on so many facts. */
-export interface Quality {
+interface Quality {
   facts: number;
   correlation: [string, number][];
 }
 
 /**
- * The floats behind whatever the widget manager hands out. A manager may give several views into one buffer, so the
+ * The floats behind what the widget manager hands out. A manager may give several views into one buffer, so the
  * offset counts, and it need not be a multiple of four: hence the copy. The wire is little-endian, as are the
  * machines that browsers run on.
  */

@@ -3,7 +3,7 @@ import type { Cell } from "./grid";
 import type { Spans } from "./range";
 import type { Span } from "./sentences";
 
-export interface Shape {
+interface Shape {
   kinds: string[];
   tokens: number;
   layers: number;

@@ -26,7 +26,7 @@ export const LONG_PROMPT = 28;
 /** Narrower than this, a panel cannot carry its title. */
 const MIN_SIDE_PLOT = 150;
 
-/** `inView`: so many layers shall fill the room, and the others are a scroll away; null for all of them. */
+/** `inView`: so many layers fill the room, and the others are a scroll away; null for all of them. */
 export function layoutFor(
   width: number,
   labelWidth: number,

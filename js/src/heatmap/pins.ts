@@ -33,7 +33,7 @@ export class PinList {
   update(pins: Cell[], frame: Frame): void {
     show(this.root, pins.length > 0);
     redraw(this.root, pins, () => pins.map((cell, index) => this.#item(cell, index)));
-    // Values that stream in change words only: whoever has the focus on a button keeps it.
+    // Values that stream in change words only: the focus on a button is kept.
     pins.forEach((cell, index) => {
       const words = this.root.children[index]?.querySelector(".fl-pin-words");
       const here = inward(frame, cell)[0];

@@ -19,7 +19,7 @@ export function buildPointing({ shown, page, stage, signal }: Scene, cursor: Cur
   let hovered: Cell | null = null;
   let dismissed = false;
 
-  /** Keeps the cursor on what it stood on in the frame before, under whatever name that has now. */
+  /** Keeps the cursor on what it stood on in the frame before, also when it has another name now. */
   function follow(before: Frame | null): void {
     const now = shown.frame;
     if (!before || !now || (before.rowOf === now.rowOf && before.kinds.join() === now.kinds.join())) return;
@@ -96,7 +96,7 @@ export function buildPointing({ shown, page, stage, signal }: Scene, cursor: Cur
     hover(null);
   }
 
-  /** Whoever clicks a cell goes on from there with the keyboard. */
+  /** After a click on a cell one goes on from there with the keyboard. */
   function click(next: Cell): void {
     stand(next);
     cursor.focus();

@@ -140,7 +140,7 @@ export function decodeEdit(value: unknown): Edit | null {
   return layers.length > 0 ? { method: text(fields.method), layers } : null;
 }
 
-/** Every method edits MLPs, and some of them several: whatever is selected, this says which. */
+/** Every method edits MLPs, and some of them several: for any selection, this says which. */
 export function selected(frame: Frame, cell: Cell, edit: Edit | null): string {
   const what = `${cellName(frame, cell)} selected (${everyValue(frame, cell)}).`;
   if (!edit) return what;

@@ -1,4 +1,4 @@
-// The same grid as a real table, for screen readers, for copying, and for whoever likes numbers.
+// The same grid as a real table, for screen readers, for copying, and for those who like numbers.
 import { tokenTitle } from "../shared/a11y";
 import { element } from "../shared/dom";
 import { brief, measureName, precise } from "../shared/measure";

@@ -32,7 +32,7 @@ export interface Offer {
   code: boolean;
 }
 
-export const KEYS: [string, string][] = [
+const KEYS: [string, string][] = [
   ["arrows", "to the neighbouring cell"],
   ["Home, End", "to the first or last layer; with Ctrl to the corners"],
   ["Page Up, Page Down", "to the panel before or after"],

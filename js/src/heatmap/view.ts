@@ -159,6 +159,6 @@ function canvasOf(width: number, height: number): CanvasRenderingContext2D | nul
   return canvas.getContext("2d");
 }
 
-export function mix(from: Rgb, to: Rgb, amount: number): Rgb {
+function mix(from: Rgb, to: Rgb, amount: number): Rgb {
   return [0, 1, 2].map((i) => (from[i] ?? 0) + ((to[i] ?? 0) - (from[i] ?? 0)) * amount) as unknown as Rgb;
 }

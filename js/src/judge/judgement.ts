@@ -23,7 +23,7 @@ export interface Written {
   after: string;
 }
 
-export interface Judgement {
+interface Judgement {
   rows: JudgedRow[];
   texts: Written[];
 }
@@ -64,7 +64,7 @@ export function rowsByRole(rows: JudgedRow[], roles: string[]): { role: string; 
     .filter((group) => group.rows.length > 0);
 }
 
-/** Whose wanted answer is the new object; the others shall stay as they are. */
+/** Whose wanted answer is the new object; the others should stay as they are. */
 const CHANGED = ["rewrite", "paraphrase", "portability"];
 
 /** "0 → 4 of 4 give the new object" or "10 → 9 of 10 give the old answer". */

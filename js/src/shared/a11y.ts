@@ -30,7 +30,7 @@ export function tokenTitle(token: string): string {
   return isolate(visible(beginning(token)));
 }
 
-/** No label is wider than a few words, and nobody reads ten thousand letters. */
+/** No label is wider than a few words, and ten thousand letters are not read. */
 function beginning(token: string): string {
   return clipped(token, LONGEST_TOKEN);
 }

@@ -1,15 +1,15 @@
 // How panels and heatmap hand a gesture to the one widget that may send it, and how that widget says it waits.
 
-export const GESTURE = "factlens:gesture";
-export const WAITING = "factlens:waiting";
+const GESTURE = "factlens:gesture";
+const WAITING = "factlens:waiting";
 
-export interface GestureDetail {
+interface GestureDetail {
   lens: string;
   name: string;
   [field: string]: unknown;
 }
 
-export interface WaitingDetail {
+interface WaitingDetail {
   lens: string;
   waiting: boolean;
 }

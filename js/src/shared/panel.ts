@@ -19,7 +19,7 @@ export interface Panel {
   gesture(name: string, payload?: Record<string, unknown>): void;
 }
 
-export interface Contents {
+interface Contents {
   children: Node[];
   /**
    * Shows a state, and says whether the panel waits for work of its own. `status` is what the session does at the

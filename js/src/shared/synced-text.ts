@@ -1,4 +1,4 @@
-// A text box whose accepted value lives in Python while somebody types in the browser.
+// A text box whose accepted value lives in Python while the user types in the browser.
 //
 // The box follows Python only when the accepted value became another one, so progress news never overwrite typing.
 // And when the news is merely the answer to what this box submitted, what was typed since then stays.

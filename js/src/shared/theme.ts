@@ -37,7 +37,7 @@ export function contrast(a: Rgb, b: Rgb): number {
   return (light + 0.05) / (dark + 0.05);
 }
 
-/** The colours that the widget stands on and would inherit; null where nobody painted, or nobody could read. */
+/** The colours that the widget stands on and would inherit; null where none was painted, or it could not be read. */
 function surroundings(root: HTMLElement): { background: string; foreground: string } | null {
   const above = (node: Element) => {
     const around = node.parentNode;

@@ -176,7 +176,7 @@ function shapes(letter: string, base: string, after: string): boolean {
   if (base === "" || SELECTOR.test(base)) return letter === JOINER && base === "\ufe0f" && PICTURE.test(after);
   if (SELECTOR.test(letter)) {
     if (IDEOGRAPH.test(base)) return true;
-    // Of letters there is no emoji but one; anywhere else a selector would be seen by nobody.
+    // Of letters there is no emoji but one; anywhere else a selector would not be seen.
     return /[\ufe0e\ufe0f]/u.test(letter) && (!LETTER.test(base) || base === "ℹ");
   }
   if ((letter === JOINER || letter === "\u200c") && SHAPING.test(base) && SHAPING.test(after)) return true;
