@@ -10,6 +10,8 @@ import pytest
 from nbclient import NotebookClient
 
 import factlens as fl
+from factlens.evaluation import METRICS as EDIT_METRICS
+from factlens.tracing import METRICS as TRACE_METRICS
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,14 +43,14 @@ def test_a_page_names_files_that_exist(page: Path) -> None:
 def test_the_lines_about_your_own_metrics_run(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
     code = re.search(r"## Your own metrics and methods\n.*?```python\n(.*?)```", page, re.DOTALL).group(1)
-    for table in (fl.evaluation.METRICS, fl.tracing.METRICS):
+    for table in (EDIT_METRICS, TRACE_METRICS):
         monkeypatch.setattr(table, "_table", {**table._table})
     model, fact = fl.load("atlas"), fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris")
     names: dict = {"fl": fl, "model": model, "fact": fact, "edit": fl.edit(model, fact, apply=False, steps=5)}
     exec(compile(code, "usage.md", "exec"), names)
     assert "rewrite_odds" in names["report"].summary().index.get_level_values("metric")
     assert fl.trace(model, fact, metric="logit", samples=2).measured.startswith("logit(")
-    assert "odds" in fl.evaluation.METRICS
+    assert "odds" in EDIT_METRICS
 
 
 def test_the_readme_fits_two_screens() -> None:

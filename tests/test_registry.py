@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
-import factlens as fl
 from factlens.editing import METHODS
 from factlens.errors import ArgumentError
+from factlens.evaluation import METRICS as EDIT_METRICS
 from factlens.registry import Registry
+from factlens.tracing import METRICS as TRACE_METRICS
 from factlens.tracing import TraceMetric
 
 
@@ -57,11 +58,11 @@ def test_an_entry_of_another_kind_or_name_is_refused() -> None:
     methods = {**METHODS}
     for table, name, entry, words in (
         (METHODS, "bad", len, r"entry must be a factlens\.editing\.methods\.base\.Method"),
-        (fl.tracing.METRICS, "bare", len, "entry must be a .*TraceMetric"),
-        (fl.evaluation.METRICS, "bare", len, "entry must be a .*PromptMetric"),
-        (fl.tracing.METRICS, "short", TraceMetric("long", len), "name must be the entry's own: 'long', not 'short'"),
+        (TRACE_METRICS, "bare", len, "entry must be a .*TraceMetric"),
+        (EDIT_METRICS, "bare", len, "entry must be a .*PromptMetric"),
+        (TRACE_METRICS, "short", TraceMetric("long", len), "name must be the entry's own: 'long', not 'short'"),
     ):
         with pytest.raises(ArgumentError, match=words):
             table.register(name, entry)
     assert methods == {**METHODS}
-    assert "bare" not in fl.evaluation.METRICS
+    assert "bare" not in EDIT_METRICS
