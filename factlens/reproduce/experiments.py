@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from factlens.errors import ArgumentError
 from factlens.evaluation.datasets import load_facts, load_records
 from factlens.models import Model
 from factlens.models.given import a_model, some_layers
+from factlens.registry import Registry
 from factlens.reproduce.fig2 import fig2
 from factlens.reproduce.folder import Folder
 from factlens.reproduce.layer_sweep import layer_sweep
@@ -33,12 +35,6 @@ from factlens.reproduce.sequential import sequential
 from factlens.reproduce.table4 import table4
 from factlens.tracing import KINDS
 
-_OPTIONS = {
-    "fig2": ("samples",),
-    "table4": ("methods",),
-    "layer-sweep": ("layers", "kind", "samples", "method"),
-    "sequential": ("methods", "batch", "every", "generate"),
-}
 _CHECKS: dict[str, Callable[[Model, str, Any], Any]] = {
     "samples": lambda _, name, value: whole(name, value, least=1, example="10"),
     "methods": lambda _, name, value: tuple(a_method(f"{name}[{i}]", one) for i, one in enumerate(_names(name, value))),
@@ -51,12 +47,57 @@ _CHECKS: dict[str, Callable[[Model, str, Any], Any]] = {
 }
 # What sequential edits leave alone: at least a part of the records, and no more than are needed to see 5 % fall.
 _HELD_OUT_SHARE, _HELD_OUT = 6, 500
-EXPERIMENTS = {
-    "fig2": "averaged causal traces (Meng et al. 2022, Figure 2)",
-    "table4": "single edits judged on CounterFact, for several methods (Meng et al. 2022, Table 4)",
-    "layer-sweep": "edit success by layer against tracing effect (Hase et al. 2023)",
-    "sequential": "edits on top of each other, until the model breaks down",
-}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A published experiment.
+
+    Attributes
+    ----------
+    title
+        What it is, and whose.
+    options
+        What it takes beside a model and facts.
+    run
+        Called with the model, what it is about, a folder, and the options.
+    edits
+        Whether it edits: it is about records then, and takes a seed; else about facts, to be traced.
+    holds_out
+        Whether it wants records that it does not edit, about other subjects: ``held_out``.
+    """
+
+    title: str
+    options: tuple[str, ...]
+    run: Callable[..., object]
+    edits: bool = True
+    holds_out: bool = False
+
+
+EXPERIMENTS: Registry[Experiment] = Registry(
+    "experiment",
+    {
+        "fig2": Experiment("averaged causal traces (Meng et al. 2022, Figure 2)", ("samples",), fig2, edits=False),
+        "table4": Experiment(
+            "single edits judged on CounterFact, for several methods (Meng et al. 2022, Table 4)",
+            ("methods",),
+            table4,
+        ),
+        "layer-sweep": Experiment(
+            "edit success by layer against tracing effect (Hase et al. 2023)",
+            ("layers", "kind", "samples", "method"),
+            layer_sweep,
+        ),
+        "sequential": Experiment(
+            "edits on top of each other, until the model breaks down",
+            ("methods", "batch", "every", "generate"),
+            sequential,
+            holds_out=True,
+        ),
+    },
+    Experiment,
+)
+"""What `reproduce` runs."""
 
 
 def reproduce(
@@ -115,8 +156,7 @@ def reproduce(
     FactlensError
         If another process is at work in the folder, or matplotlib is missing.
     """
-    if not isinstance(name, str) or name not in EXPERIMENTS:
-        raise ArgumentError(f"There is no experiment {shown(name)}: name must be one of {', '.join(EXPERIMENTS)}.")
+    experiment = EXPERIMENTS.named("name", name)
     model, out = a_model("model", model), a_path("out", out, folder=True)
     facts = facts if isinstance(facts, str) and facts.strip() else a_path("facts", facts)
     encoding = an_encoding("encoding", encoding)
@@ -124,28 +164,22 @@ def reproduce(
     optional(function, "say", say)
     if methods is not None:
         options["methods"] = _CHECKS["methods"](model, "methods", methods)
-    refuse_unknown(name, options, _OPTIONS[name])
+    refuse_unknown(name, options, experiment.options)
     options = {option: _CHECKS[option](model, option, value) for option, value in options.items()}
     # Now, and not at the end, hours later.
     needs_matplotlib("Reproducing an experiment")
     folder = Folder(out, say)
     with folder.alone():
-        if name == "fig2":
-            fig2(model, load_facts(facts, encoding=encoding)[:limit], folder, **options)
+        if experiment.edits:
+            records, held_out = load_records(facts, encoding=encoding), {}
+            if experiment.holds_out:
+                limit = limit or len(records) - min(_HELD_OUT, len(records) // _HELD_OUT_SHARE)
+                subjects = {record.fact.subject for record in records[:limit]}
+                others = [record for record in records[limit:] if record.fact.subject not in subjects]
+                held_out["held_out"] = others[:_HELD_OUT]
+            experiment.run(model, records[:limit], folder, seed=seed, **held_out, **options)
         else:
-            records = load_records(facts, encoding=encoding)
-            if name == "sequential" and limit is None:
-                limit = len(records) - min(_HELD_OUT, len(records) // _HELD_OUT_SHARE)
-            chosen = records[:limit]
-            options["seed"] = seed
-            if name == "table4":
-                table4(model, chosen, folder, **options)
-            elif name == "layer-sweep":
-                layer_sweep(model, chosen, folder, **options)
-            else:
-                subjects = {record.fact.subject for record in chosen}
-                others = [record for record in records[len(chosen) :] if record.fact.subject not in subjects]
-                sequential(model, chosen, folder, held_out=others[:_HELD_OUT], **options)
+            experiment.run(model, load_facts(facts, encoding=encoding)[:limit], folder, **options)
         folder.provenance(
             model, experiment=name, facts=str(facts), encoding=encoding, limit=limit, seed=seed, options=options
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,9 +202,11 @@ def test_facts_are_held_out_without_being_asked_for(
 ) -> None:
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(experiments, "load_records", lambda source, **_: records)
-    monkeypatch.setattr(
-        experiments, "sequential", lambda m, chosen, folder, held_out, **o: asked.append((len(chosen), len(held_out)))
+    counted = replace(
+        EXPERIMENTS["sequential"],
+        run=lambda m, chosen, folder, held_out, **o: asked.append((len(chosen), len(held_out))),
     )
+    monkeypatch.setitem(EXPERIMENTS._table, "sequential", counted)
     for limit in (None, 2, 6):
         reproduce("sequential", model, "x", tmp_path / str(limit), limit=limit)
     assert asked == [(5, 1), (2, 4), (6, 0)]
