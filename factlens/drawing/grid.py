@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from factlens.drawing.numbers import precise
+from factlens.visible import as_label
 
 
 class Row(NamedTuple):
@@ -17,9 +18,14 @@ class Row(NamedTuple):
     Of a prompt these are the tokens of the subject, and those of a chat template.
     """
 
-    label: str
+    text: str
     strong: bool = False
     faint: bool = False
+
+    @property
+    def label(self) -> str:
+        """The text as it can be shown among others, with the paper's ``*`` at those that matter most."""
+        return as_label(self.text) + ("*" if self.strong else "")
 
 
 class Panel(NamedTuple):

@@ -53,7 +53,7 @@ def trace_picture(trace: Trace, *, effects: bool = False) -> GridPicture:
         ending=f" → {as_label(trace.shown_answer)}",
         subtitle=subtitle,
         alt=f"Causal tracing of {trace.fact.prompt}",
-        rows=tuple(Row(trace.label(i), start <= i < stop, i in template) for i in range(len(trace.tokens))),
+        rows=tuple(Row(piece, start <= i < stop, i in template) for i, piece in enumerate(trace.tokens)),
         panels=panels_of(trace),
         values=(trace.effects if effects else trace.scores).values,
         estimates=None if trace.estimate is None else trace.estimate.values - zero,
@@ -117,7 +117,7 @@ def plot_average(average: Average) -> Figure:
     """Return a figure with one heatmap per kind; see `Average.plot`."""
     picture = average_picture(average)
     # One scale for all, so that shades compare across kinds; without any positive effect it is empty.
-    rows = tuple(Row(row.label.capitalize()) for row in picture.rows)
+    rows = tuple(Row(row.text.capitalize()) for row in picture.rows)
     picture = replace(picture, high=picture.high or float(average.measure.better), rows=rows)
     return _headed(grid_figure("Drawing an average", picture, 3.4, 2.3, beside=1.6), average)
 

@@ -1,7 +1,7 @@
 """Traces to frames: the one place where bytes for the browser are made. `docs/wire.md` describes them.
 
-A frame is what `factlens.tracing.picture` is to the other ways to draw. It is not made from that: labels, colours and
-formats of numbers are the page's own, and a growing grid travels many times a second.
+A frame has the grids, the rows and the ends of the scale that every other way to draw reads from a `GridPicture`.
+Labels and formats of numbers are the page's own, since it draws in other readings, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import scipy.stats  # noqa: F401  (`Trace.interval` takes it: half a second that
 
 from factlens.tracing import Trace
 from factlens.tracing.estimate_quality import FACTS, RANK_CORRELATION
+from factlens.tracing.picture import trace_picture
 from factlens.tracing.recipe import caption_of, code_of
 from factlens.tracing.side_by_side import side_by_side
 from factlens.tracing.sites import Site, site_of
@@ -28,35 +29,34 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
     """Return the whole state of a heatmap: a dict with its grids as float32 bytes; empty without a trace."""
     if trace is None:
         return {}
-    start, stop = trace.subject_range
-    template = set(trace.template_tokens)
-    scores = trace.scores.values
-    estimate = _estimate(trace, scores)
+    picture = trace_picture(trace)
+    # An estimate travels as long as a cell needs it, and whole.
+    estimate = None if picture.shown_estimates is None else picture.estimates
     return {
         "schema": SCHEMA,
         "run": run,
         "kinds": list(trace.kinds),
         "sites": {site.name: described(site) for site in trace.sites},
         "tokens": [
-            {"text": piece, "id": token, "subject": start <= i < stop, **({"template": True} if i in template else {})}
-            for i, (piece, token) in enumerate(zip(trace.tokens, trace.token_ids, strict=True))
+            {"text": row.text, "id": token, "subject": row.strong, **({"template": True} if row.faint else {})}
+            for row, token in zip(picture.rows, trace.token_ids, strict=True)
         ],
-        "layers": trace.n_layers,
+        "layers": picture.layers,
         "metric": metric_state(trace),
         "contrast": None if trace.contrast is None else str(trace.contrast),
-        "low": trace.low,
-        "high": trace.high,
+        "low": picture.low,
+        "high": picture.high,
         "answer": trace.shown_answer,
         "answer_part": part_of_answer(trace),
         "prompt": trace.fact.prompt,
         "window": trace.window,
         "window_convention": trace.window_convention,
         "samples": int(trace.samples.sizes["sample"]),
-        "complete": trace.complete,
+        "complete": picture.complete,
         "stopped": stopped,
-        "suggested": _suggested(trace, scores),
+        "suggested": _suggested(trace, picture.values),
         "quality": None if estimate is None else _QUALITY,
-        "grid": _bytes(scores),
+        "grid": _bytes(picture.values),
         "estimate": None if estimate is None else _bytes(estimate),
         "half": _half(trace) if trace.complete or stopped else None,
         "caption": caption_of(trace),
@@ -114,14 +114,6 @@ def part_of_answer(trace: Trace) -> str | None:
 
 def _bytes(grid: np.ndarray) -> bytes:
     return np.ascontiguousarray(grid, dtype="<f4").tobytes()
-
-
-def _estimate(trace: Trace, scores: np.ndarray) -> np.ndarray | None:
-    """Return the estimated grid as long as a cell needs it: one that is estimated and not computed."""
-    if trace.estimate is None:
-        return None
-    estimate = np.asarray(trace.estimate.values)
-    return estimate if (np.isnan(scores) & np.isfinite(estimate)).any() else None
 
 
 def _half(trace: Trace) -> bytes | None:

@@ -27,7 +27,7 @@ PICTURE = GridPicture(
     ending=" → tall",
     subtitle="by hand",
     alt="a picture",
-    rows=(Row("The", faint=True), Row("tower*", strong=True), Row("東")),
+    rows=(Row("The", faint=True), Row("tower", strong=True), Row("東")),
     panels=(Panel("MLP", "MLP, window of 2 layers", "mlp"), Panel("novelty", "novelty", "something else")),
     values=np.array([[[0, 1], [0.25, 0.5], [NAN, NAN]], [[1, 1], [1, 1], [1, 1]]]),
     low=0.0,
