@@ -17,8 +17,8 @@ export default panel("details", "What the selected cell knows", ({ root, banner 
   const score = element("p", { class: "fl-score", testid: "details-score" });
   const read = element("p", { class: "fl-note", testid: "details-read" });
   const tables = element("div", { class: "fl-cell-tables" });
-  const known = element("div", { class: "fl-cell-found" }, score, read, tables);
-  const body = element("div", { class: "fl-cell-body" }, status, banner.root, known);
+  const content = element("div", { class: "fl-cell-found" }, score, read, tables);
+  const body = element("div", { class: "fl-cell-body" }, status, banner.root, content);
   const fold = element(
     "details",
     { open: true },
@@ -32,7 +32,7 @@ export default panel("details", "What the selected cell knows", ({ root, banner 
     const reading = state.reading === true;
     setAttributes(root, { "data-ready": String(details !== null) });
     // Between two cells the panel keeps its height: what stands below must not jump.
-    if (reading && !known.hidden && fold.open) body.style.minHeight = `${body.offsetHeight}px`;
+    if (reading && !content.hidden && fold.open) body.style.minHeight = `${body.offsetHeight}px`;
     if (!reading) body.style.minHeight = "";
 
     setText(title, cell ? cellTitle(cell) : "");
@@ -43,7 +43,7 @@ export default panel("details", "What the selected cell knows", ({ root, banner 
     else if (state.error) say(status, "");
     else if (state.outdated === true) say(status, OUTDATED);
     else say(status, "The cell is read when the running work is done.");
-    show(known, details !== null);
+    show(content, details !== null);
     if (cell && details) {
       const measure = { metric: decodeMetric(state.metric), contrast: text(state.contrast) };
       setText(score, scoreLine(details, measure));

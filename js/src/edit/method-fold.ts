@@ -29,13 +29,13 @@ export class MethodFold {
 
   /** The settings that differ from the defaults; what is no number goes as text, and is refused with a reason. */
   settings(): Record<string, number | string> {
-    const found: Record<string, number | string> = {};
+    const changed: Record<string, number | string> = {};
     for (const box of this.#knobs.querySelectorAll("input")) {
       if (box.value.trim() === "" && !box.validity.badInput) continue;
       if (box.value === box.dataset.default) continue;
-      found[box.dataset.name ?? ""] = box.validity.badInput ? "not a number" : Number(box.value);
+      changed[box.dataset.name ?? ""] = box.validity.badInput ? "not a number" : Number(box.value);
     }
-    return found;
+    return changed;
   }
 }
 

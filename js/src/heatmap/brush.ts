@@ -38,10 +38,10 @@ export class Brush {
     });
     axis.addEventListener("pointerup", (event) => {
       if (this.#from === null) return;
-      const found = span(event);
+      const swept = span(event);
       this.#from = null;
-      const again = this.#before !== null && found[0] === this.#before[0] && found[1] === this.#before[1];
-      changed(again ? null : found, true);
+      const again = this.#before !== null && swept[0] === this.#before[0] && swept[1] === this.#before[1];
+      changed(again ? null : swept, true);
     });
     axis.addEventListener("pointercancel", () => {
       this.#from = null;

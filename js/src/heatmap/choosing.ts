@@ -20,13 +20,13 @@ export function buildChoosing({ model, shown, page, stage, gesture, signal }: Sc
     const edit = decodeEdit(model.get("edit"));
     const edited = chosen ? [] : (edit?.layers ?? []);
     for (const panel of stage.panels) panel.select(chosen ?? selection, frame, edited, chosen !== null);
-    const here = selection && inward(frame, selection)[0];
-    const line = here ? selected(frame, here, edit) : shown.given ? nothingSelected(edit) : "";
+    const shownCell = selection && inward(frame, selection)[0];
+    const line = shownCell ? selected(frame, shownCell, edit) : shown.given ? nothingSelected(edit) : "";
     say(page.selection, line);
     if (!isNews) return;
     // Said once per selection: values that still stream in must not make the page talk.
     isNews = false;
-    setText(page.live, here ? line : "Selection cleared.");
+    setText(page.live, shownCell ? line : "Selection cleared.");
   }
 
   function choose(cell: Cell): void {

@@ -48,12 +48,12 @@ export function svgOf(frame: Frame, palette: PaletteName): string {
     parts.push(`<text x='${left}' y='${top - 10}' font-weight='600'>${escaped(panelTitle(frame, kind))}</text>`);
     for (let token = 0; token < frame.tokens.length; token += 1) {
       for (let layer = 0; layer < frame.layers; layer += 1) {
-        const found = shown(frame, (place * frame.tokens.length + token) * frame.layers + layer);
-        const fill = found ? css(ramp(placeOn(scale, found.value))) : "#f2f2f2";
-        const faint = found?.estimated ? " fill-opacity='0.5'" : "";
+        const drawn = shown(frame, (place * frame.tokens.length + token) * frame.layers + layer);
+        const fill = drawn ? css(ramp(placeOn(scale, drawn.value))) : "#f2f2f2";
+        const faint = drawn?.estimated ? " fill-opacity='0.5'" : "";
         const [x, y] = [left + layer * CELL, top + token * ROW];
         parts.push(`<rect x='${x}' y='${y}' width='${CELL - 1}' height='${ROW - 1}' fill='${fill}'${faint}/>`);
-        if (!found)
+        if (!drawn)
           parts.push(`<path d='M${x} ${y + ROW - 1}l${CELL - 1} ${1 - ROW}' stroke='#999' stroke-width='.7'/>`);
       }
     }
@@ -88,11 +88,11 @@ export function csvOf(frame: Frame): string {
   frame.kinds.forEach((kind, place) => {
     frame.tokens.forEach((piece, row) => {
       for (let layer = 0; layer < frame.layers; layer += 1) {
-        const found = shown(frame, (place * frame.tokens.length + row) * frame.layers + layer);
+        const drawn = shown(frame, (place * frame.tokens.length + row) * frame.layers + layer);
         const { token } = outward(frame, { kind, token: row, layer });
         const name = frame.titles[kind] ? `${sourceOf(frame, kind)}: ${panelTitle(frame, kind)}` : kind;
-        const value = found ? String(found.value) : "";
-        const cells = [name, token, piece.text, piece.subject, layer, value, found?.estimated === true];
+        const value = drawn ? String(drawn.value) : "";
+        const cells = [name, token, piece.text, piece.subject, layer, value, drawn?.estimated === true];
         lines.push(cells.map(String).map(quoted).join(","));
       }
     });

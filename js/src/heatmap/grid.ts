@@ -100,8 +100,8 @@ export function decodeFrame(value: unknown): Frame | null {
   const kinds = list(fields.kinds).map(text).filter(Boolean);
   const tokens = list(fields.tokens).map((token) => {
     const { text: piece, id, subject, template } = record(token);
-    const found: Token = { text: text(piece), id: number(id), subject: subject === true };
-    return template === true ? { ...found, template: true } : found;
+    const decoded: Token = { text: text(piece), id: number(id), subject: subject === true };
+    return template === true ? { ...decoded, template: true } : decoded;
   });
   const layers = Math.max(0, Math.floor(number(fields.layers) ?? 0));
   if (kinds.length === 0 || tokens.length === 0 || layers === 0) return null;
@@ -165,8 +165,8 @@ function grid(value: unknown, size: number): Float32Array {
 function decodeQuality(value: unknown): Quality | null {
   const fields = record(value);
   const correlation = Object.entries(record(fields.rank_correlation)).flatMap(([label, given]): [string, number][] => {
-    const found = number(given);
-    return found === null ? [] : [[label, found]];
+    const decoded = number(given);
+    return decoded === null ? [] : [[label, decoded]];
   });
   const facts = number(fields.facts);
   return facts === null || correlation.length === 0 ? null : { facts, correlation };

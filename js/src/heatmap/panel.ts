@@ -144,13 +144,13 @@ export class Panel {
   /** Crosshair on the row in every panel, on the column in the panel of the cell; its window, if any, on the axis. */
   hover(cell: Cell | null, frame: Frame): void {
     const layout = this.#layout;
-    const here = cell?.kind === this.kind;
+    const inside = cell?.kind === this.kind;
     show(this.#crossRow, cell !== null);
-    show(this.#crossColumn, here);
-    show(this.#bracket, here && siteOf(frame, this.kind).windowed);
+    show(this.#crossColumn, inside);
+    show(this.#bracket, inside && siteOf(frame, this.kind).windowed);
     if (!cell || !layout) return;
     this.#cover(this.#crossRow, 0, cell.token, frame.layers, 1);
-    if (!here) return;
+    if (!inside) return;
     this.#cover(this.#crossColumn, cell.layer, 0, 1, frame.tokens.length);
     const [first, last] = windowOf(frame, cell.kind, cell.layer);
     this.#bracket.style.left = `${first * layout.cellWidth}px`;
@@ -173,10 +173,10 @@ export class Panel {
 
   suggest(cell: Cell | null): void {
     const layout = this.#layout;
-    const here = cell?.kind === this.kind;
-    show(this.#dot, here);
-    show(this.#caret, here);
-    if (!here || !layout) return;
+    const inside = cell?.kind === this.kind;
+    show(this.#dot, inside);
+    show(this.#caret, inside);
+    if (!inside || !layout) return;
     this.#cover(this.#dot, cell.layer, cell.token, 1, 1);
     this.#caret.style.left = `${(cell.layer + 0.5) * layout.cellWidth}px`;
   }

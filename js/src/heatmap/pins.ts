@@ -36,8 +36,8 @@ export class PinList {
     // Values that stream in change words only: the focus on a button is kept.
     pins.forEach((cell, index) => {
       const words = this.root.children[index]?.querySelector(".fl-pin-words");
-      const here = inward(frame, cell)[0];
-      if (words) setText(words, here ? pinned(frame, here) : pinnedElsewhere(frame, cell));
+      const place = inward(frame, cell)[0];
+      if (words) setText(words, place ? pinned(frame, place) : pinnedElsewhere(frame, cell));
     });
   }
 

@@ -56,22 +56,22 @@ export function buildPointing({ shown, page, stage, signal }: Scene, cursor: Cur
   function hover(next: Cell | null): void {
     hovered = next;
     const { frame } = shown;
-    const told = next ?? (cursor.focused ? cell : null);
-    if (frame) for (const panel of stage.panels) panel.hover(told, frame);
-    const box = told && stage.boxOf(told);
-    if (!frame || !told || !box || choice.table || (!next && dismissed)) {
+    const pointed = next ?? (cursor.focused ? cell : null);
+    if (frame) for (const panel of stage.panels) panel.hover(pointed, frame);
+    const box = pointed && stage.boxOf(pointed);
+    if (!frame || !pointed || !box || choice.table || (!next && dismissed)) {
       tooltip.hide();
       return;
     }
-    const [first, last] = windowOf(frame, told.kind, told.layer);
+    const [first, last] = windowOf(frame, pointed.kind, pointed.layer);
     const origin = page.panels.getBoundingClientRect();
     const { width } = box;
     const spot = new DOMRect(origin.left + box.left, origin.top + box.top, width, box.height);
     tooltip.show(
-      say.tooltipLines(frame, told),
+      say.tooltipLines(frame, pointed),
       spot,
-      spot.left - (told.layer - first) * width,
-      spot.right + (last - told.layer) * width,
+      spot.left - (pointed.layer - first) * width,
+      spot.right + (last - pointed.layer) * width,
     );
   }
 

@@ -16,7 +16,7 @@ export interface Options {
 }
 
 export function prepare(frame: Frame | null, comparison: Comparison | null, options: Options): Frame | null {
-  const each = (given: Frame) => read(options.words ? groupWords(given) : given, options.reading);
+  const each = (trace: Frame) => read(options.words ? groupWords(trace) : trace, options.reading);
   if (comparison && (options.compare !== null || !frame)) {
     const kinds = comparison.a.kinds;
     const kind = kinds.includes(options.compare ?? "") ? (options.compare as string) : firstCompared(comparison);
@@ -24,8 +24,8 @@ export function prepare(frame: Frame | null, comparison: Comparison | null, opti
     return pair.a.reading === pair.b.reading ? compared(pair, kind) : compared(comparison, kind);
   }
   if (!frame) return null;
-  const found = each(frame);
-  return options.ownScale ? { ...found, scales: ownScales(found) } : found;
+  const prepared = each(frame);
+  return options.ownScale ? { ...prepared, scales: ownScales(prepared) } : prepared;
 }
 
 export function readable(frame: Frame | null, comparison: Comparison | null, reading: Reading): boolean {

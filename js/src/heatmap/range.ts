@@ -35,9 +35,9 @@ export function meansIn(frame: Frame, layers: Span | null, rows: Span | null): M
     let count = 0;
     for (let row = top; row <= bottom; row += 1) {
       for (let layer = left; layer <= right; layer += 1) {
-        const found = shown(frame, (place * frame.tokens.length + row) * frame.layers + layer);
-        if (!found || found.estimated) continue;
-        sum += found.value;
+        const value = shown(frame, (place * frame.tokens.length + row) * frame.layers + layer);
+        if (!value || value.estimated) continue;
+        sum += value.value;
         count += 1;
       }
     }

@@ -82,10 +82,10 @@ export function details(frame: Frame): string {
 
 /** "0.41, 43 % restored", "estimate 0.41, 43 % restored", or "not computed". */
 export function valueText(frame: Frame, cell: Cell, percentSign = " %"): string {
-  const found = valueAt(frame, cell);
-  if (!found) return "not computed";
-  const words = `${found.estimated ? "estimate " : ""}${number(frame, cell.kind, found.value)}`;
-  const back = broughtBack(frame, cell.kind, found.value);
+  const shown = valueAt(frame, cell);
+  if (!shown) return "not computed";
+  const words = `${shown.estimated ? "estimate " : ""}${number(frame, cell.kind, shown.value)}`;
+  const back = broughtBack(frame, cell.kind, shown.value);
   if (back !== null) return `${words}, ${signed(back)}${percentSign} restored`;
   return frame.reading === "restored" ? `${words.replace(" %", percentSign)} restored` : words;
 }
@@ -166,7 +166,7 @@ export function suggestion(frame: Frame, cell: Cell): string {
 
 /** The lines of the tooltip: what the cell is, its value, how sure it is, and what was restored for it. */
 export function tooltipLines(frame: Frame, cell: Cell): string[] {
-  const found = valueAt(frame, cell);
+  const shown = valueAt(frame, cell);
   const token = frame.tokens[cell.token];
   const id = token?.id === null || token?.id === undefined ? "" : ` (id ${token.id})`;
   const name = `Layer ${cell.layer} · ${siteOf(frame, cell.kind).label}`;
@@ -174,13 +174,13 @@ export function tooltipLines(frame: Frame, cell: Cell): string[] {
     frame.titles[cell.kind] ? `${panelTitle(frame, cell.kind)}: ${name}` : name,
     `token “${tokenTitle(token?.text ?? "")}”${id}`,
   ];
-  if (found) {
-    lines.push(measured(frame, cell.kind, found));
-    const back = broughtBack(frame, cell.kind, found.value);
+  if (shown) {
+    lines.push(measured(frame, cell.kind, shown));
+    const back = broughtBack(frame, cell.kind, shown.value);
     if (back !== null) lines.push(`${signed(back)} % restored`);
-    const half = found.estimated || isDifference(frame, cell.kind) ? null : halfAt(frame, cell);
+    const half = shown.estimated || isDifference(frame, cell.kind) ? null : halfAt(frame, cell);
     const [low] = frame.ends[cell.kind] ?? [frame.low];
-    if (half !== null) lines.push(...interval(found.value, low, half, frame));
+    if (half !== null) lines.push(...interval(shown.value, low, half, frame));
   } else {
     lines.push(frame.complete || frame.stopped ? "not computed" : "not computed yet");
   }

@@ -26,8 +26,8 @@ export function tables(frame: Frame): HTMLElement[] {
     const caption = `${panelTitle(frame, kind)}: ${measureName(frame)} of the answer by token and layer.`;
     const rows = frame.tokens.map(({ text, subject }, token) => {
       const cells = layers.map((layer) => {
-        const found = valueAt(frame, { kind, token, layer });
-        return element("td", { class: found?.estimated ? "fl-guess" : null }, found ? inWords(frame, found) : "–");
+        const value = valueAt(frame, { kind, token, layer });
+        return element("td", { class: value?.estimated ? "fl-guess" : null }, value ? inWords(frame, value) : "–");
       });
       return row(`${tokenTitle(text)}${subject ? " *" : ""}`, cells, subject ? "fl-subject" : "");
     });

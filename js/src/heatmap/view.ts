@@ -90,14 +90,14 @@ function colours(frame: Frame, kind: string, ramp: Ramp, theme: Theme): Cells | 
   let stripes: ImageData | null = null;
   let missing = false;
   for (let i = 0; i < tokens.length * layers; i += 1) {
-    const found = shown(frame, first + i);
-    if (!found) {
+    const value = shown(frame, first + i);
+    if (!value) {
       missing = true;
       continue;
     }
-    const place = placeOn(scale, found.value);
+    const place = placeOn(scale, value.value);
     const colour = ramp(place);
-    if (!found.estimated) {
+    if (!value.estimated) {
       set(image, i, colour);
       continue;
     }

@@ -63,8 +63,8 @@ export function groupWords(frame: Frame): Frame {
       for (let layer = 0; layer < frame.layers; layer += 1) {
         const at = (token: number) => (kind * frame.tokens.length + token) * frame.layers + layer;
         const strength = (token: number) => {
-          const found = shown(frame, at(token));
-          return found ? sign * found.value : Number.NEGATIVE_INFINITY;
+          const value = shown(frame, at(token));
+          return value ? sign * value.value : Number.NEGATIVE_INFINITY;
         };
         let best = start;
         for (let token = start + 1; token < end(row); token += 1) if (strength(token) > strength(best)) best = token;

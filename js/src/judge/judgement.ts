@@ -40,8 +40,8 @@ export function decodeJudgement(value: unknown): Judgement | null {
         prompt: text(row.prompt),
         old: text(row.old),
         new: text(row.new),
-        before: said(row.before),
-        after: said(row.after),
+        before: decodeSaid(row.before),
+        after: decodeSaid(row.after),
         held: [held[0] === true, held[1] === true],
       };
     }),
@@ -52,7 +52,7 @@ export function decodeJudgement(value: unknown): Judgement | null {
   };
 }
 
-function said(value: unknown): Said {
+function decodeSaid(value: unknown): Said {
   const fields = record(value);
   return { top: text(fields.top), old: number(fields.old) ?? 0, fresh: number(fields.new) ?? 0 };
 }

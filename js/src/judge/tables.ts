@@ -6,7 +6,7 @@ import { isolated } from "../shared/visible";
 import { heldWords, type JudgedRow, type Written } from "./judgement";
 
 export function group(role: string, title: string, rows: JudgedRow[], open: boolean): HTMLElement {
-  const body = rows.map((one) => row(isolated(one.prompt), [said(one, "before"), said(one, "after")]));
+  const body = rows.map((one) => row(isolated(one.prompt), [answerCell(one, "before"), answerCell(one, "after")]));
   return fold(
     role,
     open || rows.length === 1,
@@ -15,7 +15,7 @@ export function group(role: string, title: string, rows: JudgedRow[], open: bool
   );
 }
 
-function said(row: JudgedRow, when: "before" | "after"): HTMLElement {
+function answerCell(row: JudgedRow, when: "before" | "after"): HTMLElement {
   const { top, old, fresh } = row[when];
   const changed = when === "after" && row.before.top !== top;
   // A prompt whose old answer is the new object has one probability, not two.

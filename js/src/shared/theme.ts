@@ -73,13 +73,13 @@ export function readTheme(root: HTMLElement): Theme {
 
 /** Keeps `root` marked with the page's theme, and calls back after every change, until `signal` aborts. */
 export function followTheme(root: HTMLElement, callback: (theme: Theme) => void, signal: AbortSignal): void {
-  let known = "";
+  let before = "";
   const update = () => {
     if (signal.aborted) return;
     const theme = readTheme(root);
     const seen = JSON.stringify(theme);
-    if (seen === known) return;
-    known = seen;
+    if (seen === before) return;
+    before = seen;
     callback(theme);
   };
   let later: ReturnType<typeof setTimeout> | undefined;

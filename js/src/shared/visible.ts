@@ -66,9 +66,9 @@ export function visibleParts(text: string): Part[] {
       add(" ", true);
       base = "";
     } else if (hasNoShape(letter)) {
-      const kept = shapes(letter, base, at(text, i));
-      add(kept ? letter : `⟨U+${code(letter).toString(16).toUpperCase().padStart(4, "0")}⟩`, false);
-      base = kept ? letter : "";
+      const joined = shapes(letter, base, at(text, i));
+      add(joined ? letter : `⟨U+${code(letter).toString(16).toUpperCase().padStart(4, "0")}⟩`, false);
+      base = joined ? letter : "";
     } else {
       if (base === "" && COMBINING.test(letter)) add(DOTTED_CIRCLE, false);
       add(letter + tags, false);
