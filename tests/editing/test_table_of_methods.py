@@ -34,7 +34,7 @@ HOME = ("editing/methods/", "reproduce/published.py", "models/atlas/")
 #: Words that are names of something else there.
 OTHERWISE = {
     "heatmap/palettes.ts": {"rome"},  # the colours of the paper
-    "heatmap/index.ts": {"rome"},
+    "heatmap/widget.ts": {"rome"},
     "heatmap/toolbar.ts": {"rome"},
 }
 
