@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -157,10 +158,10 @@ def evaluate(
         plans: dict[str, dict[str, Any]] = {what.label: {}}
         if way != "single" or options:
             raise FactError("An edit is judged as it is: way= and settings are for facts that are edited here.")
+        recipes = {what.label: what.recipe}
     else:
         records, plans = _records(_listed(what, encoding), checks), _plans(method, options)
-        for plan in plans.values():
-            _check_plan(model, plan, way, len(records))
+        recipes = {label: _checked(model, plan, way, len(records)) for label, plan in plans.items()}
     records = [as_read(model, record) for record in records]
     edited = [record.fact for record in records]
     if unrelated is None:
@@ -202,6 +203,7 @@ def evaluate(
     if own:
         circumstances["metrics"] = [metric.described() for metric in own]
     provenance["metrics"] = [metric_record(metric) for metric in chosen]
+    provenance["recipes"] = json.loads(json.dumps(recipes))  # as a file has it
     provenance["asked"] = [
         {"generate": asking.generate, "unrelated": list(asking.unrelated), "texts": list(asking.texts)}
     ]
@@ -431,8 +433,8 @@ def _plans(
     return plans
 
 
-def _check_plan(model: Model, plan: Mapping[str, Any], way: Way, records: int) -> None:
-    """Refuse settings that make no sense for any record, before the first is edited."""
+def _checked(model: Model, plan: Mapping[str, Any], way: Way, records: int) -> dict[str, Any]:
+    """Return method, layers and every setting of a plan; what makes no sense for any record is refused."""
     for name in plan:
         if not isinstance(name, str) or name in ("apply", "progress", "stop"):
             raise ArgumentError(
@@ -442,6 +444,7 @@ def _check_plan(model: Model, plan: Mapping[str, Any], way: Way, records: int) -
     settings = dict(plan)
     method, layers = settings.pop("method", DEFAULT_METHOD), settings.pop("layers", None)
     some_moments("moments", settings.pop("moments", None))
-    settle(model, method, layers, settings)
+    layers, hparams = settle(model, method, layers, settings)
     if way == "at once" and METHODS[method].most_facts == 1 and records > 1:
         raise FactError(f"{method} stores one fact at a time: way='at once' is for methods that store many.")
+    return {"method": method, "layers": layers, **asdict(hparams)}

@@ -74,7 +74,8 @@ class Report:
     provenance
         Where the numbers come from: name and ``fingerprint`` of the model, the ``edits`` and ``edit_ids`` that were
         applied before and after (in words and by content), the settings of each label (of an edit that was judged as it
-        is, the id), the ``metrics`` (names, and the description of your own), what was ``asked`` besides the checks,
+        is, the id), the ``recipes``, which make the edits of each label again (``evaluate(..., method=recipes)``), the
+        ``metrics`` (names, and the description of your own), what was ``asked`` besides the checks,
         versions. Where joined reports differ in their weights, ``weights`` has them by label.
     waiting
         How many records have been edited and not judged yet; only while edits that are judged together are made.
@@ -312,7 +313,7 @@ class Report:
             for name, value in report.provenance.items():
                 if name in ("weights", "metrics"):
                     continue
-                if name == "settings":
+                if name in ("settings", "recipes"):
                     provenance[name] = {**provenance.get(name, {}), **value}
                 elif name == "asked":
                     asked = provenance.setdefault(name, [])
@@ -332,10 +333,10 @@ class Report:
         label = a_text("label", label, example="'layer 3'")
         if len(self.labels) > 1:
             raise FactlensError(f"The report has several labels ({', '.join(self.labels)}); one name would mix them.")
-        settings: dict[str, Any] = dict.fromkeys([label], next(iter(self.provenance.get("settings", {}).values()), {}))
-        provenance = {**self.provenance, "settings": settings}
-        if weights := provenance.pop("weights", None):
-            provenance["weights"] = dict.fromkeys([label], next(iter(weights.values())))
+        provenance = {"settings": {"": {}}, **self.provenance}
+        for name in ("settings", "recipes", "weights"):
+            if by_label := provenance.get(name):
+                provenance[name] = {label: next(iter(by_label.values()))}
         return replace(
             self, outcomes=tuple(replace(outcome, label=label) for outcome in self.outcomes), provenance=provenance
         )

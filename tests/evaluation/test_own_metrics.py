@@ -145,10 +145,9 @@ def test_a_report_says_what_was_asked_so_that_it_can_be_asked_again(small: fl.Mo
     again = fl.evaluate(
         small,
         [outcome.record for outcome in found.outcomes],
-        method="ft",
+        method=provenance["recipes"],
         metrics=provenance["metrics"],
         seed=provenance["seed"],
-        **{name: int(value) for name, value in provenance["settings"]["ft"].items() if name != "method"},
         **provenance["asked"][0],
     )
     assert [outcome.after for outcome in again.outcomes] == [outcome.after for outcome in found.outcomes]
