@@ -8,16 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from weakref import ReferenceType, ref
 
 from factlens.errors import FactlensWarning
 
 _PACKAGE = str(Path(__file__).parent)
-_collected: ContextVar[list[FactlensWarning] | None] = ContextVar("collected", default=None)
+
+
+class Collected(list[FactlensWarning]):
+    """Warnings that a caller shows otherwise, for as long as it keeps this list."""
+
+
+# Weakly: an interrupt may strike where a block begins or ends, and must not silence what comes after.
+_collected: ContextVar[ReferenceType[Collected] | None] = ContextVar("collected", default=None)
 
 
 def warn(warning: FactlensWarning) -> None:
     """Warn of something, at the line outside this package that led to it."""
-    if (collected := _collected.get()) is not None:
+    reference = _collected.get()
+    if reference is not None and (collected := reference()) is not None:
         collected.append(warning)
         return
     level, frame = 1, sys._getframe()
@@ -29,8 +38,8 @@ def warn(warning: FactlensWarning) -> None:
 @contextmanager
 def warnings_kept() -> Iterator[list[FactlensWarning]]:
     """Keep what is warned of in the block in a list, in the order it came, instead of warning."""
-    collected: list[FactlensWarning] = []
-    token = _collected.set(collected)
+    collected = Collected()
+    token = _collected.set(ref(collected))
     try:
         yield collected
     finally:
