@@ -10,6 +10,15 @@ ANYTHING: dict[str, str] = {
     **dict.fromkeys(("Trace", "Average", "CellDetails", "Edit", "Took", "Report", "Key", "Update", "Skipped"), RECORD),
     **dict.fromkeys(("Outcome", "Measured", "Metric", "Defaults", "LowRank", "Dense", "Model", "ModelEvent"), RECORD),
     **dict.fromkeys(("Peak", "Answer", "Reading"), RECORD),
+    **dict.fromkeys(("Hparams", "ValueHparams"), "each setting of each method has its row in SETTINGS"),
+    **{
+        f"{name}.{method}": "a field's name, or settings, which have their rows"
+        for name in ("Hparams", "ValueHparams")
+        for method in ("range_of", "with_changes")
+    },
+    **dict.fromkeys(
+        ("Method", "Method.advise", "Knob", "Problem", "Solution"), "what a method is made of, by its author"
+    ),
     **dict.fromkeys(("LowRank.matrix", "Dense.matrix"), "a tensor, from the weights themselves"),
     **{f"Model.{name}": PARTS for name in ("attention", "mlp", "attention_out", "down_projection", "check_editable")},
     **dict.fromkeys(("RecordMetric", "CombinedMetric"), RECORD),

@@ -59,9 +59,11 @@ def test_an_ambiguous_prompt_brings_its_readings(session: Session) -> None:
         assert reading["shown"] == f"{fact.prompt[:start]}⟦Paris⟧{fact.prompt[stop:]}"
 
 
-def test_a_chat_keeps_its_other_turns_while_its_question_changes() -> None:
+def test_a_chat_keeps_its_other_turns_while_its_question_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model("gpt2")
-    model.tokenizer.chat_template = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
+    template = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
+    # The tokenizer is that of all small models.
+    monkeypatch.setattr(model.tokenizer, "chat_template", template)
     session = Session(model, fl.Fact.chat("Where is Paris?", "Paris", system="Be brief."))
     assert session.fact.prompt == "<system>Be brief.<user>Where is Paris?<assistant>"
     assert locating.written_down(session.fact) == ("Where is Paris?", "Paris", True)
