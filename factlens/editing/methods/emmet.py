@@ -17,10 +17,9 @@ from typing import Any, ClassVar
 import torch
 
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share, now
-from factlens.editing.batches import values_of
-from factlens.editing.contexts import contexts_for
 from factlens.editing.hparams import ValueHparams, a_number
 from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution
+from factlens.editing.methods.rome import store
 from factlens.editing.values import Values
 from factlens.models import LowRank
 from factlens.models.model import Projection
@@ -47,10 +46,7 @@ class EmmetHparams(ValueHparams):
 
 def solve(problem: Problem[EmmetHparams]) -> Solution:
     """Optimise v* of every fact, and store all of them in the layer."""
-    model, (layer,) = problem.model, problem.layers
-    values = values_of(problem, contexts_for(model, problem.hparams), "mlp")
-    update = equality_update(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
-    return Solution((update,), {"facts": list(values.report)}, values.with_value)
+    return store(problem, equality_update)
 
 
 def equality_update(projection: Projection, values: Values, moment: SecondMoment, hparams: EmmetHparams) -> LowRank:

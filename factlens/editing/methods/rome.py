@@ -10,9 +10,9 @@ The down projection W of one layer is read as a linear memory that maps keys to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from factlens.arguments import flag
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
@@ -25,6 +25,8 @@ from factlens.editing.values import Values
 from factlens.models import LowRank
 from factlens.models.model import Projection
 from factlens.moments import SecondMoment
+
+V = TypeVar("V", bound=ValueHparams)
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,14 @@ class RomeHparams(ValueHparams):
 
 def solve(problem: Problem[RomeHparams]) -> Solution:
     """Optimise v* of the fact, and store it in the layer."""
+    return store(problem, rank_one_update)
+
+
+def store(problem: Problem[V], closed: Callable[[Projection, Values, SecondMoment, V], LowRank]) -> Solution:
+    """Optimise v* of every fact, and store all of them in one layer by a method's closed form."""
     model, (layer,) = problem.model, problem.layers
     values = values_of(problem, contexts_for(model, problem.hparams), "mlp")
-    update = rank_one_update(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
+    update = closed(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
     return Solution((update,), {"facts": list(values.report)}, values.with_value)
 
 
