@@ -26,9 +26,9 @@ def _checked(check: Callable[..., Any], args: tuple[Any, ...], limits: dict[str,
     return check(name, value, *args, **limits)
 
 
-def a_number(default: float | None, **limits: float) -> Any:
-    """Return a field of a settings class that holds a number; None is allowed where it is the default."""
-    return setting(default, _bounded if default is not None else partial(optional, _bounded), **limits)
+def a_number(default: float | None, *, open: bool = False, **limits: float) -> Any:
+    """Return a field of a settings class that holds a number; None is allowed where it is the default, or `open`."""
+    return setting(default, partial(optional, _bounded) if open or default is None else _bounded, **limits)
 
 
 def _bounded(name: str, value: Any, /, **limits: Any) -> float:

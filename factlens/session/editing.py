@@ -197,9 +197,18 @@ class Editing(Locating):
 
     @property
     def knobs(self) -> dict[str, float]:
-        """The settings of the method that the page offers, with their defaults for the model."""
+        """The settings of the method that the page offers, with their defaults for the model.
+
+        One that is left open there follows from others, which are offered in its place.
+        """
         hparams = defaults(self.model, self.method).hparams
-        return {knob.name: getattr(hparams, knob.name) for knob in METHODS[self.method].knobs}
+        values = {knob: getattr(hparams, knob.name) for knob in METHODS[self.method].knobs}
+        offered = {knob.name: value for knob, value in values.items() if value is not None}
+        return {
+            knob.name: offered[knob.name]
+            for knob in values
+            if knob.name in offered and (knob.instead_of is None or knob.instead_of not in offered)
+        }
 
     # On the worker thread ----------------------------------------------------------------------------------------
 

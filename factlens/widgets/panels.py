@@ -70,7 +70,11 @@ def edit_state(session: Session) -> dict[str, Any]:
         "default_layer": session.default_layer,
         "method": session.method,
         "methods": [{"name": name, "title": method.title} for name, method in METHODS.items()],
-        "knobs": [_knob(session.method, knob, values[knob.name]) for knob in METHODS[session.method].knobs],
+        "knobs": [
+            _knob(session.method, knob, values[knob.name])
+            for knob in METHODS[session.method].knobs
+            if knob.name in values
+        ],
         "subject": session.fact.subject if session.fact else "",
         "target": str(session.target),
         "exactly": isinstance(session.target, Exactly),

@@ -132,7 +132,8 @@ def emmet_matrix(found: list[Found], C: torch.Tensor, hparams) -> torch.Tensor:
     K = torch.stack([one.key for one in found], 1)
     R = torch.stack([one.wanted - one.output for one in found], 1)
     inverse = torch.inverse(ridged(C, hparams.shrinkage))
-    ridge = (hparams.ridge if len(found) > 1 else 0.0) * torch.eye(len(found), dtype=torch.float64)
+    weight = weight_against([float(k @ inverse @ k) for k in K.T], hparams.ridge, hparams.strength)
+    ridge = (weight if len(found) > 1 else 0.0) * torch.eye(len(found), dtype=torch.float64)
     return R @ torch.inverse(K.T @ inverse @ K + ridge) @ K.T @ inverse
 
 
@@ -169,9 +170,24 @@ def spread_matrices(
     return added
 
 
+def weight_against(own: list[float], given: float | None, strength: float) -> float:
+    """The weight with which a key alone gets g / (g + weight) = strength, for the lower median of the g."""
+    if given is not None:
+        return given
+    g = sorted(own)[(len(own) - 1) // 2]
+    return g / strength - g
+
+
 def memit_solve(C: dict[int, torch.Tensor], hparams):
     """(λ C + K Kᵀ)⁻¹ K, transposed, by an explicit inverse."""
-    return lambda layer, K: (torch.inverse(hparams.moment_weight * ridged(C[layer], hparams.shrinkage) + K @ K.T) @ K).T
+
+    def solve(layer: int, K: torch.Tensor) -> torch.Tensor:
+        ordinary = ridged(C[layer], hparams.shrinkage)
+        own = [float(k @ torch.inverse(ordinary) @ k) for k in K.T]
+        weight = weight_against(own, hparams.moment_weight, hparams.strength)
+        return (torch.inverse(weight * ordinary + K @ K.T) @ K).T
+
+    return solve
 
 
 def alphaedit_solve(C: dict[int, torch.Tensor], earlier: dict[int, torch.Tensor], hparams):
@@ -183,8 +199,7 @@ def alphaedit_solve(C: dict[int, torch.Tensor], earlier: dict[int, torch.Tensor]
         free = U[:, least > S]
         P = free @ free.T
         Kp = earlier.get(layer, torch.zeros(len(P), 1, dtype=torch.float64))
-        return (
-            torch.inverse(P @ (K @ K.T + Kp @ Kp.T) + hparams.ridge * torch.eye(len(P), dtype=torch.float64)) @ P @ K
-        ).T
+        weight = weight_against([float(k @ P @ k) for k in K.T], hparams.ridge, hparams.strength)
+        return (torch.inverse(P @ (K @ K.T + Kp @ Kp.T) + weight * torch.eye(len(P), dtype=torch.float64)) @ P @ K).T
 
     return solve

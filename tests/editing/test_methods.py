@@ -60,9 +60,10 @@ def test_the_mean_key_maps_to_the_value(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("facts", [FACTS, FACTS[:1]], ids=["three", "one"])
-def test_emmet(kind: str, facts: list[fl.Fact]) -> None:
+@pytest.mark.parametrize("ridge", [0.1, None])
+def test_emmet(kind: str, facts: list[fl.Fact], ridge: float | None) -> None:
     model, layer = small_model(kind, dtype=torch.float64), 2
-    settings = {**FEW, "contexts": ((2, 4),)}
+    settings = {**FEW, "contexts": ((2, 4),), "ridge": ridge}
     hparams, moment = replace(EmmetHparams(), **settings), moment_of(model, layer)
     edit = fl.edit(model, facts, method="emmet", layers=layer, moments=moment, apply=False, **settings)
     found = [oracle.find(model, fact, layer, "mlp", contexts(model, hparams), hparams) for fact in facts]
@@ -80,9 +81,10 @@ def test_emmet_with_one_fact_is_rome() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("facts", [FACTS, FACTS[:1]], ids=["three", "one"])
-def test_memit(kind: str, facts: list[fl.Fact]) -> None:
+@pytest.mark.parametrize("weight", [30.0, None])
+def test_memit(kind: str, facts: list[fl.Fact], weight: float | None) -> None:
     model, layers = small_model(kind, dtype=torch.float64), [1, 2, 3]
-    settings = {**FEW, "moment_weight": 30.0, "openings": ("The", "In")}
+    settings = {**FEW, "moment_weight": weight, "strength": 0.7, "openings": ("The", "In")}
     hparams = replace(MemitHparams(), **settings)
     moments = {layer: moment_of(model, layer) for layer in layers}
     edit = fl.edit(model, facts, method="memit", layers=layers, moments=moments, apply=False, **settings)
@@ -96,10 +98,10 @@ def test_memit(kind: str, facts: list[fl.Fact]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("relative", [False, True])
-def test_alphaedit(kind: str, relative: bool) -> None:
+@pytest.mark.parametrize(("relative", "ridge"), [(False, 0.5), (True, 0.5), (True, None)])
+def test_alphaedit(kind: str, relative: bool, ridge: float | None) -> None:
     model, layers = small_model(kind, dtype=torch.float64), [1, 2]
-    settings = {**FEW, "openings": ("The",), "relative": relative, "ridge": 0.5}
+    settings = {**FEW, "openings": ("The",), "relative": relative, "ridge": ridge}
     hparams = replace(AlphaEditHparams(), **settings)
     moments = {layer: moment_of(model, layer, rank=40) for layer in layers}
     matrices = {layer: moments[layer].matrix for layer in layers}

@@ -22,10 +22,11 @@ from factlens.arguments import flag, some_texts
 from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share, now
 from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting, some_contexts
 from factlens.editing.methods import published
-from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Knob, Method, Problem, Solution
+from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Knob, Method, Problem, Solution, weight_knobs
 from factlens.editing.methods.memit import OPENINGS
 from factlens.editing.record import Edit
 from factlens.editing.spreading import Solve, spread
+from factlens.editing.strength import a_strength, advised_weight, weight_for
 from factlens.errors import NumericalError
 from factlens.moments import SecondMoment
 
@@ -41,7 +42,10 @@ class AlphaEditHparams(ValueHparams):
     relative
         Whether `nullspace` is a share. The published 0.02 is absolute, and means something else for every model.
     ridge
-        L2 in ``(P (K Kᵀ + Kₚ Kₚᵀ) + L2 I)⁻¹``.
+        L2 in ``(P (K Kᵀ + Kₚ Kₚᵀ) + L2 I)⁻¹``. None: in every layer what gives a typical new key alone the share
+        `strength` of what it asks for.
+    strength
+        That share; it counts where `ridge` is None. See `factlens.editing.strength`.
     """
 
     method: ClassVar[str] = "alphaedit"
@@ -51,7 +55,8 @@ class AlphaEditHparams(ValueHparams):
     openings: tuple[str, ...] = setting(OPENINGS, some_texts)
     nullspace: float = a_number(2e-2, above=0)
     relative: bool = setting(False, flag)
-    ridge: float = a_number(10.0, above=0)
+    ridge: float | None = a_number(10.0, open=True, above=0)
+    strength: float = a_strength()
 
 
 def solve(problem: Problem[AlphaEditHparams]) -> Solution:
@@ -86,7 +91,9 @@ def null_space(moments: Mapping[int, SecondMoment], earlier: Mapping[int, Tensor
             )
         together = torch.cat([keys, earlier[layer]], 1) if layer in earlier else keys
         free = together - used @ (used.T @ together)
-        gram = free.T @ free + hparams.ridge * torch.eye(free.shape[1], dtype=free.dtype)
+        gram = free.T @ free
+        ridge = weight_for(gram[: keys.shape[1], : keys.shape[1]], hparams.ridge, hparams.strength)
+        gram = gram + ridge * torch.eye(free.shape[1], dtype=free.dtype)
         solved: Tensor = torch.linalg.solve(gram, free.T)[: keys.shape[1]].T
         return solved
 
@@ -95,7 +102,7 @@ def null_space(moments: Mapping[int, SecondMoment], earlier: Mapping[int, Tensor
 
 def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
     """Say what may have held the weights back: too small a null space, or the ridge."""
-    tries = [now("a larger nullspace", "nullspace", made.hparams), now("a smaller ridge", "ridge", made.hparams)]
+    tries = [now("a larger nullspace", "nullspace", made.hparams), advised_weight("ridge", made.hparams)]
     return "the weights moved too little", [*tries, *larger_bare_share(made), another_layer(made)]
 
 
@@ -110,13 +117,13 @@ ALPHAEDIT = Method(
     knobs=(
         *VALUE_KNOBS,
         Knob("nullspace", "null space", "directions with less variance than this are free to use", 0.01),
-        RIDGE,
+        *weight_knobs(RIDGE),
     ),
     published={
         published.GPT2_XL: Defaults((13, 14, 15, 16, 17), AlphaEditHparams(), published.FANG25),
         published.GPTJ: Defaults((3, 4, 5, 6, 7, 8), AlphaEditHparams(steps=25), published.FANG25),
         published.LLAMA3: Defaults((4, 5, 6, 7, 8), AlphaEditHparams(steps=25, learning_rate=0.1), published.FANG25),
     },
-    elsewhere={"relative": True},
+    elsewhere={"relative": True, "ridge": None},
     advise=advise,
 )

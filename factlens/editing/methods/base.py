@@ -84,12 +84,15 @@ class Knob:
         What the page calls it, and what it does.
     step
         By how much an arrow changes it; None leaves that to the browser. Its range is that of the setting.
+    instead_of
+        The setting that must be open (None) for this one to count; it is offered only then.
     """
 
     name: str
     label: str
     help: str
     step: float | None = None
+    instead_of: str | None = None
 
 
 STEPS = Knob("steps", "steps", "most steps of the optimiser", 1)
@@ -101,6 +104,12 @@ VALUE_KNOBS = (
     replace(LEARNING_RATE, step=0.05),
 )
 RIDGE = Knob("ridge", "ridge", "larger: a weaker, safer change", 0.1)
+_STRENGTH = Knob("strength", "strength", "how much of its change a fact gets by itself; smaller: weaker, safer", 0.05)
+
+
+def weight_knobs(weight: Knob) -> tuple[Knob, Knob]:
+    """Return what sets the weight against new keys: the weight itself, or the strength that it follows from."""
+    return weight, replace(_STRENGTH, instead_of=weight.name)
 
 
 def _not_put_out(made: Circumstances, report: Mapping[str, Any]) -> Reason:

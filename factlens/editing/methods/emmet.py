@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share, now
+from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
 from factlens.editing.hparams import ValueHparams, a_number
-from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution
+from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution, weight_knobs
 from factlens.editing.methods.rome import store
+from factlens.editing.strength import a_strength, advised_weight, weight_for
 from factlens.editing.values import Values
 from factlens.models import LowRank
 from factlens.models.model import Projection
@@ -33,14 +34,18 @@ class EmmetHparams(ValueHparams):
     Attributes
     ----------
     ridge
-        Ridge on ``Kᵀ C⁻¹ K``, for more than one fact. With one fact there is none, and the method is R-ROME.
+        Ridge on ``Kᵀ C⁻¹ K``, for more than one fact. With one fact there is none, and the method is R-ROME. None: what
+        gives a typical new key alone the share `strength` of what it asks for.
+    strength
+        That share; it counts where `ridge` is None. See `factlens.editing.strength`.
     shrinkage
         Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
     """
 
     method: ClassVar[str] = "emmet"
 
-    ridge: float = a_number(0.1, least=0)
+    ridge: float | None = a_number(0.1, open=True, least=0)
+    strength: float = a_strength()
     shrinkage: float = a_number(1e-3, least=0)
 
 
@@ -55,13 +60,13 @@ def equality_update(projection: Projection, values: Values, moment: SecondMoment
     spread = moment.solve(keys, hparams.shrinkage)
     gram = keys.T @ spread
     if len(gram) > 1:
-        gram = gram + hparams.ridge * torch.eye(len(gram), dtype=gram.dtype)
+        gram = gram + weight_for(gram, hparams.ridge, hparams.strength) * torch.eye(len(gram), dtype=gram.dtype)
     return projection.low_rank(residual, torch.linalg.solve(gram, spread.T))
 
 
 def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
     """Say what may have held the weights back: the ridge between many facts, or the mean key."""
-    tries = [now("a smaller ridge", "ridge", made.hparams)] if made.facts > 1 else []
+    tries = [advised_weight("ridge", made.hparams)] if made.facts > 1 else []
     return NOT_PUT_OUT, [*tries, *larger_bare_share(made), another_layer(made)]
 
 
@@ -73,6 +78,7 @@ EMMET = Method(
     needs_moments=True,
     most_layers=1,
     doing="optimising v*",
-    knobs=(*VALUE_KNOBS, RIDGE),
+    knobs=(*VALUE_KNOBS, *weight_knobs(RIDGE)),
+    elsewhere={"ridge": None},
     advise=advise,
 )

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from factlens.arguments import some_texts
-from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share, now
+from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share
 from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting, some_contexts
 from factlens.editing.methods import published
-from factlens.editing.methods.base import VALUE_KNOBS, Knob, Method, Problem, Solution
+from factlens.editing.methods.base import VALUE_KNOBS, Knob, Method, Problem, Solution, weight_knobs
 from factlens.editing.spreading import Solve, spread
+from factlens.editing.strength import a_strength, advised_weight, weight_for
 from factlens.moments import SecondMoment
 
 OPENINGS = ("The", "Therefore", "Because", "I", "You")
@@ -35,7 +36,10 @@ class MemitHparams(ValueHparams):
     Attributes
     ----------
     moment_weight
-        λ in ``(λ C + K Kᵀ)⁻¹``: how many keys of ordinary text the new ones have to hold out against.
+        λ in ``(λ C + K Kᵀ)⁻¹``: how many keys of ordinary text the new ones have to hold out against. None: in every
+        layer as many as give a typical new key alone the share `strength` of what it asks for.
+    strength
+        That share; it counts where `moment_weight` is None. See `factlens.editing.strength`.
     shrinkage
         Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
     """
@@ -45,7 +49,8 @@ class MemitHparams(ValueHparams):
     clamp: float = a_number(0.75, above=0)
     contexts: tuple[tuple[int, int], ...] = setting((), some_contexts)
     openings: tuple[str, ...] = setting(OPENINGS, some_texts)
-    moment_weight: float = a_number(15_000.0, above=0)
+    moment_weight: float | None = a_number(15_000.0, open=True, above=0)
+    strength: float = a_strength()
     shrinkage: float = a_number(0.0, least=0)
 
 
@@ -62,7 +67,8 @@ def least_squares(moments: Mapping[int, SecondMoment], hparams: MemitHparams) ->
     """
 
     def solve(layer: int, keys: Tensor) -> Tensor:
-        against = moments[layer].solve(keys, hparams.shrinkage) / hparams.moment_weight
+        against = moments[layer].solve(keys, hparams.shrinkage)
+        against = against / weight_for(keys.T @ against, hparams.moment_weight, hparams.strength)
         small = torch.eye(keys.shape[1], dtype=keys.dtype) + keys.T @ against
         solved: Tensor = torch.linalg.solve(small, against.T).T
         return solved
@@ -72,9 +78,11 @@ def least_squares(moments: Mapping[int, SecondMoment], hparams: MemitHparams) ->
 
 def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
     """Say what may have held the weights back: ordinary text."""
-    tries = [now("a smaller moment_weight", "moment_weight", made.hparams), *larger_bare_share(made)]
+    tries = [advised_weight("moment_weight", made.hparams), *larger_bare_share(made)]
     return "the weights moved too little", [*tries, another_layer(made)]
 
+
+_MOMENT_WEIGHT = Knob("moment_weight", "moment weight", "weight of leaving ordinary text alone", 100)
 
 MEMIT = Method(
     title="MEMIT",
@@ -84,11 +92,13 @@ MEMIT = Method(
     needs_moments=True,
     spreads=True,
     doing="optimising v*",
-    knobs=(*VALUE_KNOBS, Knob("moment_weight", "moment weight", "weight of leaving ordinary text alone", 100)),
+    knobs=(*VALUE_KNOBS, *weight_knobs(_MOMENT_WEIGHT)),
     published={
         published.GPT2_XL: Defaults((13, 14, 15, 16, 17), MemitHparams(moment_weight=20_000), published.MENG23),
         published.GPTJ: Defaults((3, 4, 5, 6, 7, 8), MemitHparams(steps=25), published.MENG23),
         published.LLAMA3: Defaults((4, 5, 6, 7, 8), MemitHparams(steps=25, learning_rate=0.1), published.FANG25),
     },
+    # The published weights of C are those of models whose keys are four to ten times as long.
+    elsewhere={"moment_weight": None},
     advise=advise,
 )
