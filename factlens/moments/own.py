@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import count, islice
+from collections.abc import Sequence
+from itertools import islice
 from threading import Event
 
 from factlens.arguments import a_seed, whole
 from factlens.models import Model
 from factlens.models.given import a_model, some_layers
-from factlens.models.sampling import sample_texts
 from factlens.moments.cache import cached
 from factlens.moments.collect import SEQUENCE
 from factlens.moments.corpora import Corpus
 from factlens.moments.rows import row_length
 from factlens.moments.second import SecondMoment
+from factlens.moments.writing import OwnText
 from factlens.progress import Share
-
-# Texts that a model writes side by side, and from how many of its most probable tokens each is drawn.
-_TOGETHER, _TOP = 64, 50
 
 
 def default_moments(
@@ -69,14 +66,4 @@ def own_corpus(model: Model, seed: int = 0, sequence: int | None = None) -> Corp
     brought = model.corpus
     if brought is not None:
         return Corpus(f"the {model.name} corpus, seed {seed}", lambda skip: islice(brought(seed), skip, None))
-    length = row_length(model, sequence, SEQUENCE)
-
-    def read(skip: int) -> Iterator[str]:
-        batch, inside = divmod(skip, _TOGETHER)
-        for number in count(batch):
-            with model.unedited():
-                # A seed for every batch, so that reading can begin at any of them.
-                texts = sample_texts(model, _TOGETHER, max(1, length - 1), seed * 1_000_003 + number, top_k=_TOP)
-            yield from texts[inside if number == batch else 0 :]
-
-    return Corpus(f"text sampled from the model itself, top {_TOP}, {length} tokens each, seed {seed}", read)
+    return OwnText.of(model, row_length(model, sequence, SEQUENCE), seed)

@@ -18,8 +18,8 @@ import factlens as fl
 from factlens.errors import Interrupted, WrongModel
 from factlens.files import read_record, write_record
 from factlens.moments import Key, SecondMoment, cached, collect, default_moments, default_tokens, own_corpus
-from factlens.moments import own as own_module
 from factlens.moments.collect import gather
+from factlens.moments.writing import Writer
 from tests.support import TEXT, small_model
 
 ROOT = Path(__file__).parents[2]
@@ -211,13 +211,14 @@ def test_a_damaged_checkpoint_is_said_and_not_trusted(tmp_path: Path) -> None:
         assert first_share(path) == 0
     path.write_bytes(whole)
     kind = "factlens.moments-unfinished"
-    record, arrays = read_record(path, kind, 1)
+    record, arrays = read_record(path, kind, 2)
     for changed in (
         {name: array for name, array in arrays.items() if name != "1.total"},
         arrays | {"1.total": arrays["1.total"][:3]},
         arrays | {"1.spread": np.zeros((3, 4))},
+        {name: array for name, array in arrays.items() if name != "1.rows"},
     ):
-        write_record(path, kind, 1, record, changed)
+        write_record(path, kind, 2, record, changed)
         with pytest.warns(UserWarning, match="begins anew"):
             assert first_share(path) == 0
 
@@ -271,6 +272,6 @@ def test_the_default_is_cached_and_has_a_share(tmp_path: Path, monkeypatch: pyte
     first = default_moments(model, [1, 2], tokens=3000, progress=shares.append)
     assert shares[0] == 0
     assert shares[-1] == 1
-    monkeypatch.setattr(own_module, "sample_texts", None)
+    monkeypatch.setattr(Writer, "write", None)
     again = default_moments(model, [1, 2], tokens=3000)
     assert torch.equal(first[2].total, again[2].total)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share, now
-from factlens.editing.hparams import ValueHparams, a_number
+from factlens.editing.hparams import ValueHparams, a_number, a_shrinkage
 from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution
 from factlens.editing.methods.rome import store
 from factlens.editing.values import Values
@@ -35,13 +35,14 @@ class EmmetHparams(ValueHparams):
     ridge
         Ridge on ``Kᵀ C⁻¹ K``, for more than one fact. With one fact there is none, and the method is R-ROME.
     shrinkage
-        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
+        `factlens.moments.SecondMoment.solve`.
     """
 
     method: ClassVar[str] = "emmet"
 
     ridge: float = a_number(0.1, least=0)
-    shrinkage: float = a_number(1e-3, least=0)
+    shrinkage: float | str = a_shrinkage(1e-3)
 
 
 def solve(problem: Problem[EmmetHparams]) -> Solution:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from factlens.arguments import some_texts
 from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share, now
-from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting, some_contexts
+from factlens.editing.hparams import Defaults, ValueHparams, a_number, a_shrinkage, setting, some_contexts
 from factlens.editing.methods import published
 from factlens.editing.methods.base import VALUE_KNOBS, Knob, Method, Problem, Solution
 from factlens.editing.spreading import Solve, spread
@@ -37,7 +37,8 @@ class MemitHparams(ValueHparams):
     moment_weight
         λ in ``(λ C + K Kᵀ)⁻¹``: how many keys of ordinary text the new ones have to hold out against.
     shrinkage
-        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
+        `factlens.moments.SecondMoment.solve`.
     """
 
     method: ClassVar[str] = "memit"
@@ -46,7 +47,7 @@ class MemitHparams(ValueHparams):
     contexts: tuple[tuple[int, int], ...] = setting((), some_contexts)
     openings: tuple[str, ...] = setting(OPENINGS, some_texts)
     moment_weight: float = a_number(15_000.0, above=0)
-    shrinkage: float = a_number(0.0, least=0)
+    shrinkage: float | str = a_shrinkage(0.0)
 
 
 def solve(problem: Problem[MemitHparams]) -> Solution:

@@ -18,7 +18,7 @@ from factlens.arguments import flag
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
 from factlens.editing.batches import values_of
 from factlens.editing.contexts import contexts_for
-from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting
+from factlens.editing.hparams import Defaults, ValueHparams, a_shrinkage, setting
 from factlens.editing.methods import published
 from factlens.editing.methods.base import VALUE_KNOBS, Method, Problem, Solution
 from factlens.editing.values import Values
@@ -36,7 +36,8 @@ class RomeHparams(ValueHparams):
     Attributes
     ----------
     shrinkage
-        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
+        `factlens.moments.SecondMoment.solve`.
     as_published
         Use the published code's two keys (mean over contexts in ``C⁻¹k``, bare prompt elsewhere) instead
         of the mean everywhere. The mean is R-ROME (Gupta et al. 2024): it makes ``W_new k* = v*`` true.
@@ -44,7 +45,7 @@ class RomeHparams(ValueHparams):
 
     method: ClassVar[str] = "rome"
 
-    shrinkage: float = a_number(1e-3, least=0)
+    shrinkage: float | str = a_shrinkage(1e-3)
     as_published: bool = setting(False, flag)
 
 
