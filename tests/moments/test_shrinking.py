@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.covariance import oas as sklearn_oas
 
 import factlens as fl
+from factlens.editing.api import quiet_edit
 from factlens.moments import SecondMoment
 from factlens.moments.shapes import shape_of
 from factlens.moments.shrinking import oas
@@ -74,14 +74,14 @@ def test_tokens_that_resemble_each_other_count_for_less() -> None:
 
 @pytest.mark.parametrize("target", ["auto", "diagonal"])
 def test_the_solution_is_that_of_the_shrunk_matrix_and_nearer_to_the_truth(target: str) -> None:
-    spread = torch.diag(torch.linspace(1, 8, 60, dtype=torch.float64))
+    spread = torch.diag(torch.linspace(1, 8, 60, dtype=torch.float64)) @ (torch.eye(60) + 0.1 * normal(60, 60, seed=1))
     moment, key = moment_of(normal(40, 60) @ spread), normal(60, 2, seed=3)
     C, share = moment.matrix, moment.optimal_shrinkage(target)
     assert 0 < share < 1
     T = torch.diag(C.diagonal()) if target == "diagonal" else C.diagonal().mean() * torch.eye(60, dtype=C.dtype)
     expected = torch.linalg.solve((1 - share) * C + share * T, key)
     torch.testing.assert_close(moment.solve(key, target), expected)
-    truth = spread @ spread
+    truth = spread.T @ spread
     assert torch.dist((1 - share) * C + share * T, truth) < 0.8 * torch.dist(C, truth)
 
 
@@ -108,14 +108,15 @@ def test_methods_take_a_word_for_it(method: str) -> None:
     moment = SecondMoment(sums.matrix(), 30, 1, model.fingerprint, "random", rows=sums.rows)
     fact = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target=" Seattle")
     edits = {
-        shrinkage: fl.editing.api.quiet_edit(
+        shrinkage: quiet_edit(
             model, fact, method=method, layers=1, moments=moment, apply=False, steps=2, shrinkage=shrinkage
         )
         for shrinkage in (0.1, "auto", "diagonal")
     }
+    ridge = edits[0.1].updates[0].matrix(torch.zeros(1))
     for word in ("auto", "diagonal"):
         assert edits[word].hparams["shrinkage"] == word
-        assert not np.allclose(edits[word].updates[0].matrix(), edits[0.1].updates[0].matrix())
+        assert torch.dist(edits[word].updates[0].matrix(ridge), ridge) > 0.01 * ridge.norm()
 
 
 # How C is spread --------------------------------------------------------------------------------------------------
