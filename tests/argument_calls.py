@@ -270,7 +270,9 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
         every=1,
     ),
     "default_moments": lambda b: call(moments.default_moments, model=b.model, layers=[1], tokens=64, seed=3),
-    "default_tokens": lambda b: call(moments.default_tokens, model=b.model, layers=[1]),
+    "default_tokens": lambda b: call(
+        moments.default_tokens, model=b.model, layers=[1], text=moments.open_corpus(["a text"])
+    ),
     "own_corpus": lambda b: call(moments.own_corpus, model=b.model, seed=3, sequence=32),
     "open_corpus": lambda b: call(
         moments.open_corpus, source=["a text"], name="mine", column="text", encoding="cp1252"

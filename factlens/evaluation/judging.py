@@ -123,7 +123,8 @@ def evaluate(
     stop
         Set it from another thread to stop.
     **options
-        Passed to `factlens.edit`: ``layers``, ``moments`` (or text for them), settings of the method.
+        Passed to `factlens.edit`: ``layers``, ``moments`` (or what they are to be collected from), settings of the
+        method.
 
     Returns
     -------

@@ -45,7 +45,11 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "progress": PROGRESS,
         "stop": STOP,
     },
-    "default_tokens": {"model": MODEL, "layers": layers()},
+    "default_tokens": {
+        "model": MODEL,
+        "layers": layers(),
+        "text": instance("what factlens.moments.open_corpus returns", none=True),
+    },
     "own_corpus": {"model": MODEL, "seed": SEED, "sequence": whole(1, none=True)},
     "open_corpus": {
         "source": [(value, "source must be") for value in (3, None, {"a": 1}, b"x", object(), "", "a\0b")],

@@ -10,7 +10,7 @@ import factlens as fl
 from factlens.editing.api import quiet_edit
 from factlens.errors import ArgumentError, FactlensError
 from factlens.evaluation.checks import Checks
-from factlens.moments import Corpus, SecondMoment, cache, collect, open_corpus
+from factlens.moments import Corpus, SecondMoment, cache, collect, default_moments, open_corpus
 from tests.support import TEXT, small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target=" Seattle")
@@ -67,9 +67,9 @@ def test_the_models_own_text_has_a_share_while_it_is_written() -> None:
             shares.append(share)
 
     quiet_edit(small_model("gpt2"), FACT, progress=progress, **QUICK)
-    assert len(shares) > 100
+    assert len(shares) > 60, "one for every token of a row"
     assert shares == sorted(shares)
-    assert shares[1] < 0.01
+    assert 0 < shares[1] < 0.02
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_models_own_text_has_a_share_while_it_is_written() -> None:
         (["", " "], "There is no text in"),
         (["a", 3], "moments[1] must be"),
         (["a"], "is too short: it has fewer than 64 tokens"),
-        (iter(TEXT), "moments must be a SecondMoment, a mapping from layers to them, or text"),
+        (iter(TEXT), "moments must be a SecondMoment, a mapping from layers to them, text (a path"),
     ],
 )
 def test_what_is_no_text_is_refused(text: object, words: str) -> None:
@@ -106,7 +106,20 @@ def test_evaluations_read_the_text_once(file: Path, monkeypatch: pytest.MonkeyPa
     assert len(read) == 1, "the second edit finds its moments on disk"
     assert "counted" in report.provenance["settings"]["rome"]["moments"]
     with pytest.raises(ArgumentError, match="moments must be"):
-        fl.evaluate(model, facts, checks, moments=3, **settings)
+        fl.evaluate(model, facts, checks, moments=3.5, **settings)
+
+
+def test_a_number_is_how_many_tokens_of_its_own_text_the_model_is_to_write() -> None:
+    model = small_model("gpt2")
+    assert "layer 1, 2048 tokens of text sampled" in quiet_edit(model, FACT, **QUICK).moment
+    asked = quiet_edit(model, FACT, moments=600, **QUICK).moment
+    assert asked == default_moments(model, [1], tokens=600)[1].described
+    assert "layer 1, 640 tokens of text sampled" in asked, "in whole rows"
+    checks = Checks.of(FACT, "Paris")
+    report = fl.evaluate(model, FACT, checks, moments=600, layers=1, steps=2, contexts=(), generate=False)
+    assert report.provenance["settings"]["rome"]["moments"] == "600"
+    with pytest.raises(ArgumentError, match=r"at least 512, not 3\. For example moments=100_000 \(a number of tokens"):
+        quiet_edit(model, FACT, moments=3, **QUICK)
 
 
 def test_moments_themselves_are_still_taken() -> None:

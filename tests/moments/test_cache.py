@@ -17,7 +17,7 @@ import torch
 import factlens as fl
 from factlens.errors import Interrupted, WrongModel
 from factlens.files import read_record, write_record
-from factlens.moments import Key, SecondMoment, cached, collect, default_moments, default_tokens, own_corpus
+from factlens.moments import Corpus, Key, SecondMoment, cached, collect, default_moments, default_tokens, own_corpus
 from factlens.moments.collect import gather
 from factlens.moments.writing import Writer
 from tests.support import TEXT, small_model
@@ -242,14 +242,19 @@ def test_a_model_without_a_corpus_writes_its_own(tmp_path: Path, monkeypatch: py
     (kept,) = (tmp_path / "moments").iterdir()
     again = SecondMoment.load(kept)
     assert (again.fingerprint, again.layer) == (model.fingerprint, 2)
-    assert again.count >= max(20_000, 8 * model.down_projection(2).key_width)
+    assert again.count == 2_048
     assert edit.moment == again.described
 
 
 def test_the_quick_default_grows_with_the_keys(atlas: fl.Model) -> None:
-    assert default_tokens(atlas, [1]) == 50_000
-    assert default_tokens(small_model("gpt2"), [1, 2]) == 20_000
-    assert default_tokens(small_model("gpt2", n_inner=3000), [1]) == 24_000
+    text, read = Corpus("ordinary text", lambda _skip: iter(())), []
+    for width, written in ((192, 2_048), (1_536, 3_072), (3_000, 4_096), (16_384, 4_096), (20_001, 5_001)):
+        model = small_model("gpt2", n_inner=width)
+        assert default_tokens(model, [1, 2]) == default_tokens(model, [1], own_corpus(model)) == written
+        read.append(default_tokens(model, [1], text))
+    assert read == [20_000, 20_000, 24_000, 131_072, 160_008]
+    assert default_tokens(atlas, [1]) == default_tokens(atlas, [1], text) == 50_000
+    assert default_tokens(atlas, [1], own_corpus(model)) == 2_048
 
 
 def test_own_text_can_be_read_from_any_place(atlas: fl.Model) -> None:
