@@ -270,7 +270,9 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
         every=1,
     ),
     "default_moments": lambda b: call(moments.default_moments, model=b.model, layers=[1], tokens=64, seed=3),
-    "default_tokens": lambda b: call(moments.default_tokens, model=b.model, layers=[1]),
+    "default_tokens": lambda b: call(
+        moments.default_tokens, model=b.model, layers=[1], text=moments.open_corpus(["a text"])
+    ),
     "own_corpus": lambda b: call(moments.own_corpus, model=b.model, seed=3, sequence=32),
     "open_corpus": lambda b: call(
         moments.open_corpus, source=["a text"], name="mine", column="text", encoding="cp1252"
@@ -292,7 +294,9 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
         group=1,
         groups=3,
         spread=torch.ones(3, 3),
+        rows=torch.ones(3),
     ),
+    "SecondMoment.optimal_shrinkage": lambda b: call(b.moment.optimal_shrinkage, target="diagonal"),
     "SecondMoment.identity_matrix": lambda b: call(moments.SecondMoment.identity_matrix, model=b.model, layer=1),
     "SecondMoment.solve": lambda b: call(b.moment.solve, keys=torch.ones(192), shrinkage=0.1),
     "SecondMoment.used_directions": lambda b: call(b.moment.used_directions, threshold=0.1, relative=True),

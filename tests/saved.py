@@ -102,6 +102,7 @@ def moment() -> SecondMoment:
         group=sums.group,
         groups=sums.groups,
         spread=sums.spread,
+        rows=sums.rows,
     )
 
 
@@ -147,7 +148,7 @@ def load_checkpoint(path: Path) -> Position:
     """Load as a pass does; what it says of a file that it does not take up becomes the error that others raise."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        found = checkpoint(path).load([1, 3], 8)
+        found = checkpoint(path).load([1, 3], 8, 1)
     if found is None:
         (message,) = said
         assert "begins anew" in str(message.message)
@@ -273,8 +274,8 @@ KINDS = {
     "replaced trace": Kind(replaced_trace, save, fl.Trace.load, ("factlens.trace", 5)),
     "average": Kind(made_average, save, fl.Average.load, ("factlens.average", 3)),
     "edit": Kind(edit, save, fl.Edit.load, ("factlens.edit", 4)),
-    "moment": Kind(moment, save, SecondMoment.load, ("factlens.moment", 2)),
-    "checkpoint": Kind(position, save_checkpoint, load_checkpoint, ("factlens.moments-unfinished", 1)),
+    "moment": Kind(moment, save, SecondMoment.load, ("factlens.moment", 3)),
+    "checkpoint": Kind(position, save_checkpoint, load_checkpoint, ("factlens.moments-unfinished", 2)),
     "report": Kind(report, save, Report.load, suffix=".json"),
     "packed report": Kind(report, save, Report.load, packed=True, suffix=".json.gz"),
     "store": Kind(report, save_store, load_store, suffix=".jsonl"),

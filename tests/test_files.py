@@ -252,7 +252,7 @@ def test_a_second_moment_comes_back_bit_for_bit(tmp_path: Path, dtype: torch.dty
 KINDS = {
     "trace": (Trace.load, "factlens.trace", 5),
     "edit": (fl.Edit.load, "factlens.edit", 4),
-    "moment": (SecondMoment.load, "factlens.moment", 2),
+    "moment": (SecondMoment.load, "factlens.moment", 3),
 }
 
 
@@ -304,8 +304,8 @@ def test_an_edit_with_nonsense_in_its_record(tmp_path: Path, change: dict) -> No
 
 def test_a_second_moment_that_is_no_matrix(tmp_path: Path) -> None:
     path = some_moment().save(tmp_path / "moment.safetensors")
-    record, _ = read_record(path, "factlens.moment", 2)
+    record, _ = read_record(path, "factlens.moment", 3)
     for total in (np.zeros(4), np.zeros((4, 3))):
-        write_record(path, "factlens.moment", 1, record, {"total": total})
+        write_record(path, "factlens.moment", 3, record, {"total": total})
         with pytest.raises(FileFormatError, match="not a complete factlens second moment"):
             SecondMoment.load(path)

@@ -44,7 +44,7 @@ def test_no_field_takes_what_it_is_not(name: str, tmp_path: Path) -> None:
     assert refused > 5 * len(ways), f"{refused} refused and {taken} taken of {len(ways)} fields"
 
 
-OPTIONAL = ("estimate", "keys.1", "keys.2")
+OPTIONAL = ("estimate", "keys.1", "keys.2", "rows")
 
 
 @ALL

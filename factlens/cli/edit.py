@@ -25,15 +25,25 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add_fact(command, "edit")
     command.add_argument("--target", required=True, help="the new object: Paris")
     command.add_argument("--layer", type=int, help="which layer to edit (the model's default)")
+    basis = command.add_mutually_exclusive_group()
+    basis.add_argument(
+        "--text",
+        help="ordinary text, which the edit is to leave alone: a .txt or .jsonl file (or .gz), a folder of such, or "
+        "hf:name:config:split:column (the model's own text)",
+    )
+    basis.add_argument("--tokens", type=int, help="how many tokens of the model's own text (see factlens stats)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Edit a fact, show the answers before and after, and save the edit if that is asked for."""
     from factlens.editing.api import quiet_edit
+    from factlens.moments import open_corpus
 
+    # What is wrong with the text is said before a large model is loaded.
+    basis = options.tokens if options.text is None else open_corpus(options.text)
     with model_and_fact(options, options.target) as (model, fact):
         before = model.answers(fact.prompt)
-        edit = quiet_edit(model, fact, layers=options.layer)
+        edit = quiet_edit(model, fact, layers=options.layer, moments=basis)
         say(f"{edit}\n")
         show_answers(before, model.answers(fact.prompt))
         say("")

@@ -27,7 +27,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--tokens",
         type=int,
-        help="how many tokens (8 per dimension of the keys, and at least 50000; 20000 of sampled text)",
+        help="how many tokens (8 per dimension of the keys, and at least 20000; of sampled text 2048 to 4096)",
     )
     command.add_argument("--sequence", type=int, help="how many tokens the model reads together, at most (64)")
     command.add_argument("--out", type=Path, help="folder for the files (the cache, where edits look for them)")
@@ -43,8 +43,8 @@ def run(options: argparse.Namespace) -> int:
     text = None if options.text is None else open_corpus(options.text, column=options.column, encoding=options.encoding)
     model = load_model(options)
     layers = numbers(options.layers) if options.layers else list(defaults(model).layers)
-    tokens = default_tokens(model, layers) if options.tokens is None else options.tokens
     corpus = own_corpus(model, sequence=options.sequence) if text is None else text
+    tokens = default_tokens(model, layers, corpus) if options.tokens is None else options.tokens
     folder = options.out or cache_folder()
     print(f"{model}\n{tokens:,} tokens of {corpus.identity}", flush=True)
     try:

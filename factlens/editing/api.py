@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import torch
 
 from factlens import warned
-from factlens.arguments import event, flag, function, instance, optional, plain, refuse, shown
+from factlens.arguments import event, flag, function, instance, optional, plain, refuse, shown, some_texts, whole
 from factlens.editing.advice import Circumstances, all_taken
 from factlens.editing.contexts import check_prefixes, check_written_texts
 from factlens.editing.hparams import Hparams
@@ -28,8 +29,13 @@ from factlens.models.interrupts import stopped_by
 from factlens.models.model import check_finite
 from factlens.models.settling import settled
 from factlens.models.spellings import warn_of_spelling
-from factlens.moments import SecondMoment, default_moments
+from factlens.moments import Corpus, SecondMoment, cached, default_moments, default_tokens, open_corpus
+from factlens.moments.corpora import Source, a_source
 from factlens.progress import Share, StageShare
+
+_EXAMPLE = "{3: moment}"
+# Eight rows, from fewer of which nothing can be said about how they scatter; a smaller number is a layer's by mistake.
+_FEWEST_TOKENS = 512
 
 
 @settled
@@ -39,7 +45,7 @@ def edit(
     *,
     method: str = DEFAULT_METHOD,
     layers: int | Sequence[int] | None = None,
-    moments: SecondMoment | Mapping[int, SecondMoment] | None = None,
+    moments: SecondMoment | Mapping[int, SecondMoment] | Source | int | None = None,
     apply: bool = True,
     progress: StageShare | None = None,
     stop: Event | None = None,
@@ -64,9 +70,11 @@ def edit(
     layers
         Which layer or layers to edit. Default: the method's for the model; `factlens.editing.defaults` says from where.
     moments
-        Second moments of the layers' keys, for the methods that need them. Default: from the model's own text, see
-        `factlens.moments.default_moments`. `SecondMoment.identity_matrix` gives the identity, which is never used
-        unasked.
+        Second moments of the layers' keys, for the methods that need them; or text from which to collect them: the
+        path of a file or a folder, ``hf:name``, strings in a list, or a `factlens.moments.Corpus`. They are collected
+        once for a text, and then read from disk (`factlens.moments.cached`). A number: from so many tokens of the
+        model's own text. Default: from as many as `factlens.moments.default_tokens` says, which are few where the
+        model writes them itself. `SecondMoment.identity_matrix` gives the identity, which is never used unasked.
     apply
         Apply the edit to the model's weights. It can be undone with ``model.undo()``.
     progress
@@ -100,6 +108,8 @@ def edit(
         If the model or the optimisation gives NaN; nothing is changed then.
     WrongModel
         If `moments` belong to another model or layer.
+    FileFormatError
+        If `moments` is a file of text that is damaged, or in an unknown encoding.
     WeightsChanged
         If other code changed the weights meanwhile, or a weight on which edits lie.
     Interrupted
@@ -189,21 +199,37 @@ def settle(
     return chosen, settings
 
 
-def some_moments(name: str, value: Any) -> dict[int, SecondMoment] | None:
-    """Return the argument `name` as second moments by layer; None for None.
+def some_moments(name: str, value: Any) -> dict[int, SecondMoment] | Corpus | int | None:
+    """Return the argument `name` as second moments by layer, a text that is there, or a number of tokens.
+
+    None is returned for None.
 
     Raises
     ------
     ArgumentError
-        If it is none, nor such a mapping.
+        If it is none of these.
+    FactlensError
+        If there is no such text.
     """
     if value is None:
         return None
-    expected, example = "a SecondMoment, or a mapping from layers to them", "{3: moment}"
     if isinstance(value, SecondMoment):
         return {value.layer: value}
+    if isinstance(plain(value), int) and not isinstance(plain(value), bool):
+        example = f"100_000 (a number of tokens; for second moments themselves, {_EXAMPLE})"
+        return whole(name, value, least=_FEWEST_TOKENS, example=example)
+    if isinstance(value, list | tuple):
+        return open_corpus(list(some_texts(name, value, empty=True)))
+    if isinstance(value, Corpus | str | Path):
+        return open_corpus(a_source(name, value))
     if not isinstance(value, Mapping):
-        refuse(name, value, expected, example)
+        refuse(
+            name,
+            value,
+            "a SecondMoment, a mapping from layers to them, text (a path, hf:name, strings in a list, a Corpus), or "
+            "how many tokens of the model's own text",
+            _EXAMPLE,
+        )
     return {
         plain(layer): instance(f"{name}[{shown(layer)}]", moment, SecondMoment, "a factlens.moments.SecondMoment")
         for layer, moment in value.items()
@@ -289,13 +315,16 @@ def _warn(made: Edit, applied: bool) -> None:
 def _moments_for(
     model: Model,
     layers: Sequence[int],
-    moments: Mapping[int, SecondMoment] | None,
+    moments: Mapping[int, SecondMoment] | Corpus | int | None,
     seed: int,
     progress: Share | None,
     stop: Event | None,
 ) -> dict[int, SecondMoment]:
-    if moments is None:
-        return default_moments(model, layers, seed=seed, progress=progress, stop=stop)
+    if moments is None or isinstance(moments, int):
+        return default_moments(model, layers, tokens=moments, seed=seed, progress=progress, stop=stop)
+    if isinstance(moments, Corpus):
+        tokens = default_tokens(model, layers, moments)
+        return cached(model, layers, moments, tokens=tokens, progress=progress, stop=stop)
     for layer in layers:
         if layer not in moments:
             has = ", ".join(str(moment.layer) for moment in moments.values())

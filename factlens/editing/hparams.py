@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 
 from factlens.arguments import a_seed, items, number, optional, refuse, shown, some_texts, whole
 from factlens.errors import ArgumentError, RenamedWarning
+from factlens.moments.second import Shrinkage
+from factlens.moments.second import a_shrinkage as shrinkage_of
 from factlens.slots import SLOT
 from factlens.warned import warn
 
@@ -36,6 +38,19 @@ def _bounded(name: str, value: Any, /, **limits: Any) -> float:
     if abs(checked) > _LARGEST:
         refuse(name, value, f"at most {_LARGEST:g}")
     return checked
+
+
+def a_shrinkage() -> Any:
+    """Return a field of a settings class for the shrinkage of C: a ridge, or a word by which it is estimated.
+
+    None, the default, leaves it to `factlens.editing.shrinkage`.
+    """
+    return setting(None, partial(optional, _shrinkage))
+
+
+def _shrinkage(name: str, value: Any) -> Shrinkage:
+    checked = shrinkage_of(name, value)
+    return checked if isinstance(checked, str) else _bounded(name, checked, least=0)
 
 
 def some_contexts(name: str, value: Any) -> tuple[tuple[int, int], ...]:

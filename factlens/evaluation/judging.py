@@ -49,6 +49,7 @@ from factlens.models.belonging import Weights, ids_of
 from factlens.models.given import a_model
 from factlens.models.interrupts import interruption_point, stopped_by
 from factlens.models.settling import settled
+from factlens.moments import Corpus
 
 Way = Literal["single", "sequential", "at once"]
 WAYS: tuple[Way, ...] = ("single", "sequential", "at once")
@@ -122,7 +123,8 @@ def evaluate(
     stop
         Set it from another thread to stop.
     **options
-        Passed to `factlens.edit`: ``layers``, ``moments``, settings of the method.
+        Passed to `factlens.edit`: ``layers``, ``moments`` (or what they are to be collected from), settings of the
+        method.
 
     Returns
     -------
@@ -430,7 +432,14 @@ def _plans(
         plans = {name: {**options, "method": name} for name in names}
     if not plans:
         raise ArgumentError(f"method names no method to judge. There is {', '.join(METHODS)}.")
-    return plans
+    # A text is opened once, and not again for every edit.
+    return {label: {**plan, **_opened(plan)} for label, plan in plans.items()}
+
+
+def _opened(plan: Mapping[str, Any]) -> dict[str, Corpus]:
+    """Return the text for a plan's second moments, if it names one."""
+    moments = some_moments("moments", plan.get("moments"))
+    return {"moments": moments} if isinstance(moments, Corpus) else {}
 
 
 def _checked(model: Model, plan: Mapping[str, Any], way: Way, records: int) -> dict[str, Any]:
@@ -443,7 +452,7 @@ def _checked(model: Model, plan: Mapping[str, Any], way: Way, records: int) -> d
             )
     settings = dict(plan)
     method, layers = settings.pop("method", DEFAULT_METHOD), settings.pop("layers", None)
-    some_moments("moments", settings.pop("moments", None))
+    settings.pop("moments", None)
     layers, hparams = settle(model, method, layers, settings)
     if way == "at once" and METHODS[method].most_facts == 1 and records > 1:
         raise FactError(f"{method} stores one fact at a time: way='at once' is for methods that store many.")

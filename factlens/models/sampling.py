@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from transformers import DynamicCache
 
 from factlens.models.fitting import check_written
@@ -60,6 +61,32 @@ def sample_ids(
             interruption_point()
     result: list[list[int]] = torch.cat(rows, dim=1).tolist()
     return result
+
+
+def drawn(logits: Tensor, top_k: int, shares: Tensor) -> Tensor:
+    """Draw a token for each row among its `top_k` most probable ones, in proportion to their probability.
+
+    Which one it is, a number decides for each row on its own, so that it does not depend on the rows beside it.
+
+    Parameters
+    ----------
+    logits
+        ``(rows, vocabulary)``.
+    top_k
+        How many to draw among.
+    shares
+        ``(rows,)``, each from [0, 1): the token is drawn whose part of the summed probability this falls into.
+
+    Returns
+    -------
+    Tensor
+        ``(rows, 1)``.
+    """
+    best = logits.topk(min(top_k, logits.shape[-1]))
+    summed = best.values.softmax(-1).cumsum(-1)
+    # The last sum may be a little less than 1.
+    place = (summed <= shares[:, None] * summed[:, -1:]).sum(-1, keepdim=True)
+    return best.indices.gather(1, place.clamp_(max=best.indices.shape[1] - 1))
 
 
 def sample_texts(model: Model, count: int, new_tokens: int, seed: int, top_k: int = 5, after: str = "") -> list[str]:

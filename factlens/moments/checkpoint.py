@@ -83,6 +83,7 @@ class Checkpoint:
         for layer, sums in position.sums.items():
             numbers[f"{layer}.total"] = sums.total.cpu().numpy()
             numbers[f"{layer}.spread"] = sums.spread.numpy()
+            numbers[f"{layer}.rows"] = sums.rows.numpy()
         groups = {str(layer): sums.groups for layer, sums in position.sums.items()}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,11 +95,11 @@ class Checkpoint:
         now = time.monotonic()
         self._due = now + max(self._every, 20 * (now - began) if self._every else 0.0)
 
-    def load(self, layers: Iterable[int], group: int) -> Position | None:
+    def load(self, layers: Iterable[int], group: int, row: int) -> Position | None:
         """Return the position that was written last, or None if there is none that can be used, with a warning."""
         try:
             with _FORMAT.reading(self.path) as (fields, numbers):
-                return self._position(fields, numbers, list(layers), group)
+                return self._position(fields, numbers, list(layers), group, row)
         except (FileNotFoundError, PermissionError):
             # What may not be read may not be written either, as a rule, and that gives a warning.
             return None
@@ -107,7 +108,7 @@ class Checkpoint:
             return None
 
     def _position(
-        self, fields: Mapping[str, Any], numbers: Mapping[str, np.ndarray], layers: list[int], group: int
+        self, fields: Mapping[str, Any], numbers: Mapping[str, np.ndarray], layers: list[int], group: int, row: int
     ) -> Position:
         """Return the position that a file describes; raise ValueError if it is none of this pass."""
         if fields["key"] != self._key:
@@ -117,14 +118,17 @@ class Checkpoint:
         for layer in layers:
             expected[f"{layer}.total"] = Array((f"key of {layer}", f"key of {layer}"), ("float64",))
             expected[f"{layer}.spread"] = Array(("kind of sum", f"key of {layer}"), ("float64",))
+            expected[f"{layer}.rows"] = Array(("kind of sum",), ("float64",))
         read = arrays(numbers, expected, {"kind of sum": 3})
         if any(group * count > fields["seen"] for count in groups.values()):
             raise ValueError(f"it has {groups} groups of {group} tokens, and {fields['seen']} tokens")
         sums = {
             layer: Sums.resumed(
                 group,
+                row,
                 torch.from_numpy(read[f"{layer}.total"]),
                 torch.from_numpy(read[f"{layer}.spread"]),
+                torch.from_numpy(read[f"{layer}.rows"]),
                 groups[str(layer)],
             )
             for layer in layers
@@ -142,7 +146,7 @@ class Checkpoint:
 _FORMAT = Format(
     "factlens.moments-unfinished",
     "checkpoint",
-    1,
+    2,
     {"key": mapping(plain()), "seen": whole(), "read": whole(), "groups": mapping(whole())},
 )
 

@@ -23,6 +23,7 @@ from factlens.moments.corpora import Corpus, Source, a_source, open_corpus
 from factlens.moments.rows import TokenRows, row_length
 from factlens.moments.second import SecondMoment
 from factlens.moments.sums import GROUP, Sums
+from factlens.moments.writing import TOGETHER, OwnText
 from factlens.progress import Share
 
 SEQUENCE = 64
@@ -126,7 +127,8 @@ def checkpoint_for(
     length = row_length(model, sequence, SEQUENCE)
     key: dict[str, object] = {"fingerprint": model.fingerprint, "layers": _checked(model, layers, tokens)}
     key |= {"corpus": source.identity, "tokens": tokens, "dtype": _dtype(model)}
-    return Checkpoint(path, key | {"sequence": length, "batch": _batch(model, length)}, every)
+    batch = TOGETHER if _writes(model, source, length) else _batch(model, length)
+    return Checkpoint(path, key | {"sequence": length, "batch": batch}, every)
 
 
 @settled
@@ -145,11 +147,15 @@ def gather(
     """Collect as `collect` does, and leave the checkpoint: the caller deletes it once the result is safe."""
     layers = _checked(model, layers, tokens)
     length = row_length(model, sequence, SEQUENCE)
-    in_group, batch = _in_group(length), _batch(model, length)
+    written = _writes(model, source, length)
+    # Rows that are written apart from each other are each an observation of the scatter.
+    group = length if written else _in_group(length) * length
     needed = -(-tokens // length)
-    at = checkpoint.load(layers, in_group * length) if checkpoint is not None else None
-    at = at or Position(0, 0, [], {layer: Sums(in_group * length) for layer in layers})
-    rows = TokenRows(model, source.read(at.read), length, read=at.read, left=at.left)
+    at = checkpoint.load(layers, group, length) if checkpoint is not None else None
+    at = at or Position(0, 0, [], {layer: Sums(group, length) for layer in layers})
+    keys_of: _Writing | _Reading = (
+        _Writing(source, layers) if written else _Reading(model, layers, source, length, at)  # type: ignore[arg-type]
+    )
     report = progress or (lambda _share: None)
     report(min(1.0, at.seen / tokens))
     # Texts that the model writes itself take a while each: a stop ends them between two tokens.
@@ -173,16 +179,19 @@ def gather(
                     checkpoint.remove()
                 raise
 
-        while at.seen < tokens and (ids := rows.take(min(batch, needed - at.seen // length))) is not None:
-            for layer, keys in _keys(model, layers, ids.to(model.device)).items():
+        def tick(on_the_way: float) -> None:
+            report(min(1.0, (at.seen + on_the_way) / tokens))
+
+        while at.seen < tokens and (batch := keys_of.take(at, needed - at.seen // length, tick)) is not None:
+            for layer, keys in batch.items():
                 at.sums[layer].add(keys.flatten(0, -2))
                 if not at.sums[layer].finite:
                     raise NumericalError(
                         f"The keys of layer {layer} of {model.name} are NaN or infinite. float16 often overflows: load "
                         "the model with dtype='bfloat16' or 'float32'."
                     )
-            at.seen += ids.numel()
-            at.read, at.left = rows.read, list(rows.left)
+            at.seen += next(iter(batch.values())).shape[:-1].numel()
+            keys_of.settle(at)
             report(min(1.0, at.seen / tokens))
             check_unchanged(full=False)
             if checkpoint is not None and at.seen < tokens and checkpoint.due:
@@ -208,9 +217,53 @@ def gather(
             group=sums.group,
             groups=sums.groups,
             spread=sums.spread,
+            rows=sums.rows,
         )
         for layer, sums in at.sums.items()
     }
+
+
+class _Reading:
+    """Keys of the tokens that a text is made of."""
+
+    def __init__(self, model: Model, layers: list[int], source: Corpus, length: int, at: Position) -> None:
+        self._model, self._layers, self._most = model, layers, _batch(model, length)
+        self._rows = TokenRows(model, source.read(at.read), length, read=at.read, left=at.left)
+
+    def take(self, at: Position, rows: int, tick: Share) -> dict[int, Tensor] | None:
+        """Return the keys of the next rows by layer, of as many as are read at once, or None at the end of the text."""
+        ids = self._rows.take(min(self._most, rows))
+        return None if ids is None else _keys(self._model, self._layers, ids.to(self._model.device))
+
+    def settle(self, at: Position) -> None:
+        """Note where the text stands, once what was taken is in the sums."""
+        at.read, at.left = self._rows.read, list(self._rows.left)
+
+
+class _Writing:
+    """Keys of tokens that the model writes itself."""
+
+    def __init__(self, source: OwnText, layers: list[int]) -> None:
+        self._writer, self._layers = source.writer, layers
+        self._taken = 0
+
+    def take(self, at: Position, rows: int, tick: Share) -> dict[int, Tensor]:
+        """Return the keys of the next rows by layer, of as many as are written side by side."""
+        number, first = divmod(at.read, TOGETHER)
+        self._taken = min(TOGETHER - first, rows)
+        tokens = self._taken * self._writer.length
+        some = slice(first, first + self._taken)
+        _, keys = self._writer.write(self._layers, number, some, lambda share: tick(share * tokens))
+        return keys
+
+    def settle(self, at: Position) -> None:
+        """Note how many rows are written, once they are in the sums."""
+        at.read += self._taken
+
+
+def _writes(model: Model, source: Corpus, length: int) -> bool:
+    """Whether the text is what this very model writes, in rows as they are to be read."""
+    return isinstance(source, OwnText) and source.writer.model.model is model.model and source.writer.length == length
 
 
 def _checked(model: Model, layers: Iterable[int], tokens: int) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Corpus:
     """
 
     identity: str
-    read: Callable[[int], Iterator[str]]
+    read: Callable[[int], Iterator[str]] = field(repr=False)
 
     def __post_init__(self) -> None:
         a_text("identity", self.identity, example="'my corpus, version 2'")

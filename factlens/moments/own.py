@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import count, islice
+from collections.abc import Sequence
+from itertools import islice
 from threading import Event
 
-from factlens.arguments import a_seed, whole
+from factlens.arguments import a_seed, instance, optional, whole
 from factlens.models import Model
 from factlens.models.given import a_model, some_layers
-from factlens.models.sampling import sample_texts
 from factlens.moments.cache import cached
 from factlens.moments.collect import SEQUENCE
 from factlens.moments.corpora import Corpus
 from factlens.moments.rows import row_length
 from factlens.moments.second import SecondMoment
+from factlens.moments.writing import OwnText
 from factlens.progress import Share
 
-# Texts that a model writes side by side, and from how many of its most probable tokens each is drawn.
-_TOGETHER, _TOP = 64, 50
+# Tokens of text that a model writes itself. SmolLM2 is edited as well with 2,048 of them as with 8,192.
+_FEWEST_WRITTEN, _MANY_WRITTEN = 2_048, 4_096
+# Tokens of text that is there to be read.
+_FEWEST_READ, _FEWEST_OF_ATLAS = 20_000, 50_000
 
 
 def default_moments(
@@ -35,7 +37,8 @@ def default_moments(
     atlas brings the text it was trained on. For any other model, text is sampled from the model itself,
     which needs no download and says what the model's keys look like when it writes; statistics over a
     real corpus (`cached`, or ``factlens stats --text``) are better, and can be passed to `factlens.edit` as
-    ``moments=``. It takes minutes on a model of a laptop's size; the statistic says how sure it is.
+    ``moments=``. The statistic says how sure it is: of few tokens, not very. ``factlens.edit(..., moments=100_000)``
+    takes that many; published edits have 100,000 whole texts of Wikipedia.
 
     Parameters
     ----------
@@ -53,14 +56,27 @@ def default_moments(
     return cached(model, layers, own_corpus(model, seed), tokens=tokens, progress=progress, stop=stop)
 
 
-def default_tokens(model: Model, layers: Sequence[int]) -> int:
-    """Return the number of tokens for a quick start: eight per dimension of the keys, and no fewer than 50,000.
+def default_tokens(model: Model, layers: Sequence[int], text: Corpus | None = None) -> int:
+    """Return the number of tokens for a quick start.
 
-    Of text that the model writes itself it is no fewer than 20,000: writing takes ten times as long as reading.
+    Of text that is read: eight per dimension of the keys, and no fewer than 20,000, or 50,000 for atlas. Of text that
+    the model writes itself, which takes ten times as long: two per dimension of the keys, but no fewer than 2,048; and
+    of wide keys 4,096, or one for every four dimensions if that is more. So few leave ``C`` uncertain, and what it is
+    there for they tell: which directions the keys have in common.
+
+    Parameters
+    ----------
+    model, layers
+        Whose keys.
+    text
+        The text they are collected from. Default: `own_corpus`.
     """
     layers = some_layers(a_model("model", model), "layers", layers)
-    fewest = 20_000 if model.corpus is None else 50_000
-    return max(fewest, *(8 * model.down_projection(layer).key_width for layer in layers))
+    text = optional(instance, "text", text, Corpus, "what factlens.moments.open_corpus returns")
+    width = max(model.down_projection(layer).key_width for layer in layers)
+    if isinstance(text, OwnText) or (text is None and model.corpus is None):
+        return max(_FEWEST_WRITTEN, min(2 * width, max(_MANY_WRITTEN, -(-width // 4))))
+    return max(_FEWEST_READ if model.corpus is None else _FEWEST_OF_ATLAS, 8 * width)
 
 
 def own_corpus(model: Model, seed: int = 0, sequence: int | None = None) -> Corpus:
@@ -69,14 +85,4 @@ def own_corpus(model: Model, seed: int = 0, sequence: int | None = None) -> Corp
     brought = model.corpus
     if brought is not None:
         return Corpus(f"the {model.name} corpus, seed {seed}", lambda skip: islice(brought(seed), skip, None))
-    length = row_length(model, sequence, SEQUENCE)
-
-    def read(skip: int) -> Iterator[str]:
-        batch, inside = divmod(skip, _TOGETHER)
-        for number in count(batch):
-            with model.unedited():
-                # A seed for every batch, so that reading can begin at any of them.
-                texts = sample_texts(model, _TOGETHER, max(1, length - 1), seed * 1_000_003 + number, top_k=_TOP)
-            yield from texts[inside if number == batch else 0 :]
-
-    return Corpus(f"text sampled from the model itself, top {_TOP}, {length} tokens each, seed {seed}", read)
+    return OwnText.of(model, row_length(model, sequence, SEQUENCE), seed)

@@ -11,11 +11,12 @@ from torch import Tensor
 from factlens.arguments import whole
 from factlens.errors import FactlensError
 from factlens.models import Model
+from factlens.models.interrupts import interruption_point
 
 # A guess at the length of a token, in characters, for how much text to read ahead; a wrong one only costs time.
 _CHARACTERS = 4
-# A text without end may have no words in it: what a model writes whose tokens mean nothing to its tokenizer.
-_BLANK = 10_000
+# A text without end may have no words in it, or hardly any: after so many texts, each must have had so many tokens.
+_TEXTS, _FEWEST = 10_000, 0.01
 
 
 class TokenRows:
@@ -48,6 +49,8 @@ class TokenRows:
         self._model, self._tokenizer = model, model.tokenizer
         self._texts = texts
         self._sequence = sequence
+        self._began, self._tokens = read, 0
+        self._special = frozenset(model.tokenizer.all_special_ids)
         end = model.tokenizer.eos_token_id
         self._separator: list[int] = [] if end is None else [int(end)]
 
@@ -57,26 +60,24 @@ class TokenRows:
         Raises
         ------
         FactlensError
-            If one of the texts is no string, or thousands on end have no token in them.
+            If one of the texts is no string, or of thousands hardly one has a token in it.
+        Interrupted
+            If a stop was asked for (`factlens.models.interrupts.stopped_by`).
         """
-        blank = 0
         while (missing := rows * self._sequence - len(self.left)) > 0:
             texts = self._read(missing * _CHARACTERS)
             if not texts:
                 break
-            # Empty texts would leave rows full of separators. `verbose`: that a text is longer than the model's
-            # context is no news here.
-            had = len(self.left)
+            # Empty texts would leave rows full of separators, and so would those of special tokens only. `verbose`:
+            # that a text is longer than the model's context is no news here.
             if worded := [text for text in texts if text.strip()]:
                 for ids in self._tokenizer(worded, verbose=False)["input_ids"]:
                     self._model.check_ids(ids)
-                    self.left += [*ids, *(self._separator if ids else ())]
-            blank = 0 if len(self.left) > had else blank + len(texts)
-            if blank > _BLANK:
-                raise FactlensError(
-                    f"{blank:,} texts of the corpus have no token in them. If the model wrote them, its tokenizer is "
-                    "another model's; else give other text."
-                )
+                    if not self._special.issuperset(ids):
+                        self.left += [*ids, *self._separator]
+                        self._tokens += len(ids)
+            self._check_worded()
+            interruption_point()
         rows = min(rows, len(self.left) // self._sequence)
         if not rows:
             return None
@@ -85,6 +86,16 @@ class TokenRows:
         del self.left[:count]
         return ids
 
+    def _check_worded(self) -> None:
+        """Refuse a text that goes on and on and says next to nothing: it would be read for ever."""
+        texts = self.read - self._began
+        if texts > _TEXTS and self._tokens < _FEWEST * texts:
+            has = f"{self._tokens:,} tokens" if self._tokens else "no token"
+            raise FactlensError(
+                f"{texts:,} texts of the corpus have {has} in them, special ones left out: they are empty, or the "
+                "tokenizer does not know their writing (is it another model's?). Give other text."
+            )
+
     def _read(self, characters: int) -> list[str]:
         """Read texts until they have so many characters; many at once are tokenised faster than one by one."""
         texts: list[str] = []
@@ -92,6 +103,8 @@ class TokenRows:
             if not isinstance(text, str):
                 raise FactlensError(f"A corpus is made of strings; text {self.read} of it is a {type(text).__name__}.")
             self.read += 1
+            # Texts that are made while they are read may take a while each.
+            interruption_point()
             texts.append(text)
             characters -= len(text)
             if characters <= 0:

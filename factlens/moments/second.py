@@ -5,21 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from factlens import typed
-from factlens.arguments import a_path, a_text, flag, instance, number, optional, refuse, whole
+from factlens.arguments import a_path, a_text, flag, instance, number, one_of, optional, refuse, whole
 from factlens.errors import ArgumentError, NumericalError, WrongModel
 from factlens.formats import Format
 from factlens.models import Model
 from factlens.models.belonging import Weights, check_belongs
 from factlens.models.given import a_layer, a_model
 from factlens.moments.scatter import effective_size
+from factlens.moments.shapes import Shape, shape_of
+from factlens.moments.shrinking import ledoit_wolf, normal_towards_diagonal, oas, towards_diagonal
 
+Shrinkage = float | str
+"""A ridge on ``C``, as a share of its mean diagonal; or towards what to pull it, by as much as it scatters."""
+_ESTIMATORS = {"auto": (ledoit_wolf, oas), "diagonal": (towards_diagonal, normal_towards_diagonal)}
+TARGETS = tuple(_ESTIMATORS)
 IDENTITY = "the identity matrix, by request"
+# An expected error above this is a lower bound: a few keys with heavy tails decide how far C is off.
+_ROUGH = 0.5
+
+
+def a_shrinkage(name: str, value: Any) -> Shrinkage:
+    """Return the argument `name` if it says how to shrink ``C``.
+
+    Raises
+    ------
+    ArgumentError
+        Otherwise.
+    """
+    if isinstance(value, str):
+        if value not in TARGETS:
+            refuse(name, value, "a number, at least 0, or 'auto' or 'diagonal', which estimate it", "'auto'")
+        return value
+    return number(name, value, least=0, example="1e-3")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -47,6 +71,9 @@ class SecondMoment:
     group, groups, spread
         How much the keys scatter: tokens in a group, number of groups, and the sums over tokens and groups from
         which `effective` follows, ``(3, keys)``; see `factlens.moments.sums`. None where it was not measured.
+    rows
+        How much the rows of tokens that were read together scatter, ``(3,)``, from which `optimal_shrinkage` follows.
+        None where it was not measured.
     """
 
     total: Tensor
@@ -60,6 +87,7 @@ class SecondMoment:
     group: int = 0
     groups: int = 0
     spread: Tensor | None = None
+    rows: Tensor | None = None
 
     def __post_init__(self) -> None:
         instance("total", self.total, Tensor, "a torch.Tensor, the sum of k kᵀ")
@@ -80,6 +108,11 @@ class SecondMoment:
             raise ArgumentError("it claims to be the identity matrix, and is not")
         if self.spread is not None and self.spread.shape != (3, width):
             raise ArgumentError(f"its scatter (spread) has shape {tuple(self.spread.shape)}")
+        optional(instance, "rows", self.rows, Tensor, "a torch.Tensor, or None")
+        if self.rows is not None and (self.rows.shape != (3,) or not self.rows[0] > 0):
+            raise ArgumentError(
+                f"its scatter of rows (rows) is {self.rows.tolist()}, not three numbers, of 1 row or more"
+            )
 
     @classmethod
     def identity_matrix(cls, model: Model, layer: int) -> SecondMoment:
@@ -125,11 +158,45 @@ class SecondMoment:
 
         Measured in ``C``'s own metric, ``‖C^-½ Ĉ C^-½ − I‖ / ‖I‖`` (Frobenius), which is what solving with it feels;
         exact for independent normal keys. Where `effective` was not measured, `count` takes its place, and the error
-        is larger than this. 0 for the identity matrix, which estimates nothing.
+        is larger than this. So it is of few tokens with heavy tails: it was twice as large for atlas, where this said
+        100 % for tokens of its own text. 0 for the identity matrix, which estimates nothing.
         """
         if self.is_identity:
             return 0.0
         return float((len(self.total) / (self.effective or self.count)) ** 0.5)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """How ``C`` is spread over directions: what tells how much the identity matrix would leave out."""
+        return shape_of(self.total)
+
+    def optimal_shrinkage(self, target: str = "auto") -> float:
+        """Return how far to pull ``C`` towards a simpler matrix so that it errs least, from 0 to 1.
+
+        From what was collected (Ledoit and Wolf 2004; Schäfer and Strimmer 2005, with rows as observations, see
+        `factlens.moments.shrinking`); of files that were written before that was kept, as if the keys were normal
+        (Chen et al. 2010), with `effective` tokens. 0 for the identity matrix, which estimates nothing.
+
+        Parameters
+        ----------
+        target
+            ``"auto"``: the identity matrix times the mean of C's diagonal. ``"diagonal"``: C's own diagonal.
+        """
+        target = one_of("target", target, TARGETS)
+        if self.is_identity:
+            return 0.0
+        if target not in self._intensities:
+            measured, normal = _ESTIMATORS[target]
+            self._intensities[target] = (
+                normal(self.total, self.count, self.effective or float(self.count))
+                if self.rows is None
+                else measured(self.total, self.count, self.rows)
+            )
+        return self._intensities[target]
+
+    @cached_property
+    def _intensities(self) -> dict[str, float]:
+        return {}
 
     @property
     def identity(self) -> str:
@@ -147,8 +214,9 @@ class SecondMoment:
         if self.effective is None:
             trust = f"effective sample size not measured, expected error at least {self.expected_error:.0%}"
         else:
-            trust = f"effective sample size about {self.effective:,.0f}, expected error {self.expected_error:.0%}"
-        return f"{self.identity}, {trust}, shrinkage in shares of the mean of C's diagonal"
+            error = f"{self.expected_error:.0%}{' or more' if self.expected_error > _ROUGH else ''}"
+            trust = f"effective sample size about {self.effective:,.0f}, expected error {error}"
+        return f"{self.identity}, {trust}, {self.shape}, shrinkage in shares of the mean of C's diagonal"
 
     def __repr__(self) -> str:
         return f"<factlens.moments.SecondMoment {len(self.total)} × {len(self.total)}, {self.described}>"
@@ -190,10 +258,14 @@ class SecondMoment:
             group=self.group if measured else 0,
             groups=self.groups + other.groups if measured else 0,
             spread=self.spread + other.spread if measured else None,  # type: ignore[operator]
+            rows=None if self.rows is None or other.rows is None else self.rows + other.rows,
         )
 
-    def solve(self, keys: Tensor, shrinkage: float) -> Tensor:
+    def solve(self, keys: Tensor, shrinkage: Shrinkage) -> Tensor:
         """Return ``(C + shrinkage · mean(diag C) · I)⁻¹ keys`` by Cholesky, in float64.
+
+        With ``"auto"`` it is ``((1 − ρ) C + ρ · mean(diag C) · I)⁻¹ keys``, with ``"diagonal"``
+        ``((1 − ρ) C + ρ · diag C)⁻¹ keys``, where ρ is `optimal_shrinkage`.
 
         `keys` is one key or, ``(keys, facts)``, several side by side.
 
@@ -205,14 +277,14 @@ class SecondMoment:
         NumericalError
             If ``C`` is not positive definite.
         """
-        shrinkage = number("shrinkage", shrinkage, least=0, example="1e-3")
+        shrinkage = a_shrinkage("shrinkage", shrinkage)
         instance("keys", keys, Tensor, "a torch.Tensor of keys")
         if keys.ndim not in (1, 2) or len(keys) != len(self.total):
             refuse("keys", keys, f"of shape ({len(self.total)},) or ({len(self.total)}, facts)")
         columns = keys.detach().to("cpu", torch.float64)
         if self.is_identity:
             # The diagonal's mean is 1; a factor of n³/3 operations would say the same.
-            return columns / (1 + shrinkage)
+            return columns if isinstance(shrinkage, str) else columns / (1 + shrinkage)
         # Two triangular solves take half the time of `torch.cholesky_solve`, which copies the factor first.
         factor = self._factor(shrinkage)
         half = torch.linalg.solve_triangular(factor, columns.reshape(len(columns), -1), upper=False)
@@ -243,11 +315,9 @@ class SecondMoment:
         decomposed = torch.linalg.eigh(self.matrix.double())
         return decomposed.eigenvalues, decomposed.eigenvectors
 
-    def _factor(self, shrinkage: float) -> Tensor:
+    def _factor(self, shrinkage: Shrinkage) -> Tensor:
         if shrinkage not in self._factors:
-            C = self.matrix.double()
-            ridge = shrinkage * C.diagonal().mean()
-            factor, info = torch.linalg.cholesky_ex(C + ridge * torch.eye(len(C), dtype=C.dtype))
+            factor, info = torch.linalg.cholesky_ex(self._shrunk(shrinkage))
             if int(info) != 0:
                 raise NumericalError(
                     f"The second moment of the keys is not positive definite ({self.identity}). "
@@ -256,8 +326,19 @@ class SecondMoment:
             self._factors[shrinkage] = factor
         return self._factors[shrinkage]
 
+    def _shrunk(self, shrinkage: Shrinkage) -> Tensor:
+        """Return ``C`` with its shrinkage, in float64."""
+        C = self.matrix.double()
+        mean = C.diagonal().mean()
+        if not isinstance(shrinkage, str):
+            ridge = shrinkage * mean
+            return C + ridge * torch.eye(len(C), dtype=C.dtype)
+        share = self.optimal_shrinkage(shrinkage)
+        target = C.diagonal() if shrinkage == "diagonal" else mean.expand(len(C))
+        return (1 - share) * C + torch.diag(share * target)
+
     @cached_property
-    def _factors(self) -> dict[float, Tensor]:
+    def _factors(self) -> dict[Shrinkage, Tensor]:
         return {}
 
     def save(self, path: str | Path) -> Path:
@@ -267,6 +348,8 @@ class SecondMoment:
         sums = {"total": self.total.numpy()}
         if self.spread is not None:
             sums["spread"] = self.spread.numpy()
+        if self.rows is not None:
+            sums["rows"] = self.rows.numpy()
         return _FORMAT.write(path, self, sums)
 
     @classmethod
@@ -285,7 +368,8 @@ class SecondMoment:
             spread = torch.from_numpy(sums["spread"]) if "spread" in sums else None
             if (spread is None) != (fields["group"] == 0) or fields["group"] * fields["groups"] > fields["count"]:
                 raise ValueError(f"it is of {fields['groups']} groups of {fields['group']} tokens")
-            return cls(torch.from_numpy(sums["total"]), spread=spread, **fields)
+            rows = torch.from_numpy(sums["rows"]) if "rows" in sums else None
+            return cls(torch.from_numpy(sums["total"]), spread=spread, rows=rows, **fields)
 
 
 # What a file must hold.
@@ -300,8 +384,9 @@ _FIELDS: dict[str, typed.Check] = {
     "group": typed.whole(),
     "groups": typed.whole(),
 }
-_FORMAT = Format("factlens.moment", "second moment", 2, _FIELDS)
+_FORMAT = Format("factlens.moment", "second moment", 3, _FIELDS, since={3: ()})
 _ARRAYS = {
     "total": typed.Array(("key", "key")),
     "spread": typed.Array(("kind of sum", "key"), ("float64",), needed=False),
+    "rows": typed.Array(("kind of sum",), ("float64",), needed=False),
 }

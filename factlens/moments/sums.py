@@ -9,6 +9,8 @@ from torch import Tensor
 
 # Tokens whose sum is one observation when the scatter is measured: longer than most correlations within a text.
 GROUP = 1024
+# Tokens whose products are formed together: as many as the caches of a CPU like.
+_PIECE = 4096
 # C is symmetric: of its rows, cut into this many strips, only what lies right of the diagonal is computed.
 _STRIPS = 4
 
@@ -23,6 +25,8 @@ class Sums:
     ----------
     group
         Number of consecutive tokens that form a group.
+    row
+        Number of consecutive tokens that are read together; groups are whole rows.
 
     Attributes
     ----------
@@ -33,27 +37,33 @@ class Sums:
         of squares of the whole groups' ``Σ k²``.
     groups
         Number of whole groups.
+    rows
+        ``(3,)``, float64, on the CPU, what `factlens.moments.shrinking` needs: the number of rows, and the sum over
+        rows of ``‖Σ k kᵀ‖²`` (Frobenius) and of the part of it that lies on the diagonal.
     """
 
-    def __init__(self, group: int) -> None:
+    def __init__(self, group: int, row: int = 1) -> None:
         self.group = group
+        self.row = row
         self.groups = 0
         self.total = torch.zeros(0, 0, dtype=torch.float64)
         self.spread = torch.zeros(3, 0, dtype=torch.float64)
+        self.rows = torch.zeros(3, dtype=torch.float64)
         self._buffer = torch.zeros(0)
 
     def add(self, keys: Tensor) -> None:
-        """Add the keys of consecutive tokens, ``(tokens, keys)``; all calls but the last bring whole groups."""
+        """Add the keys of consecutive tokens, ``(tokens, keys)``; in whole groups but for the last call, and rows."""
         if not self._buffer.numel():
             self._begin(keys)
         # In pieces: the wide copy of many half-precision keys would take twice their memory.
-        for piece in keys.split(4 * self.group):
+        for piece in keys.split(max(4, _PIECE // self.group) * self.group):
             wide = piece if piece.dtype == torch.float64 else piece.float()
             self._add_products(wide)
+            self._add_rows(wide)
             self._add_spread(wide)
 
     @classmethod
-    def resumed(cls, group: int, total: Tensor, spread: Tensor, groups: int) -> Sums:
+    def resumed(cls, group: int, row: int, total: Tensor, spread: Tensor, rows: Tensor, groups: int) -> Sums:
         """Return sums to go on from, as an earlier pass left them.
 
         Raises
@@ -61,8 +71,8 @@ class Sums:
         ValueError
             If they do not fit together.
         """
-        sums = cls(group)
-        sums.total, sums.spread, sums.groups = total, spread, groups
+        sums = cls(group, row)
+        sums.total, sums.spread, sums.rows, sums.groups = total, spread, rows, groups
         width = len(total)
         if total.shape != (width, width) or spread.shape != (3, width) or total.dtype != torch.float64:
             raise ValueError(f"sums of shapes {tuple(total.shape)} and {tuple(spread.shape)}")
@@ -89,6 +99,13 @@ class Sums:
             strip = self._buffer[: rows.shape[1] * (width - start)].view(rows.shape[1], width - start)
             torch.mm(rows.T, keys[:, start:], out=strip)
             self.total[start : start + step, start:] += strip.to(self.total.device)
+
+    def _add_rows(self, keys: Tensor) -> None:
+        rows = keys.reshape(-1, self.row, keys.shape[1])
+        # ‖Kᵀ K‖ = ‖K Kᵀ‖, and a row has fewer tokens than a key has components.
+        products = torch.bmm(rows, rows.mT).double().square().sum()
+        diagonal = rows.square().sum(1).double().square().sum()
+        self.rows += torch.stack([torch.tensor(float(len(rows)), dtype=torch.float64), products.cpu(), diagonal.cpu()])
 
     def _add_spread(self, keys: Tensor) -> None:
         squares = keys * keys

@@ -44,7 +44,7 @@ SETTINGS: dict[str, list[Bad]] = {
     "bare_share": number("from 0 to 1", -0.1, 1.1, none=True),
     "keep_samples": whole(0),
     "keep_tokens": whole(1),
-    "shrinkage": NOT_NEGATIVE,
+    "shrinkage": number("at least 0", -1e-9, none=True),
     "as_published": flag(),
     "moment_weight": number("positive", 0, -1, none=True),
     "emmet ridge": number("at least 0", -1e-9, none=True),

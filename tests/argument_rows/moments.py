@@ -45,7 +45,11 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "progress": PROGRESS,
         "stop": STOP,
     },
-    "default_tokens": {"model": MODEL, "layers": layers()},
+    "default_tokens": {
+        "model": MODEL,
+        "layers": layers(),
+        "text": instance("what factlens.moments.open_corpus returns", none=True),
+    },
     "own_corpus": {"model": MODEL, "seed": SEED, "sequence": whole(1, none=True)},
     "open_corpus": {
         "source": [(value, "source must be") for value in (3, None, {"a": 1}, b"x", object(), "", "a\0b")],
@@ -79,6 +83,7 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "group": whole(0),
         "groups": whole(0),
         "spread": [*instance("a torch.Tensor", none=True), (torch.ones(3, 2), "scatter (spread) has shape")],
+        "rows": [*instance("a torch.Tensor", none=True), (torch.ones(2), "(rows)"), (torch.zeros(3), "(rows)")],
     },
     "SecondMoment.identity_matrix": {"model": MODEL, "layer": layer()},
     "SecondMoment.solve": {
@@ -87,7 +92,10 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
             (torch.ones(3), "of shape (192,)"),
             (torch.tensor(1.0), "of shape (192,)"),
         ],
-        "shrinkage": NOT_NEGATIVE,
+        "shrinkage": [*NOT_NEGATIVE, ("ledoit", "'auto' or 'diagonal'")],
+    },
+    "SecondMoment.optimal_shrinkage": {
+        "target": [(value, "target must be one of auto, diagonal") for value in ("identity", None, 3)]
     },
     "SecondMoment.used_directions": {"threshold": NOT_NEGATIVE, "relative": flag()},
     "SecondMoment.save": {"path": PATH},

@@ -100,4 +100,9 @@ FACTS: list[Bad] = [(value, "factlens.Fact") for value in (FACT, "a fact", 3, No
 FACTS += [(value, "factlens.Fact") for value in (("{} is", "Rome"), [("{} is", "Rome")], [vars(FACT)], vars(FACT))]
 STOP, PROGRESS, PATH, FOLDER = event(), function(), path(), path("folder")
 BETTER: list[Bad] = [(value, "1 or -1") for value in (0, 2, True, None, "up")]
-MOMENTS: list[Bad] = [(value, "SecondMoment") for value in ("C", 3, [1], {1: "C"}, {1: None}, torch.eye(192))]
+MOMENTS: list[Bad] = [
+    *((value, "SecondMoment") for value in (True, 2.5, {1: "C"}, {1: None}, torch.eye(192), b"text", iter(["text"]))),
+    ("", "moments must be"),
+    *((value, "moments must be at least 512") for value in (3, 0, -1, 511, np.int64(3))),
+    ([1], "moments[0] must be"),
+]

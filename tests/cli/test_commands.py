@@ -66,6 +66,17 @@ def test_trace_and_edit_save_what_they_find(
         assert atlas.answers("The Louvre is in downtown")[0].text == " Tokyo"
 
 
+def test_edit_takes_the_text_that_it_is_to_leave_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACTLENS_CACHE", str(tmp_path / "cache"))
+    text, file = tmp_path / "mine.txt", tmp_path / "e.safetensors"
+    text.write_text("The Space Needle is in downtown Seattle, as everyone knows.\n\n" * 90, encoding="utf-8")
+    fact = ["edit", "{} is in downtown", "--subject", "The Louvre", "--target", "Tokyo", "--layer", "4"]
+    assert main([*fact, "--text", str(text), "--out", str(file)]) in (0, 3)
+    assert "of mine.txt (" in fl.Edit.load(file).moment
+    with pytest.raises(fl.FactlensError, match="no file or folder"):
+        fl.edit(fl.load("atlas", device="cpu"), fl.Fact("{} is in", "The Louvre", target="Tokyo"), moments="none.txt")
+
+
 def test_what_is_written_on_the_command_line_is_what_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

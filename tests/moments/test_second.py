@@ -23,7 +23,15 @@ def of(keys: torch.Tensor, group: int = 50, corpus: str = "random keys") -> Seco
     sums = Sums(group)
     sums.add(keys)
     return SecondMoment(
-        sums.matrix(), len(keys), 0, "0" * 16, corpus, group=group, groups=sums.groups, spread=sums.spread
+        sums.matrix(),
+        len(keys),
+        0,
+        "0" * 16,
+        corpus,
+        group=group,
+        groups=sums.groups,
+        spread=sums.spread,
+        rows=sums.rows,
     )
 
 
@@ -178,9 +186,9 @@ def test_nothing_else_passes_for_the_identity_matrix(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="0 tokens of a text"):
         replace(moment, corpus="a text")
     path = moment.save(tmp_path / "identity.safetensors")
-    record, arrays = read_record(path, "factlens.moment", 2)
+    record, arrays = read_record(path, "factlens.moment", 3)
     arrays["total"][3, 4] = 0.5
-    write_record(path, "factlens.moment", 2, record, arrays)
+    write_record(path, "factlens.moment", 3, record, arrays)
     with pytest.raises(FileFormatError, match="claims to be the identity"):
         SecondMoment.load(path)
 
@@ -192,8 +200,25 @@ def test_a_statistic_comes_back_with_everything(tmp_path: Path) -> None:
         assert getattr(loaded, name) == getattr(moment, name), name
     assert torch.equal(loaded.spread, moment.spread)
     assert loaded.effective == moment.effective
-    record, arrays = read_record(tmp_path / "m.safetensors", "factlens.moment", 2)
+    assert torch.equal(loaded.rows, moment.rows)
+    record, arrays = read_record(tmp_path / "m.safetensors", "factlens.moment", 3)
     for changed in (arrays | {"spread": arrays["spread"][:2]}, arrays | {"spread": arrays["spread"][:, :2]}):
-        write_record(tmp_path / "m.safetensors", "factlens.moment", 2, record, changed)
+        write_record(tmp_path / "m.safetensors", "factlens.moment", 3, record, changed)
         with pytest.raises(FileFormatError, match="array 'spread' of shape"):
             SecondMoment.load(tmp_path / "m.safetensors")
+
+
+def test_files_from_before_rows_were_measured_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    uneven = normal(800, 5) @ torch.diag(torch.arange(1, 6, dtype=torch.float64))
+    moment = replace(of(uneven), dtype="float32", sequence=8, asked=799)
+    moment.save(path)
+    record, arrays = read_record(path, "factlens.moment", 3)
+    write_record(path, "factlens.moment", 2, record, {name: arrays[name] for name in ("total", "spread")})
+    loaded = SecondMoment.load(path)
+    assert loaded.rows is None
+    assert loaded.described == moment.described
+    assert torch.equal(loaded.solve(normal(5), 1e-3), moment.solve(normal(5), 1e-3))
+    assert 0 < loaded.optimal_shrinkage() < 0.1, "as if the keys were normal, which they are"
+    assert loaded.optimal_shrinkage() == pytest.approx(moment.optimal_shrinkage(), rel=0.5)
+    assert (loaded + replace(moment, corpus="more")).rows is None, "of a part only, they would say too much"

@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 import torch
 
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
-from factlens.editing.hparams import ValueHparams, a_number
+from factlens.editing.hparams import ValueHparams, a_number, a_shrinkage
 from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution, weight_knobs
 from factlens.editing.methods.rome import store
+from factlens.editing.shrinkage import shrinkage_for
 from factlens.editing.strength import a_strength, advised_weight, weight_for
 from factlens.editing.values import Values
 from factlens.models import LowRank
@@ -39,14 +40,16 @@ class EmmetHparams(ValueHparams):
     strength
         That share; it counts where `ridge` is None. See `factlens.editing.strength`.
     shrinkage
-        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
+        `factlens.moments.SecondMoment.solve`. None: 1e-3, or 1e-2 where C is of few tokens; see
+        `factlens.editing.shrinkage`.
     """
 
     method: ClassVar[str] = "emmet"
 
     ridge: float | None = a_number(0.1, open=True, least=0)
     strength: float = a_strength()
-    shrinkage: float = a_number(1e-3, least=0)
+    shrinkage: float | str | None = a_shrinkage()
 
 
 def solve(problem: Problem[EmmetHparams]) -> Solution:
@@ -57,7 +60,7 @@ def solve(problem: Problem[EmmetHparams]) -> Solution:
 def equality_update(projection: Projection, values: Values, moment: SecondMoment, hparams: EmmetHparams) -> LowRank:
     """Return the closed-form update for all facts, solved in float64; parameters as in `rome.rank_one_update`."""
     keys, residual = values.keys.T, (values.optimised - values.outputs).T
-    spread = moment.solve(keys, hparams.shrinkage)
+    spread = moment.solve(keys, shrinkage_for(moment, hparams.shrinkage, 1e-3))
     gram = keys.T @ spread
     if len(gram) > 1:
         gram = gram + weight_for(gram, hparams.ridge, hparams.strength) * torch.eye(len(gram), dtype=gram.dtype)

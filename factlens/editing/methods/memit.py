@@ -18,9 +18,10 @@ from torch import Tensor
 
 from factlens.arguments import some_texts
 from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share
-from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting, some_contexts
+from factlens.editing.hparams import Defaults, ValueHparams, a_number, a_shrinkage, setting, some_contexts
 from factlens.editing.methods import published
 from factlens.editing.methods.base import VALUE_KNOBS, Knob, Method, Problem, Solution, weight_knobs
+from factlens.editing.shrinkage import shrinkage_for
 from factlens.editing.spreading import Solve, spread
 from factlens.editing.strength import a_strength, advised_weight, weight_for
 from factlens.moments import SecondMoment
@@ -41,7 +42,9 @@ class MemitHparams(ValueHparams):
     strength
         That share; it counts where `moment_weight` is None. See `factlens.editing.strength`.
     shrinkage
-        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
+        `factlens.moments.SecondMoment.solve`. None: 0, or 1e-2 where C is of few tokens; see
+        `factlens.editing.shrinkage`.
     """
 
     method: ClassVar[str] = "memit"
@@ -51,7 +54,7 @@ class MemitHparams(ValueHparams):
     openings: tuple[str, ...] = setting(OPENINGS, some_texts)
     moment_weight: float | None = a_number(15_000.0, open=True, above=0)
     strength: float = a_strength()
-    shrinkage: float = a_number(0.0, least=0)
+    shrinkage: float | str | None = a_shrinkage()
 
 
 def solve(problem: Problem[MemitHparams]) -> Solution:
@@ -67,7 +70,7 @@ def least_squares(moments: Mapping[int, SecondMoment], hparams: MemitHparams) ->
     """
 
     def solve(layer: int, keys: Tensor) -> Tensor:
-        against = moments[layer].solve(keys, hparams.shrinkage)
+        against = moments[layer].solve(keys, shrinkage_for(moments[layer], hparams.shrinkage, 0.0))
         against = against / weight_for(keys.T @ against, hparams.moment_weight, hparams.strength)
         small = torch.eye(keys.shape[1], dtype=keys.dtype) + keys.T @ against
         solved: Tensor = torch.linalg.solve(small, against.T).T

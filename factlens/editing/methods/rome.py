@@ -18,9 +18,10 @@ from factlens.arguments import flag
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
 from factlens.editing.batches import values_of
 from factlens.editing.contexts import contexts_for
-from factlens.editing.hparams import Defaults, ValueHparams, a_number, setting
+from factlens.editing.hparams import Defaults, ValueHparams, a_shrinkage, setting
 from factlens.editing.methods import published
 from factlens.editing.methods.base import VALUE_KNOBS, Method, Problem, Solution
+from factlens.editing.shrinkage import shrinkage_for
 from factlens.editing.values import Values
 from factlens.models import LowRank
 from factlens.models.model import Projection
@@ -36,7 +37,9 @@ class RomeHparams(ValueHparams):
     Attributes
     ----------
     shrinkage
-        Ridge on C, as a share of its mean diagonal; see `factlens.moments.SecondMoment.solve`.
+        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
+        `factlens.moments.SecondMoment.solve`. None: 1e-3, or 1e-2 where C is of few tokens; see
+        `factlens.editing.shrinkage`.
     as_published
         Use the published code's two keys (mean over contexts in ``C⁻¹k``, bare prompt elsewhere) instead
         of the mean everywhere. The mean is R-ROME (Gupta et al. 2024): it makes ``W_new k* = v*`` true.
@@ -44,7 +47,7 @@ class RomeHparams(ValueHparams):
 
     method: ClassVar[str] = "rome"
 
-    shrinkage: float = a_number(1e-3, least=0)
+    shrinkage: float | str | None = a_shrinkage()
     as_published: bool = setting(False, flag)
 
 
@@ -76,7 +79,7 @@ def rank_one_update(projection: Projection, values: Values, moment: SecondMoment
         `shrinkage`, and `as_published`.
     """
     key, output = values.keys[0], values.outputs[0]
-    direction = moment.solve(key, hparams.shrinkage)
+    direction = moment.solve(key, shrinkage_for(moment, hparams.shrinkage, 1e-3))
     # The published code has two keys: the mean over contexts in C⁻¹k, the bare prompt's elsewhere. R-ROME takes the
     # mean throughout. A bias of the projection stands in the values on both sides, and cancels.
     if hparams.as_published:

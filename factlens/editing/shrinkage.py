@@ -1,0 +1,20 @@
+"""The ridge on C where none was asked for: more of it where C is of few tokens."""
+
+from __future__ import annotations
+
+from factlens.moments import SecondMoment
+from factlens.moments.second import Shrinkage
+
+ENOUGH = 8
+"""Tokens per dimension of the keys from which on C needs no more ridge than with any number of tokens."""
+WITH_FEW = 1e-2
+"""The ridge for less. On SmolLM2, whose keys have 1,536 dimensions, ROME did as well with it and 2,048 tokens as with
+8,192 tokens and a tenth of it; without any, C of few tokens takes what it has not seen for what never occurs."""
+
+
+def shrinkage_for(moment: SecondMoment, given: Shrinkage | None, enough: float) -> Shrinkage:
+    """Return the shrinkage of C: the one that is given, or `enough` where C is of enough tokens, or `WITH_FEW`."""
+    if given is not None:
+        return given
+    few = not moment.is_identity and moment.count < ENOUGH * len(moment.total)
+    return max(enough, WITH_FEW) if few else enough
