@@ -1,4 +1,4 @@
-"""Models out of GGUF files: transformers makes plain numbers of them, and here is seen to it that all of them are there.
+"""Models out of GGUF files: transformers makes plain numbers of them, and here they are checked.
 
 The file is checked first (`factlens.models.gguf_header`), then its architecture, and only then are weights read.
 """

@@ -99,9 +99,7 @@ def test_the_commands_take_a_file(file: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("missing", ["gguf", "accelerate"])
-def test_a_missing_package_is_named_with_its_command(
-    missing: str, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_named_with_its_command(missing: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == missing else find_spec(name))
     with pytest.raises(FactlensError, match=rf"needs {missing}: pip install 'factlens\[gguf\]'"):
         fl.load(file)
@@ -182,7 +180,7 @@ def test_a_file_with_something_wrong_is_refused_with_the_reason(what: str, tmp_p
     assert str(path) in str(error.value) or what == "none of ours"
 
 
-def test_bytes_gone_wrong_anywhere_in_the_beginning_end_in_an_error_of_ours_or_in_none(file: Path, tmp_path: Path) -> None:
+def test_a_byte_gone_wrong_ends_in_an_error_of_ours_or_in_none(file: Path, tmp_path: Path) -> None:
     content, dice, path = file.read_bytes(), random.Random(0), tmp_path / "wrong.gguf"
     refused = 0
     for _ in range(300):
@@ -192,8 +190,7 @@ def test_bytes_gone_wrong_anywhere_in_the_beginning_end_in_an_error_of_ours_or_i
         path.write_bytes(wrong)
         try:
             read_header(path)
-        except FileFormatError as error:
-            assert str(path) in str(error)
+        except FileFormatError:  # anything else fails the test
             refused += 1
     assert refused > 30
 
@@ -211,7 +208,7 @@ def test_names_that_do_not_go_together(file: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=re.escape("There is no other.gguf in")):
         fl.load(file.parent, gguf_file="other.gguf")
     (tmp_path / "sha256-3f").write_bytes(file.read_bytes())
-    with pytest.raises(ArgumentError, match="does not end in .gguf: rename it"):
+    with pytest.raises(ArgumentError, match=r"does not end in \.gguf: rename it"):
         fl.load(tmp_path / "sha256-3f")
     (tmp_path / "model.safetensors").write_bytes(b"{}")
     with pytest.raises(ArgumentError, match="name the folder"):
