@@ -26,7 +26,7 @@ _AGAIN = "Download or convert it again."
 _VERSIONS = (2, 3)
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
-_LONGEST_NAME, _MOST_DIMENSIONS = 1 << 16, 8
+_LONGEST_NAME, _MOST_DIMENSIONS, _MOST_ENTRIES = 1 << 16, 8, 1 << 20
 
 
 class Header(NamedTuple):
@@ -107,7 +107,9 @@ def check_tokenizer(header: Header) -> None:
         "repository, and pass both: factlens.wrap(model, tokenizer)."
     )
     needed = ["tokenizer.ggml.model", TOKENS]
-    needed += ["tokenizer.ggml.merges"] if fields.get(needed[0]) == "gpt2" else []
+    order = ["tokenizer.ggml.merges", "tokenizer.ggml.scores"]  # one of them, by which pieces are joined
+    if not any(map(fields.get, order)):
+        needed.append(order[fields.get(needed[0]) != "gpt2"])
     for name in needed:
         if not fields.get(name):
             raise FileFormatError(f"{path} has no tokenizer that can be used: its field {name} is missing. {other}")
@@ -123,8 +125,9 @@ def check_tokenizer(header: Header) -> None:
                 f"The tokenizer of {path} contradicts itself: {name} has {fields[name]} entries for {tokens} tokens. "
                 f"{other}"
             )
-    for name, token in fields.items():
-        if name.startswith("tokenizer.ggml.") and name.endswith("_token_id") and not 0 <= int(token) < tokens:
+    for name in (f"tokenizer.ggml.{which}_token_id" for which in ("bos", "eos", "unknown", "padding")):
+        token = fields.get(name, 0)
+        if not isinstance(token, int) or not 0 <= token < tokens:
             raise FileFormatError(
                 f"The tokenizer of {path} does not fit: {name} is {token}, and its {tokens} tokens are numbered from 0 "
                 f"to {tokens - 1}. {other}"
@@ -163,6 +166,8 @@ def _read(cursor: _Cursor) -> tuple[Header, dict[str, int]]:
             f"{order} Convert it again with a current llama.cpp."
         )
     tensors, count = cursor.take("QQ", "its counts")
+    if max(tensors, count) > _MOST_ENTRIES:
+        cursor.refuse("its counts", f"it says that it has {count} fields and {tensors} tensors")
     fields: dict[str, Any] = {}
     for number in range(count):
         name = cursor.text(f"the name of field {number}", longest=_LONGEST_NAME)
@@ -238,6 +243,8 @@ class _Cursor:
         if inner in _NUMBERS:
             self.skip(count * struct.calcsize(_NUMBERS[inner]), what)
         elif inner == _TEXT:
+            if 8 * count > len(self.data):
+                self.refuse(what, f"it says that it has {count} texts, more than fit into the file")
             for _ in range(count):
                 self.skip(self.take("Q", what)[0], what)
         else:

@@ -85,7 +85,8 @@ def load(
         module, tokenizer = _read(origin, revision, options, family, quiet=named == ATLAS)
     if place is not None:
         module.to(place)
-    model = wrap(module, tokenizer, name=named, family=family)
+    label = named if gguf_file is None else str(Path(named) / gguf_file)
+    model = wrap(module, tokenizer, name=label, family=family)
     if named == ATLAS:
         from factlens.models.atlas.corpus import corpus
 
@@ -129,7 +130,7 @@ def wrap(model: Any, tokenizer: Any, *, name: str | None = None, family: Family 
     kind = getattr(getattr(model, "config", None), "model_type", None)
     family = family or family_of(model)
     if family is None:
-        _refuse_unknown(getattr(model, "config", None), type(model).__name__)
+        _refuse_unknown(getattr(model, "config", None), name or f"this {type(model).__name__}")
     label = name or getattr(model.config, "name_or_path", "") or str(kind)
     for part in ("blocks", "embedding", "head"):
         path = getattr(family, part)
@@ -212,24 +213,26 @@ def _read(
     """Return model and tokenizer; weights are read once it is clear that factlens can do something with them."""
     from transformers import AutoConfig, AutoTokenizer
 
-    source, header = origin.place, None
+    source, header = str(Path(origin.place) / origin.gguf) if origin.gguf else origin.place, None
     which = {"revision": revision, "trust_remote_code": False}
     if origin.gguf is not None:
         header = header_of(origin, revision)
         which["gguf_file"] = origin.gguf
         as_plain_numbers(options)
     with _without_their_code(source), _quietly(quiet) if header is None else reading(header):
-        config = AutoConfig.from_pretrained(source, **which)
-        kind = _class_for(config)
+        config = AutoConfig.from_pretrained(origin.place, **which)
+        kind = _class_for(config, source)
         if family is None and not is_known(config):
-            _refuse_unknown(config, f"of {source}")
-        tokenizer = AutoTokenizer.from_pretrained(source, **which)
+            _refuse_unknown(config, source)
+        tokenizer = AutoTokenizer.from_pretrained(origin.place, **which)
         with _placed(options["device_map"]):
-            module, report = kind.from_pretrained(source, config=config, **which, **options, output_loading_info=True)
+            module, report = kind.from_pretrained(
+                origin.place, config=config, **which, **options, output_loading_info=True
+            )
     if missing := sorted(report["missing_keys"]):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise FileFormatError(
-            f"{source if header is None else header.path} lacks weights of its model ({config.model_type}): "
+            f"{source} lacks weights of its model ({config.model_type}): "
             f"{missing[0]}{more}, for which transformers would take random numbers. It is incomplete, or holds another "
             "architecture than it says. If it is meant so, load it with transformers and pass model and tokenizer to "
             "factlens.wrap."
@@ -290,13 +293,13 @@ def _refuse_unknown(config: Any, what: str) -> NoReturn:
     if reason := refusal_of(config):
         raise UnknownArchitecture(f"{kind} cannot be traced: {reason}.")
     raise UnknownArchitecture(
-        f"factlens does not know the architecture {kind or what!r} (it knows {', '.join(sorted(FAMILIES))}). Say where "
-        "its parts are: factlens.wrap(model, tokenizer, family=factlens.Family(blocks=..., attention=..., mlp=..., "
-        "out=..., down=..., embedding=..., norm=..., head=...)); print(model) shows the names."
+        f"factlens does not know the architecture {kind!r} of {what} (it knows {', '.join(sorted(FAMILIES))}). Say "
+        "where its parts are: factlens.wrap(model, tokenizer, family=factlens.Family(blocks=..., attention=..., "
+        "mlp=..., out=..., down=..., embedding=..., norm=..., head=...)); print(model) shows the names."
     )
 
 
-def _class_for(config: Any) -> Any:
+def _class_for(config: Any, source: str) -> Any:
     """Return what loads a model: of text, or of text and pictures where there is no other.
 
     Raises
@@ -314,7 +317,9 @@ def _class_for(config: Any) -> Any:
         return AutoModelForCausalLM
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return AutoModelForImageTextToText
-    raise UnknownArchitecture(f"{config.model_type} is no causal language model that transformers knows.")
+    raise UnknownArchitecture(
+        f"{source} is no causal language model that transformers knows: it is {config.model_type!r}."
+    )
 
 
 def _best_device() -> torch.device:

@@ -40,7 +40,7 @@ def test_a_file_is_the_model_that_went_in(file: Path, loaded: fl.Model) -> None:
     assert error_between(loaded, made) < 1e-4
     assert loaded.max_tokens == made.max_tokens
     beside = fl.load(file.parent, gguf_file=file.name, device="cpu", dtype="bfloat16")
-    assert (beside.name, beside.dtype) == (str(file.parent), torch.bfloat16)
+    assert (beside.name, beside.dtype) == (str(file), torch.bfloat16)
 
 
 def test_what_was_quantised_is_traced_edited_saved_and_converted(tmp_path: Path) -> None:
@@ -114,6 +114,10 @@ def cut_at(share: float) -> Damage:
     return lambda content: content[: int(share * len(content))]
 
 
+def cut_in_the_tokens(content: bytes) -> bytes:
+    return content[: content.index(b"tokenizer.ggml.tokens") + 500]
+
+
 def with_version(version: int) -> Damage:
     return lambda content: content[:4] + struct.pack("<I", version) + content[8:]
 
@@ -124,7 +128,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "four bytes": (lambda _: b"GGUF", "damaged at its version"),
     "an old version": (with_version(1), "version 1; transformers reads 2 and 3"),
     "the other byte order": (with_version(3 << 24), "big-endian"),
-    "cut in the fields": (cut_at(0.02), r"damaged at the field tokenizer\.ggml\.\w+: the file ends"),
+    "cut in the fields": (cut_in_the_tokens, r"damaged at the field tokenizer\.ggml\.tokens: "),
     "cut in the numbers": (cut_at(0.9), r"before the numbers of (blk|output)\S+, .*it was cut off"),
     "a count beyond all bounds": (lambda c: c[:16] + struct.pack("<Q", 2**62) + c[24:], "is damaged at "),
     "an unknown format": (
@@ -177,7 +181,7 @@ def test_a_file_with_something_wrong_is_refused_with_the_reason(what: str, tmp_p
     path = write(tmp_path / "wrong.gguf", **options)
     with pytest.raises(kind, match=words) as error:
         fl.load(path, device="cpu")
-    assert str(path) in str(error.value) or what == "none of ours"
+    assert str(path) in str(error.value)
 
 
 def test_a_byte_gone_wrong_ends_in_an_error_of_ours_or_in_none(file: Path, tmp_path: Path) -> None:
