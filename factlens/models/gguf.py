@@ -102,15 +102,21 @@ def without_marks(module: Any) -> None:
 
 @contextmanager
 def _one_reading() -> Iterator[None]:
-    """Read the beginning of a file once: transformers does so for configuration, tokenizer and weights, for seconds."""
+    """Do once what transformers does again and again, for seconds each.
+
+    It reads the beginning of a file for configuration, tokenizer and weights, and makes the table of the names of
+    tensors for each module of the model.
+    """
     import gguf
 
-    theirs = gguf.GGUFReader
-    gguf.GGUFReader = lru_cache(maxsize=1)(theirs)
+    theirs = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    for name, each in theirs.items():
+        setattr(gguf, name, lru_cache(maxsize=1)(each))
     try:
         yield
     finally:
-        gguf.GGUFReader = theirs
+        for name, each in theirs.items():
+            setattr(gguf, name, each)
 
 
 @contextmanager

@@ -146,16 +146,16 @@ def _check_whole(header: Header) -> None:
     if len(header.shapes.get(EMBEDDING, ())) != 2:
         raise FileFormatError(
             f"{path} holds no whole language model: it has no token embedding ({EMBEDDING}) among its "
-            f"{len(header.shapes)} tensors. It may be an adapter, the part of a model that sees, or a vocabulary alone."
+            f"{len(header.shapes)} tensors. It may be an adapter, the part of a model that sees, or a vocabulary alone. "
+            "Name the file of the language model itself."
         )
 
 
 def _read(cursor: _Cursor) -> tuple[Header, dict[str, int]]:
     """Return the header, and up to where in the file each tensor reaches."""
-    if bytes(cursor.data[: len(MAGIC)]) != MAGIC:
+    if (start := bytes(cursor.data[:64]))[: len(MAGIC)] != MAGIC:
         raise FileFormatError(
-            f"{cursor.path} is no GGUF file: it begins with {bytes(cursor.data[:8])!r}, and not with GGUF. For "
-            "safetensors name the folder with the model's config.json."
+            f"{cursor.path} is no GGUF file: it begins with {start[:8]!r}, and not with GGUF. {_instead(start)}"
         )
     cursor.at = len(MAGIC)
     (version,) = cursor.take("I", "its version")
@@ -190,6 +190,15 @@ def _read(cursor: _Cursor) -> tuple[Header, dict[str, int]]:
         cursor.refuse("the field general.alignment", f"it is {alignment!r}")
     start = -(-cursor.at // alignment) * alignment
     return Header(cursor.path, fields, shapes), {name: start + end for name, end in reaches.items()}
+
+
+def _instead(start: bytes) -> str:
+    """Say what a file that begins so is, where it is one of those that downloads leave, and what to do."""
+    if start.startswith(b"version https://git-lfs"):
+        return "It is a pointer of Git LFS, in whose place the file itself goes: git lfs pull."
+    if start.lstrip().startswith(b"<"):
+        return "It is a web page, as a download leaves that was answered with an error. Download it again."
+    return "Download it again; for safetensors name the folder with the model's config.json."
 
 
 def _bytes_of(cursor: _Cursor, what: str, shape: tuple[int, ...], kind: int) -> int:

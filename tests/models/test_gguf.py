@@ -61,18 +61,24 @@ def test_the_file_is_read_once_and_nothing_stays_changed(file: Path, monkeypatch
     from transformers import modeling_gguf_pytorch_utils as theirs
     from transformers.utils import logging
 
-    read: list[object] = []
+    done: list[str] = []
 
     class Counted(gguf.GGUFReader):
         def __init__(self, path: object, *rest: object) -> None:
-            read.append(path)
+            done.append("read")
             super().__init__(path, *rest)
 
+    def counted_table(*key: object) -> object:
+        done.append("named")
+        return table(*key)
+
+    table, bar = gguf.get_tensor_name_map, theirs.tqdm
     monkeypatch.setattr(gguf, "GGUFReader", Counted)
-    bar = theirs.tqdm
+    monkeypatch.setattr(gguf, "get_tensor_name_map", counted_table)
     fl.load(file, device="cpu")
-    assert len(read) == 1
-    assert (gguf.GGUFReader, theirs.tqdm, logging.is_progress_bar_enabled()) == (Counted, bar, True)
+    assert sorted(done) == ["named", "read"]
+    assert (gguf.GGUFReader, gguf.get_tensor_name_map) == (Counted, counted_table)
+    assert (theirs.tqdm, logging.is_progress_bar_enabled()) == (bar, True)
 
 
 def test_a_bar_is_shown_where_somebody_looks(
@@ -124,7 +130,9 @@ def with_version(version: int) -> Damage:
 
 DAMAGED: dict[str, tuple[Damage, str]] = {
     "empty": (lambda _: b"", "is empty"),
-    "no GGUF": (lambda _: b"PK\x03\x04 a zip file", "is no GGUF file: it begins with b'PK"),
+    "no GGUF": (lambda _: b"PK\x03\x04 a zip file", "is no GGUF file: it begins with b'PK.*for safetensors"),
+    "a web page": (lambda _: b"\n<!DOCTYPE html><html>", "is no GGUF file.*is a web page.*Download it again"),
+    "a pointer": (lambda _: b"version https://git-lfs.github.com/spec/v1\noid", "is no GGUF file.*git lfs pull"),
     "four bytes": (lambda _: b"GGUF", "damaged at its version"),
     "an old version": (with_version(1), "version 1; transformers reads 2 and 3"),
     "the other byte order": (with_version(3 << 24), "big-endian"),
@@ -168,7 +176,11 @@ WRONG: dict[str, tuple[dict, type[FactlensError], str]] = {
     ),
     "merges of other tokens": ({"fields": {"tokenizer.ggml.merges": ["xyz zyx"]}}, FileFormatError, "cannot read"),
     "a part": ({"fields": {"split.count": 3}}, FileFormatError, "one of 3 parts.*--merge"),
-    "no embedding": ({"without": ("token_embd.weight",)}, FileFormatError, "holds no whole language model"),
+    "no embedding": (
+        {"without": ("token_embd.weight",)},
+        FileFormatError,
+        "no whole language model.*Name the file",
+    ),
     "a tensor too few": ({"without": ("blk.2.ffn_up.weight",)}, FileFormatError, r"lacks weights.*layers\.2\.mlp\.up"),
     "a field too few": ({"without": ("llama.attention.head_count",)}, FileFormatError, "."),
     "another width": ({"fields": {"llama.feed_forward_length": 80}}, FileFormatError, "cannot read"),
