@@ -47,14 +47,6 @@ def test_it_knows_what_it_knows(prompt: str, smollm2: fl.Model) -> None:
     assert smollm2.answers(prompt, k=1)[0].text == KNOWN[prompt]
 
 
-def test_a_file_in_a_folder_and_another_number_format(smollm2: fl.Model, smollm2_file: Path) -> None:
-    half = fl.load(smollm2_file.parent, gguf_file=smollm2_file.name, device="cpu", dtype="bfloat16")
-    assert half.dtype == torch.bfloat16
-    first, second = (dict(model.model.named_parameters()) for model in (smollm2, half))
-    for name in ("model.embed_tokens.weight", "model.layers.3.self_attn.q_proj.weight", "model.norm.weight"):
-        assert torch.equal(first[name].bfloat16(), second[name])
-
-
 def test_the_name_smollm2_means_this_file(smollm2_file: Path) -> None:
     assert smollm2_file.parent == SMOLLM2_IN_A_CHECKOUT
     assert origin_of("smollm2", None) == smollm2() == Origin(str(smollm2_file.parent), smollm2_file.name)

@@ -50,12 +50,25 @@ def test_the_fact_is_known_and_the_noise_takes_it_away(trace: fl.Trace) -> None:
 
 
 def test_both_sites_of_the_paper_are_there(trace: fl.Trace) -> None:
-    """The state of the subject's last token early, and attention at the last token late."""
-    states, attention = trace.effects.sel(kind="state").values, trace.effects.sel(kind="attn").values
-    total = trace.high - trace.low
-    assert states[3, :15].max() > 0.8 * total
-    assert attention[4, 15:].max() > 0.1 * total
-    assert attention[4, 15:].max() > 3 * abs(attention[4, :8]).max()
+    """The subject's last token early, in its state and its MLPs, and the last token late, in its attention.
+
+    Where they lie in SmolLM2 was measured: the state carries the answer up to layer 15, fades until 22, and what
+    attention writes at the last token carries it from layer 21 to 26.
+    """
+    share = trace.effects / (trace.high - trace.low)
+    states, mlps, attention = (share.sel(kind=kind).values for kind in ("state", "mlp", "attn"))
+    france, last = 3, 4
+    assert (states[france, :15] > 0.7).all()
+    assert (states[france, :21] > 0.1).all()
+    assert (abs(states[france, 23:]) < 0.05).all()
+    assert (states[last, 23:] > 0.9).all()
+    assert (states[last, :15] < 0.15).all()
+    assert mlps[france, :4].min() > 0.9
+    assert 21 <= attention[last].argmax() <= 24
+    assert attention[last].max() > 0.4
+    assert attention[last, :10].max() < 0.1
+    for values in (states, mlps, attention):
+        assert (abs(values[:france]) < 0.02).all()
 
 
 def test_a_trace_is_saved_and_loaded(trace: fl.Trace, tmp_path: Path) -> None:
