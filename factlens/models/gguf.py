@@ -78,6 +78,8 @@ def reading(header: Header) -> Iterator[None]:
                 f"{transformers.__version__} does not read from GGUF. Take the model as its makers published it: "
                 "factlens.load with its Hub id."
             ) from error
+        if "mismatched_sizes" in reason:
+            reason = "its tensors have other sizes than its fields say, as the table above shows"
         raise FileFormatError(
             f"transformers cannot read {header.path}, a model of the architecture {header.architecture!r} ({reason}). "
             "Download it again, take another file of the same model, or the model as its makers published it."

@@ -146,8 +146,8 @@ def _check_whole(header: Header) -> None:
     if len(header.shapes.get(EMBEDDING, ())) != 2:
         raise FileFormatError(
             f"{path} holds no whole language model: it has no token embedding ({EMBEDDING}) among its "
-            f"{len(header.shapes)} tensors. It may be an adapter, the part of a model that sees, or a vocabulary alone. "
-            "Name the file of the language model itself."
+            f"{len(header.shapes)} tensors. It may be an adapter, the part of a model that sees, or a vocabulary "
+            "alone. Name the file of the language model itself."
         )
 
 
