@@ -153,9 +153,9 @@ def _check_whole(header: Header) -> None:
 
 def _read(cursor: _Cursor) -> tuple[Header, dict[str, int]]:
     """Return the header, and up to where in the file each tensor reaches."""
-    if (start := bytes(cursor.data[:64]))[: len(MAGIC)] != MAGIC:
+    if (begins := bytes(cursor.data[:64]))[: len(MAGIC)] != MAGIC:
         raise FileFormatError(
-            f"{cursor.path} is no GGUF file: it begins with {start[:8]!r}, and not with GGUF. {_instead(start)}"
+            f"{cursor.path} is no GGUF file: it begins with {begins[:8]!r}, and not with GGUF. {_instead(begins)}"
         )
     cursor.at = len(MAGIC)
     (version,) = cursor.take("I", "its version")
@@ -192,11 +192,11 @@ def _read(cursor: _Cursor) -> tuple[Header, dict[str, int]]:
     return Header(cursor.path, fields, shapes), {name: start + end for name, end in reaches.items()}
 
 
-def _instead(start: bytes) -> str:
+def _instead(begins: bytes) -> str:
     """Say what a file that begins so is, where it is one of those that downloads leave, and what to do."""
-    if start.startswith(b"version https://git-lfs"):
+    if begins.startswith(b"version https://git-lfs"):
         return "It is a pointer of Git LFS, in whose place the file itself goes: git lfs pull."
-    if start.lstrip().startswith(b"<"):
+    if begins.lstrip().startswith(b"<"):
         return "It is a web page, as a download leaves that was answered with an error. Download it again."
     return "Download it again; for safetensors name the folder with the model's config.json."
 
