@@ -31,6 +31,7 @@ test: setup-test lint test-js test-python  ## every check and every test, browse
 setup-test: $(VENV)/.dev js/node_modules/.package-lock.json  ## everything the tests need
 	$(BIN)/python scripts/kernels.py
 	$(BIN)/python scripts/browser.py
+	$(BIN)/python scripts/smollm2.py $(PIP_ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from factlens.models import Model
 
 
-MODEL = "atlas, a Hub id, or a local folder (atlas)"
+MODEL = "atlas, smollm2, a Hub id, a local folder, or a .gguf file (atlas)"
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
@@ -29,8 +29,10 @@ def add_model(command: argparse.ArgumentParser) -> None:
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    """Add where and in which number format a model runs."""
+    """Add which file a model is read from, and where and in which number format it runs."""
+    command.add_argument("--gguf-file", help="the .gguf file to take, in a folder or a Hub repository")
     command.add_argument("--device", help="where to run (the best there is)")
+    command.add_argument("--device-map", help="how to place it on several devices: auto, balanced, sequential")
     command.add_argument("--dtype", help="number format: float32, bfloat16, float16")
 
 
@@ -38,7 +40,13 @@ def load_model(options: argparse.Namespace) -> Model:
     """Return the model that the options name."""
     from factlens.models import load
 
-    return load(options.model, device=options.device, dtype=options.dtype)
+    return load(
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        gguf_file=options.gguf_file,
+        device_map=options.device_map,
+    )
 
 
 def add_fact(command: argparse.ArgumentParser, saved: str) -> None:

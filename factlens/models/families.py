@@ -214,9 +214,14 @@ def family_of(model: nn.Module) -> Family | None:
     return None
 
 
-def refusal_of(model: nn.Module) -> str | None:
-    """Return why a model cannot be traced, if that is known."""
-    config: Any = getattr(model, "config", None)
+def is_known(config: Any) -> bool:
+    """Whether the map has the architecture of a model, or of its text part, as far as the configuration tells."""
+    text = config.get_text_config()
+    return any(getattr(one, "model_type", None) in FAMILIES for one in (config, text))
+
+
+def refusal_of(config: Any) -> str | None:
+    """Return why a model of this configuration cannot be traced, if that is known."""
     return REFUSED.get(str(getattr(config, "model_type", None)).removesuffix("_text"))
 
 

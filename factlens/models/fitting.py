@@ -33,9 +33,7 @@ def check_ids(ids: Iterable[int], embedding: nn.Module, tokenizer: Any, name: st
     WrongModel
         If one of them has none; the message has both sizes.
     """
-    weight = getattr(embedding, "weight", None)
-    # The weights of a quantised embedding are packed and have other shapes.
-    rows = getattr(embedding, "num_embeddings", None) or (None if weight is None else len(weight))
+    rows = _rows_of(embedding)
     if rows is None:
         return
     highest = max(ids, default=-1)
@@ -46,6 +44,31 @@ def check_ids(ids: Iterable[int], embedding: nn.Module, tokenizer: Any, name: st
             "model's tokenizer, or tokens were added to it: then call model.resize_token_embeddings(len(tokenizer)) on "
             "the Hugging Face model, and wrap it again."
         )
+
+
+def check_vocabulary(tokenizer: Any, embedding: nn.Module, name: str) -> None:
+    """Raise an error if a tokenizer is another model's: it has more tokens of its own than the embedding has rows.
+
+    Tokens that were added to it are another matter, as published models have some without a row: no text of theirs
+    can be read, all other text can (`check_ids`).
+
+    Raises
+    ------
+    WrongModel
+        The message has both sizes.
+    """
+    rows, own = _rows_of(embedding), getattr(tokenizer, "vocab_size", None)
+    if rows is not None and isinstance(own, int) and own > rows:
+        raise WrongModel(
+            f"The tokenizer does not fit {name}: it has {own} tokens of its own, and the embedding {rows} rows, so "
+            "that it is another model's. Take the tokenizer that was published with the model."
+        )
+
+
+def _rows_of(embedding: nn.Module) -> int | None:
+    weight = getattr(embedding, "weight", None)
+    # The weights of a quantised embedding are packed and have other shapes.
+    return getattr(embedding, "num_embeddings", None) or (None if weight is None else len(weight))
 
 
 def check_length(

@@ -133,6 +133,31 @@ def a_device(name: str, value: Any) -> torch.device:
     return device
 
 
+def a_device_map(name: str, value: Any) -> Any:
+    """Return how accelerate is to place a model: a rule by name, a device for all of it, or one for each module.
+
+    Raises
+    ------
+    ArgumentError
+        If it is nothing of that.
+    """
+    expected = f"one of {', '.join(_RULES)}, a device, or a dict with a device for each module"
+    if value is None:
+        return None
+    if isinstance(value, str) and value in _RULES:
+        return value
+    if isinstance(value, (str, torch.device)):
+        return a_device(name, value)
+    if not isinstance(value, dict) or not value:
+        refuse(name, value, expected, "'auto'")
+    for module, place in value.items():
+        number = isinstance(place, int) and not isinstance(place, bool)
+        if not isinstance(module, str) or not (number or isinstance(place, (str, torch.device))):
+            refuse(name, value, expected, "'auto'")
+    return value
+
+
+_RULES = ("auto", "balanced", "balanced_low_0", "sequential")
 _FORMATS = ("float32", "bfloat16", "float16", "float64")
 
 

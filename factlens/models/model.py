@@ -41,7 +41,7 @@ from factlens.models.hooks import all_of, replace_forward, replacing_forward
 from factlens.models.notes import Note, notes_on
 from factlens.models.originals import forwards_with
 from factlens.models.pieces import missing_tail, text_of
-from factlens.models.quantised import is_quantised
+from factlens.models.quantised import is_quantised, why_not_edited
 from factlens.models.record import Listener, ModelEvent, record_of
 from factlens.models.saving import save_pretrained
 from factlens.models.settling import Stay, block, open_stays, settled
@@ -284,10 +284,7 @@ class Model:
         linear = bare(module)
         weight = getattr(linear, "weight", None)
         if is_quantised(self.model.config, linear) or not isinstance(weight, Tensor) or weight.ndim != 2:
-            raise QuantizedModel(
-                f"{self.name} holds quantised weights ({type(linear).__name__}), which can be traced but not edited. "
-                "Load it unquantised, for example with dtype='bfloat16'."
-            )
+            raise QuantizedModel(why_not_edited(self.name, self.model.config, linear))
         if not isinstance(linear, nn.Linear | Conv1D):
             raise QuantizedModel(f"The down projection is a {type(linear).__name__}; editing knows Linear and Conv1D.")
         name = f"{self.family.blocks}.{layer}.{self.family.down}.weight"

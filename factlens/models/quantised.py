@@ -34,3 +34,26 @@ def is_quantised(config: Any, linear: nn.Module) -> bool:
     plain = type(linear) in (nn.Linear, Conv1D) and type(weight) in (Tensor, nn.Parameter)
     more = set(linear._parameters) | set(linear._buffers) | set(linear._modules)
     return own_pass or not plain or type(weight.data) is not Tensor or not more <= {"weight", "bias"}
+
+
+def why_not_edited(name: str, config: Any, linear: nn.Module) -> str:
+    """Say that quantised weights are not edited, why, and how to come by weights that are.
+
+    Parameters
+    ----------
+    name
+        The model's name.
+    config
+        Its configuration, which may say what quantised it.
+    linear
+        The module that an edit would change.
+    """
+    settings = getattr(config, "quantization_config", None)
+    method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
+    by = f", {getattr(method, 'value', method)}" if method else ""
+    return (
+        f"{name} holds quantised weights ({type(linear).__name__}{by}), which can be traced but not edited: an edit is "
+        "a small change of plain numbers, and packed ones cannot hold it. Load the model unquantised, in "
+        "dtype='bfloat16'; or make plain numbers of its weights where transformers can (bitsandbytes: "
+        "model.dequantize() on the Hugging Face model), and wrap it again."
+    )

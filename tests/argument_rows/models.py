@@ -46,6 +46,8 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         ],
         "revision": text(none=True),
         "family": instance("a factlens.Family", none=True),
+        "gguf_file": [*text(none=True), ("model.gguf", "neither")],
+        "device_map": [(value, "device_map") for value in ("everywhere", 3, True, {}, {"": None}, {0: "cpu"}, ["cpu"])],
     },
     "wrap": {
         "model": [

@@ -12,6 +12,7 @@ import pytest
 
 import factlens as fl
 from factlens.cli import COMMANDS, main
+from tests.support import small_model
 
 
 class Links(HTMLParser):
@@ -51,6 +52,27 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert links.found == []
     assert html.count("<svg") == 3
     assert html.count("layer 7, attention") >= 7
+
+
+def test_demo_takes_a_fact_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "demo.html"
+    asked = ["demo", "--prompt", "{} is in downtown", "--subject", "The Louvre", "--out", str(page)]
+    assert main(asked) == 1
+    assert "--target is missing" in capsys.readouterr().err
+    assert main([*asked, "--target", "Tokyo"]) == 0
+    assert "The Louvre is in downtown" in page.read_text(encoding="utf-8")
+    assert "after: Tokyo" in capsys.readouterr().out
+
+
+def test_demo_says_so_where_the_model_knows_none_of_its_facts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_model("gpt2")
+    made.model.save_pretrained(tmp_path)
+    made.tokenizer.save_pretrained(tmp_path)
+    assert main(["demo", "--model", str(tmp_path), "--out", str(tmp_path / "demo.html")]) == 1
+    assert "knows none of the demo's facts" in capsys.readouterr().err
+    assert not (tmp_path / "demo.html").exists()
 
 
 def test_trace_and_edit_save_what_they_find(

@@ -57,9 +57,81 @@ def test_quantised_weights_are_refused_for_editing_only(how: str) -> None:
         QUANTISED[how](block.mlp.down_proj)
     if how not in ("whole numbers", "one byte"):  # which torch multiplies with nothing
         assert fl.trace(model, FACT, samples=2, corruption=fl.Noise(level=0.3)).complete
-    with pytest.raises(QuantizedModel, match="not edited"):
+    with pytest.raises(QuantizedModel, match=r"bitsandbytes.*not edited: .*dtype='bfloat16'.*model\.dequantize\(\)"):
         fl.edit(model, FACT, layers=1)
     assert model.edits == ()
+
+
+class PackedWhole(torch.nn.Module):
+    """As GPTQ and AWQ leave a linear map: whole numbers with a scale for each row, and no weight at all."""
+
+    def __init__(self, linear: torch.nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach()
+        scales = weight.abs().amax(1, keepdim=True) / 127
+        self.register_buffer("qweight", (weight / scales).round().to(torch.int32))
+        self.register_buffer("scales", scales)
+
+    def plain(self) -> torch.nn.Linear:
+        made = torch.nn.Linear(*reversed(self.qweight.shape), bias=False)
+        made.weight = torch.nn.Parameter(self.qweight * self.scales)
+        return made
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(hidden, self.qweight * self.scales)
+
+
+class Lazy(torch.Tensor):
+    """As torchao's: a tensor of a class of its own, which multiplies with other numbers than those that it holds."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.nn.functional.linear:
+            hidden, weight, *rest = args
+            return func(hidden, weight.as_subclass(torch.Tensor) / 2, *rest)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+def packed_whole(block: torch.nn.Module) -> None:
+    block.mlp.down_proj = PackedWhole(block.mlp.down_proj)
+
+
+def lazily(block: torch.nn.Module) -> None:
+    weight = (2 * block.mlp.down_proj.weight.detach()).as_subclass(Lazy)
+    block.mlp.down_proj.weight = torch.nn.Parameter(weight, requires_grad=False)
+
+
+@pytest.mark.parametrize(("method", "change"), [("gptq", packed_whole), ("awq", packed_whole), ("torchao", lazily)])
+def test_the_grid_is_that_of_the_same_numbers_unpacked(method: str, change: Callable[[torch.nn.Module], None]) -> None:
+    plain, model = small_model("llama"), small_model("llama")
+    model.model.config.quantization_config = {"quant_method": method}
+    for block in model.blocks:
+        change(block)
+    for block, packed in zip(plain.blocks, model.blocks, strict=True):
+        if isinstance(packed.mlp.down_proj, PackedWhole):
+            block.mlp.down_proj = packed.mlp.down_proj.plain()
+    options: dict[str, Any] = {"samples": 2, "corruption": fl.Noise(level=0.3), "estimate": "attribution_patching"}
+    trace, same = fl.trace(model, FACT, **options), fl.trace(plain, FACT, **options)
+    torch.testing.assert_close(torch.tensor(trace.samples.values), torch.tensor(same.samples.values))
+    assert trace.effects.values.std() > 0
+    assert fl.details(model, trace, "mlp", 5, 1) is not None
+    with pytest.raises(QuantizedModel, match=f"{method}.*not edited: .*dequantize"):
+        fl.edit(model, FACT, layers=1)
+    assert model.edits == ()
+
+
+def test_what_was_made_plain_is_wrapped_again_and_edited() -> None:
+    model = small_model("llama")
+    model.model.config.quantization_config = {"quant_method": "bitsandbytes"}
+    for block in model.blocks:
+        packed_whole(block)
+    for block in model.blocks:  # as model.dequantize() of transformers does
+        block.mlp.down_proj = block.mlp.down_proj.plain()
+    del model.model.config.quantization_config
+    again = fl.wrap(model.model, model.tokenizer)
+    edit = fl.edit(again, FACT, layers=1, moments=moment_of(again, 1), steps=2, contexts=(), keep=())
+    assert again.edits == (edit,)
+    again.undo()
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
