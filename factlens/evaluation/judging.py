@@ -213,12 +213,12 @@ def evaluate(
     if own:
         circumstances["metrics"] = [metric.described() for metric in own]
     if asking.written:
-        circumstances["written"] = PROTOCOL
+        circumstances["written"] = provenance["protocol"] = dict(PROTOCOL)
     provenance["metrics"] = [metric_record(metric) for metric in chosen]
     provenance["recipes"] = json.loads(json.dumps(recipes))  # as a file has it
     provenance["asked"] = [
         {"generate": asking.generate, "unrelated": list(asking.unrelated), "texts": list(asking.texts)}
-        | ({"written": dict(PROTOCOL)} if asking.written else {})
+        | ({"written": True} if asking.written else {})
     ]
     judged: list[Outcome] = []
 

@@ -75,8 +75,9 @@ class Report:
         Where the numbers come from: name and ``fingerprint`` of the model, the ``edits`` and ``edit_ids`` that were
         applied before and after (in words and by content), the settings of each label (of an edit that was judged as it
         is, the id), the ``recipes``, which make the edits of each label again (``evaluate(..., method=recipes)``), the
-        ``metrics`` (names, and the description of your own), what was ``asked`` besides the checks,
-        versions. Where joined reports differ in their weights, ``weights`` has them by label.
+        ``metrics`` (names, and the description of your own), what was ``asked`` besides the checks, the ``protocol`` by
+        which the model wrote (if it did), versions. Where joined reports differ in their weights, ``weights`` has them
+        by label.
     waiting
         How many records have been edited and not judged yet; only while edits that are judged together are made.
     """

@@ -80,14 +80,14 @@ def _written(report: Report) -> list[str]:
     table = report.disagreement()
     lines = []
     for label in report.labels:
-        row = table.loc[(label, "all")]
-        forced, written = tabular(row["forced_only_after"], True), tabular(row["written_only_after"], True)
+        row: Any = table.loc[(label, "all")]
+        forced, written = (tabular(float(row[f"{name}_only_after"]), True) for name in ("forced", "written"))
         lines.append(
             f"{label}: of {int(row['prompts'])} prompts after the edit, {forced} % are right by the probabilities "
             f"alone, {written} % by what is written alone"
         )
-    protocol = next((one["written"] for one in report.provenance.get("asked", ()) if "written" in one), None)
-    if protocol is not None:
+    protocol = report.provenance.get("protocol")
+    if isinstance(protocol, Mapping):
         lines.append(
             f"Written: prompt {protocol['prompt']}, {protocol['decoding']} decoding up to the {protocol['stop']}, at "
             f"most {protocol['most_tokens']} tokens; right if it begins with the object"

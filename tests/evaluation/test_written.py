@@ -159,7 +159,9 @@ QUICK = {"method": "ft", "layers": 1, "steps": 1, "generate": False}
 def test_evaluate_lets_the_model_write_where_that_is_asked(model: fl.Model) -> None:
     report = fl.evaluate(model, FACT, CHECKS, written=True, **QUICK)
     assert [one.written for one in report.before] == ["near the river."] * 2
-    assert report.provenance["asked"][0]["written"] == PROTOCOL
+    assert report.provenance["protocol"] == PROTOCOL
+    again = fl.evaluate(model, FACT, CHECKS, **{**QUICK, **report.provenance["asked"][0]})
+    assert again.before == report.before
     assert report.summary().loc[("ft", "other_written"), "before"] == 1
     assert "at most 32 tokens; right if it begins with the object" in repr(report)
     named = fl.evaluate(model, FACT, CHECKS, metrics=["written_contains"], **QUICK)
@@ -171,6 +173,7 @@ def test_evaluate_asks_for_no_text_by_default(model: fl.Model) -> None:
     report = fl.evaluate(model, FACT, CHECKS, **QUICK)
     assert all(one.written is None for one in (*report.before, *report.after))
     assert "written" not in report.provenance["asked"][0]
+    assert "protocol" not in report.provenance
     assert "written" not in report.provenance["metrics"]
     with pytest.raises(ArgumentError, match="leave out written=False"):
         fl.evaluate(model, FACT, CHECKS, metrics=["written"], written=False, **QUICK)
