@@ -200,8 +200,8 @@ def _share_said(role: str) -> Callable[[Record, Measured, References], float]:
 
     def share(record: Record, measured: Measured, references: References) -> float:
         asked = zip(record.checks.probes, measured.readings, strict=True)
-        said = [reading.leads[_wanted_index(probe)] for probe, reading in asked if probe.role == role]
-        return sum(said) / len(said) if said else math.nan
+        right = [reading.leads[_wanted_index(probe)] for probe, reading in asked if probe.role == role]
+        return sum(right) / len(right) if right else math.nan
 
     return share
 

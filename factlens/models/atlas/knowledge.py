@@ -57,8 +57,8 @@ FOLLOWS = (
 )
 """What follows from what, in the sense of RippleEdits' compositions (Cohen et al. 2024) and MQuAKE (Zhong et al. 2023).
 
-A rule decides nothing about a subject that has been its exception: in Mumbai people speak Marathi, whatever the
-country's language is. Rules chain: a new city brings a new country, which would bring a new continent. A rule also
+A rule decides nothing about a subject that has been its exception: in Mumbai people speak Marathi, though the country's
+language is Hindi. Rules chain: a new city brings a new country, which would bring a new continent. A rule also
 speaks against itself: where the consequence is edited, its source can no longer be what it was, and what it is now no
 rule says.
 """
