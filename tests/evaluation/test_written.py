@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,7 +154,7 @@ def model() -> fl.Model:
 
 
 CHECKS = Checks.of(FACT, "near", others=[("In Paris, the river is", "near")])
-QUICK = {"method": "ft", "layers": 1, "steps": 1, "generate": False}
+QUICK: dict[str, Any] = {"method": "ft", "layers": 1, "steps": 1, "generate": False}
 
 
 def test_evaluate_lets_the_model_write_where_that_is_asked(model: fl.Model) -> None:
