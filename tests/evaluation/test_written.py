@@ -83,10 +83,13 @@ def test_a_character_that_is_cut_is_left_out() -> None:
 
 def test_one_prompt_asked_twice_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = chained(chain(tokenizer(), " is near"))
-    rows = []
-    monkeypatch.setattr(
-        "factlens.evaluation.written.greedy_ids", lambda model, ids, *more: rows.extend(ids) or [[1]] * len(ids)
-    )
+    rows: list[list[int]] = []
+
+    def one_token(model: fl.Model, ids: list[list[int]], *more: object) -> list[list[int]]:
+        rows.extend(ids)
+        return [[1]] * len(ids)
+
+    monkeypatch.setattr("factlens.evaluation.written.greedy_ids", one_token)
     assert len(write(model, [FACT.prompt, "Paris", FACT.prompt])) == 3
     assert len(rows) == 2
 
