@@ -180,7 +180,7 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
         lambda **arguments: list(fl.stream(**arguments)), model=b.model, fact=FACT, kinds=["mlp"], **TRACED
     ),
     "TraceMetric": lambda _: (tracing.TraceMetric, {**NAMED, "title": "mine", "contrasted": None, "logarithm": print}),
-    "PromptMetric": lambda _: (evaluation.PromptMetric, {**NAMED, "aggregation": "mean"}),
+    "PromptMetric": lambda _: (evaluation.PromptMetric, {**NAMED, "aggregation": "mean", "needs": "written"}),
     "stream_rest": lambda b: call(
         lambda **arguments: list(tracing.stream_rest(**arguments)), model=b.model, trace=b.trace, memory=2**20
     ),
@@ -245,6 +245,8 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
     "counterfact": lambda b: call(datasets.counterfact, source=[COUNTERFACT], snippets=[SNIPPETS], encoding="utf-8"),
     "known_facts": lambda b: call(datasets.known_facts, source=[KNOWN], encoding="cp1252"),
     "own_records": lambda b: call(datasets.own_records, source=[OWN_RECORD], encoding="cp1252"),
+    "mquake": lambda b: call(datasets.mquake, source=[MQUAKE], encoding="cp1252"),
+    "ripple_edits": lambda b: call(datasets.ripple_edits, source=[RIPPLE], encoding="cp1252"),
     "zsre": lambda b: call(datasets.zsre, source=[ZSRE], encoding="cp1252"),
     # Moments
     "collect": lambda b: call(
@@ -333,6 +335,29 @@ COUNTERFACT = {
 }
 SNIPPETS = {"relation_id": "P1", "target_id": "Q1", "samples": [{"text": "Rome is old."}]}
 KNOWN = {"known_id": 1, "subject": "The Louvre", "prompt": "The Louvre is in", "attribute": "Paris"}
+MQUAKE = {
+    "case_id": 1,
+    "requested_rewrite": [
+        {
+            "prompt": "{} is in",
+            "subject": "The Louvre",
+            "target_new": {"str": "Rome"},
+            "target_true": {"str": "Paris"},
+        }
+    ],
+    "questions": ["Where is it?"],
+    "answer": "France",
+    "new_answer": "Italy",
+    "new_single_hops": [],
+}
+RIPPLE = {
+    "example_type": "popular",
+    "edit": {
+        "prompt": "The Louvre is in Rome.",
+        "subject": "The Louvre",
+        "original_fact": {"prompt": "The Louvre is in Paris."},
+    },
+}
 ZSRE = {
     "subject": "The Louvre",
     "src": "Where is The Louvre?",

@@ -177,7 +177,10 @@ def show_report(report: Report) -> None:
         leads = f"{row['leads_before']:.0%} → {row['leads_after']:.0%}"
         beats = f"{row['success_before']:.0%} → {row['success_after']:.0%}"
         say(f"{ROLE_NAMES[str(role)]:30}{int(row['probes']):8d}  {leads:>30}  {beats:>24}")
-    say("(wanted: the new object for the prompt and its paraphrases, the unchanged one for neighbours and other facts)")
+    say(
+        "(wanted: the new object for the prompt and its paraphrases, and its consequence for what follows from it;\n"
+        "the unchanged one for neighbours and other facts)"
+    )
     for probe, before, after in zip(report.probes, report.before, report.after, strict=True):
         same = before.top == after.top
         then, now = isolated(before.top.strip()), "" if same else f" → {isolated(after.top.strip())}"

@@ -25,6 +25,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--way", default="single", choices=("single", "sequential", "at once"), help="(single)")
     command.add_argument("--no-text", action="store_true", help="generate no text: no fluency, no consistency")
     source = "a .txt or .jsonl file, a folder of such, or hf:name (for atlas, its own; for others, none)"
+    command.add_argument(
+        "--written",
+        action="store_true",
+        help="judge also by what the model writes by itself, not only by probabilities",
+    )
     command.add_argument("--unrelated", help=f"prompts that edits have nothing to do with, for the KL: {source}")
     command.add_argument("--texts", help=f"held-out text, for the perplexity: {source}")
     command.add_argument("--out", type=Path, help="save the report to this file (.json or .json.gz)")
@@ -51,7 +56,12 @@ def run(options: argparse.Namespace) -> int:
                 shown[what] = tenth
                 print(f"{what} {done} of {total}, {clocks[what](done / total)}", flush=True)
 
-    asked: dict[str, Any] = {"generate": not options.no_text, "seed": options.seed, "progress": progress}
+    asked: dict[str, Any] = {
+        "generate": not options.no_text,
+        "written": options.written or None,
+        "seed": options.seed,
+        "progress": progress,
+    }
     for name in ("unrelated", "texts"):
         if (source := getattr(options, name)) is not None:
             asked[name] = list(islice(open_corpus(source, encoding=options.encoding), MOST_TEXTS))

@@ -18,8 +18,8 @@ ROLE_NAMES = {
     "rewrite": "the prompt",
     "paraphrase": "paraphrases",
     "neighbour": "neighbours",
-    "other": "other facts of the subject",
-    "portability": "what follows from the new fact",
+    "other": "other facts, which should stay",
+    "portability": "what follows from the edit",
 }
 OWN = "own"
 """The role of prompts that are asked besides the checks, in the lens. They count in no number."""
@@ -34,8 +34,8 @@ class Probe:
     ----------
     role
         ``"rewrite"`` (the edited prompt), ``"paraphrase"`` (the same fact in other words), ``"neighbour"``
-        (another subject with the old object), ``"other"`` (another fact of the subject) or ``"portability"``
-        (something that follows from the new fact).
+        (another subject with the old object), ``"other"`` (another fact of the subject, which is independent of the
+        edited one: it should stay) or ``"portability"`` (a fact that the edited one entails: it should change).
     prompt
         The text up to the object.
     old
@@ -114,7 +114,8 @@ class Checks:
             Prompts that ask for the same, the subject spelt out or ``{}`` in its place; a ``{}`` that is text is
             written ``{{}}``.
         neighbours, others
-            Pairs of a prompt and its (unchanged) object.
+            Pairs of a prompt and its (unchanged) object. Others are the facts of the subject that are independent of
+            the edited one; what that entails is no damage where it changes, and belongs to `portability`.
         portability
             Triples of a prompt, its object before the edit, and the one that follows from the new fact.
         generation_prompts, references
@@ -165,7 +166,9 @@ def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int
     """Return checks of a fact that atlas knows, from its own fact file.
 
     Paraphrases are the relation's held-out templates, which atlas was never trained on; neighbours are other
-    subjects with the same object; other facts are put in `others` trained templates each.
+    subjects with the same object; the subject's other facts are put in `others` trained templates each. By atlas's own
+    rules (`factlens.models.atlas.knowledge.FOLLOWS`) those that follow from the new fact should change, those that are
+    independent of it should stay, and those of which no rule says either are not asked.
 
     Parameters
     ----------
@@ -200,14 +203,22 @@ def atlas_checks(fact: Fact, *, neighbours: int = 10, others: int = 2, seed: int
     statement, random = statements[0], Random(seed)
     near = list(knowledge.neighbours(statement))
     near = random.sample(near, min(neighbours, len(near)))
+    near_prompts = [(other.prompt(random.choice(other.trained)), other.object) for other in near]
+    wordings = {
+        other: [other.prompt(t) for t in random.sample(other.trained, min(others, len(other.trained)))]
+        for other in knowledge.other_statements(statement)
+    }
+    after = knowledge.follows(statement, _bare(fact.target))
     return Checks.of(
         fact,
         statement.object,
         paraphrases=[statement.prompt(t) for t in statement.held_out if t != fact.template],
-        neighbours=[(other.prompt(random.choice(other.trained)), other.object) for other in near],
-        others=[
-            (other.prompt(t), other.object)
-            for other in knowledge.other_statements(statement)
-            for t in random.sample(other.trained, min(others, len(other.trained)))
-        ],
+        neighbours=near_prompts,
+        others=[(prompt, other.object) for other in after.independent for prompt in wordings[other]],
+        portability=[(prompt, other.object, new) for other, new in after.entailed for prompt in wordings[other]],
     )
+
+
+def _bare(target: Wording | None) -> str:
+    """Return an object as atlas's fact file writes it, without the space that joins it to a prompt."""
+    return str(target).strip()

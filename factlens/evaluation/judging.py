@@ -36,13 +36,14 @@ from factlens.errors import ArgumentError, FactError, Interrupted, NumericalErro
 from factlens.evaluation.chatting import as_read
 from factlens.evaluation.checks import Checks, Probe, atlas_checks
 from factlens.evaluation.elsewhere import ordinary_text, unrelated_prompts
-from factlens.evaluation.measures import PromptMetric, RecordMetric
+from factlens.evaluation.measures import AnyMetric, PromptMetric, RecordMetric
 from factlens.evaluation.measuring import Asking, Meter
 from factlens.evaluation.metrics import METRICS, metric_record, own_metrics, some_metrics
 from factlens.evaluation.outcome_store import OutcomeStore
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
 from factlens.evaluation.scoring import Reading
+from factlens.evaluation.written import PROTOCOL
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.belonging import Weights, ids_of
@@ -67,6 +68,7 @@ def evaluate(
     way: Way = "single",
     metrics: Iterable[str | PromptMetric | Callable[[Probe, Reading], float]] | None = None,
     generate: bool = True,
+    written: bool | None = None,
     unrelated: Iterable[str] | None = None,
     texts: Iterable[str] | None = None,
     seed: int = 0,
@@ -100,9 +102,15 @@ def evaluate(
     metrics
         What is counted; what is not needed for it is not asked. Names (`factlens.evaluation.METRICS` has them), or
         functions of your own, of a `Probe` and the `Reading` with what the model says after it, that give one number:
-        see `factlens.evaluation.PromptMetric`. Default: all that are registered.
+        see `factlens.evaluation.PromptMetric`. Default: all that are registered; those of what the model writes by
+        itself only with `written`.
     generate
         Whether the model writes on after the checks' generation prompts, for fluency and consistency.
+    written
+        Whether the model writes on by itself after every prompt of the checks, up to the end of its sentence or text,
+        for the metrics *written*, *written_exact* and *written_contains* and for `Report.disagreement`. The protocol
+        is in `factlens.evaluation.written`. It costs several times as much as the probabilities do. Default: if one
+        of `metrics` needs it.
     unrelated
         Prompts that the edits have nothing to do with: the drift of the predictions after them is measured (KL).
         Default: for atlas, facts about other subjects; for other models, none.
@@ -150,7 +158,8 @@ def evaluate(
     model = a_model("model", model)
     one_of("way", way, WAYS)
     generate, seed = flag("generate", generate), a_seed("seed", seed)
-    chosen = tuple(METRICS.values()) if metrics is None else some_metrics("metrics", metrics)
+    written = optional(flag, "written", written)
+    chosen = _chosen(metrics, written)
     needed = {metric.needs for metric in chosen if isinstance(metric, RecordMetric)}
     store, encoding = optional(a_path, "store", store), an_encoding("encoding", encoding)
     progress, stop = optional(function, "progress", progress), optional(event, "stop", stop)
@@ -175,6 +184,7 @@ def evaluate(
         tuple(unrelated) if "unrelated" in needed else (),
         tuple(texts) if "texts" in needed else (),
         seed,
+        bool(written) or any(isinstance(metric, PromptMetric) and metric.needs for metric in chosen),
     )
     total = len(records) * len(plans)
     try:
@@ -204,10 +214,13 @@ def evaluate(
     circumstances = {**provenance, "carried": weights.edit_ids, "asking": repr(asking)}
     if own:
         circumstances["metrics"] = [metric.described() for metric in own]
+    if asking.written:
+        circumstances["written"] = provenance["protocol"] = dict(PROTOCOL)
     provenance["metrics"] = [metric_record(metric) for metric in chosen]
     provenance["recipes"] = json.loads(json.dumps(recipes))  # as a file has it
     provenance["asked"] = [
         {"generate": asking.generate, "unrelated": list(asking.unrelated), "texts": list(asking.texts)}
+        | ({"written": True} if asking.written else {})
     ]
     judged: list[Outcome] = []
 
@@ -374,6 +387,16 @@ def _together(
                 if store is not None:
                     store.put(outcome)
             yield outcome
+
+
+def _chosen(metrics: Any, written: bool | None) -> tuple[AnyMetric, ...]:
+    """Return the metrics that were asked for; without names, all of those that what is asked allows."""
+    if metrics is not None:
+        chosen = some_metrics("metrics", metrics)
+        if written is False and (needing := [m.name for m in chosen if isinstance(m, PromptMetric) and m.needs]):
+            raise ArgumentError(f"The metric {needing[0]!r} looks at what the model writes: leave out written=False.")
+        return chosen
+    return tuple(one for one in METRICS.values() if written or not (isinstance(one, PromptMetric) and one.needs))
 
 
 def _listed(what: Fact | Record | Iterable[Fact | Record] | str | Path, encoding: str) -> list[Fact | Record]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from factlens.evaluation.scoring import Reading
 
 SHARE = "%"
+WRITTEN = "written"
 AGGREGATIONS = ("mean", "median", "min", "max")
 
 
@@ -87,6 +88,8 @@ class PromptMetric:
         Published symbols by role.
     brief
         Whether short tables have it.
+    needs
+        ``"written"`` if it looks at `Reading.written`, which `factlens.evaluate` then asks for; None if it does not.
     """
 
     name: str
@@ -97,6 +100,7 @@ class PromptMetric:
     aggregation: str = "mean"
     symbols: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     brief: bool = True
+    needs: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.better, bool) or self.better not in (1, -1):
@@ -104,6 +108,8 @@ class PromptMetric:
         a_text("name", self.name)
         optional(function, "function", self.function)
         one_of("aggregation", self.aggregation, AGGREGATIONS)
+        if self.needs is not None:
+            one_of("needs", self.needs, (WRITTEN,))
         label = a_text("label", self.label, empty=True) or self.name
         object.__setattr__(self, "label", visible(label))
         object.__setattr__(self, "unit", visible(a_text("unit", self.unit, empty=True)))
@@ -144,7 +150,7 @@ class PromptMetric:
         probes = record.checks.probes
         if self.name in measured.values:
             return measured.values[self.name]
-        if self.function is None:
+        if self.function is None or (self.needs and any(reading.written is None for reading in measured.readings)):
             return [math.nan] * len(probes)
         return [self.value(probe, reading) for probe, reading in zip(probes, measured.readings, strict=True)]
 
@@ -154,7 +160,8 @@ class PromptMetric:
         for probe, value in zip(record.checks.probes, self.values(record, measured), strict=True):
             by_role.setdefault(probe.role, []).append(value)
         combine = getattr(np, self.aggregation)
-        return {f"{role}_{self.name}": float(combine(values)) for role, values in by_role.items()}
+        columns = {f"{role}_{self.name}": float(combine(values)) for role, values in by_role.items()}
+        return {name: value for name, value in columns.items() if not (self.needs and math.isnan(value))}
 
     def described(self) -> dict[str, Any]:
         """Return everything but the function, as plain JSON; `read_prompt_metric` is its inverse."""
@@ -189,13 +196,14 @@ class RecordMetric:
     function
         Takes the record, what was measured, and the `References` of all records; NaN where there is nothing to tell.
     needs
-        What `factlens.evaluate` has to ask for it: its argument ``"generate"``, ``"unrelated"`` or ``"texts"``.
+        What `factlens.evaluate` has to ask for it besides the prompts: its argument ``"generate"``, ``"unrelated"`` or
+        ``"texts"``; empty if nothing.
     """
 
     name: str
     function: Callable[[Record, Measured, References], float] = field(compare=False, repr=False)
     label: str
-    needs: str
+    needs: str = ""
     symbol: str = ""
     unit: str = ""
     better: int = 1

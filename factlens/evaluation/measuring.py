@@ -13,6 +13,7 @@ from factlens.evaluation.checks import Checks
 from factlens.evaluation.measures import PromptMetric
 from factlens.evaluation.scoring import Reading, read
 from factlens.evaluation.texts import generate, kl_divergence, next_logs, perplexity
+from factlens.evaluation.written import write
 from factlens.models import Model
 from factlens.models.spellings import warn_of_spelling
 
@@ -57,12 +58,16 @@ class Asking:
         Ordinary text to read.
     seed
         Of generation.
+    written
+        Whether the model writes on after each probe's prompt, for the metrics that look at that.
     """
 
     generate: bool = True
     unrelated: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     seed: int = 0
+    # What was judged before there was this has the same circumstances without it.
+    written: bool = field(default=False, repr=False)
 
 
 class Meter:
@@ -118,6 +123,8 @@ class Meter:
     def _measured(self, checks: Checks, kl: float, text_perplexity: float) -> Measured:
         prompts = [probe.prompt for probe in checks.probes]
         readings = read(self.model, prompts, [(probe.old, probe.new) for probe in checks.probes])
+        if self.asking.written:
+            readings = [one._replace(written=t) for one, t in zip(readings, write(self.model, prompts), strict=True)]
         begun = checks.generation_prompts if self.asking.generate else ()
         written = generate(self.model, begun, seed=self.asking.seed)
         values = {
@@ -125,5 +132,6 @@ class Meter:
                 float(metric.value(probe, reading)) for probe, reading in zip(checks.probes, readings, strict=True)
             )
             for metric in self.own
+            if self.asking.written or not metric.needs
         }
         return Measured(tuple(readings), tuple(written), kl, text_perplexity, values)

@@ -7,13 +7,17 @@ mean over the tokens of an object of ``-log p``, and ``P(x) = exp(-nll(x))``:
 success    ``P(wanted) > P(other)``. ES, PS and NS of Meng et al. (2022), section 3.3
 magnitude  ``P(wanted) - P(other)``. EM, PM and NM of the same section
 leads      greedy decoding says the wanted object: all its tokens are the most probable ones
+written    what the model writes on its own begins with the wanted object: see `factlens.evaluation.written` for the
+           protocol, and for *written_exact* and *written_contains*. Only where it is asked for
 tokens     the share of the wanted object's tokens that are the most probable ones, each after the right ones
            before it: the accuracy of zsRE, and what EasyEdit calls "rewrite_acc". It is not ES
 =========  ===========================================================================================
 
 *Wanted* is the new object for the prompt, its paraphrases and what follows from the fact (portability: Yao et al.
 2023); it is the old one for neighbours and the subject's other facts (specificity towards other relations: Yao et al.
-2023, "other attributes"). A record's number is the mean over its probes of a role, the number of a
+2023, "other attributes"). Of what is known of the subject besides, *entailed* is the share of what should change with
+the edit where the model now says what follows, and *independent* the share of what should stay where it says what it
+should (both by *leads*; Cohen et al. 2024). A record's number is the mean over its probes of a role, the number of a
 whole data set the mean over records, as in the published evaluation.
 """
 
@@ -22,13 +26,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from factlens.arguments import items
 from factlens.evaluation.checks import Probe
 from factlens.evaluation.measures import (
     SHARE,
+    WRITTEN,
     AnyMetric,
     CombinedMetric,
     PromptMetric,
@@ -37,6 +42,7 @@ from factlens.evaluation.measures import (
     columns_of,
     read_prompt_metric,
 )
+from factlens.evaluation.written import begins_with, contains, is_exactly
 from factlens.extras import needs
 from factlens.registry import Registry
 
@@ -189,6 +195,17 @@ def _consistency(record: Record, measured: Measured, references: References) -> 
     return references.consistency.score(measured.texts, record.checks.references)
 
 
+def _share_said(role: str) -> Callable[[Record, Measured, References], float]:
+    """Return what gives the share of a record's prompts of one role after which the wanted object is the answer."""
+
+    def share(record: Record, measured: Measured, references: References) -> float:
+        asked = zip(record.checks.probes, measured.readings, strict=True)
+        right = [reading.leads[_wanted_index(probe)] for probe, reading in asked if probe.role == role]
+        return sum(right) / len(right) if right else math.nan
+
+    return share
+
+
 _TABLE: dict[str, AnyMetric] = {
     metric.name: metric
     for metric in (
@@ -217,12 +234,37 @@ _TABLE: dict[str, AnyMetric] = {
             "leads", lambda probe, reading: reading.leads[_wanted_index(probe)], "wanted object is the answer", SHARE
         ),
         PromptMetric(
+            "written",
+            lambda probe, reading: begins_with(reading.written or "", probe.wanted),
+            "what is written begins with the wanted object",
+            SHARE,
+            needs=WRITTEN,
+        ),
+        PromptMetric(
+            "written_exact",
+            lambda probe, reading: is_exactly(reading.written or "", probe.wanted),
+            "what is written is the wanted object alone",
+            SHARE,
+            brief=False,
+            needs=WRITTEN,
+        ),
+        PromptMetric(
+            "written_contains",
+            lambda probe, reading: contains(reading.written or "", probe.wanted),
+            "what is written contains the wanted object",
+            SHARE,
+            brief=False,
+            needs=WRITTEN,
+        ),
+        PromptMetric(
             "tokens",
             lambda probe, reading: reading.token_accuracy[_wanted_index(probe)],
             "tokens of the wanted object",
             SHARE,
             brief=False,
         ),
+        RecordMetric("entailed", _share_said("portability"), "follows from the edit, and is the answer", unit=SHARE),
+        RecordMetric("independent", _share_said("other"), "should stay, and is the answer", unit=SHARE),
         RecordMetric(
             "fluency",
             lambda record, measured, references: fluency(measured.texts),

@@ -15,8 +15,7 @@ from factlens.errors import FileFormatError, FileNotWritten
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome
 from factlens.evaluation.report_files import (
-    BEFORE_TAKEN,
-    BEFORE_VALUES,
+    EARLIER,
     SCHEMA,
     check_sum,
     outcome_from_json,
@@ -149,10 +148,10 @@ def _outcome_in(line: bytes, where: str) -> tuple[str, Outcome]:
     if not isinstance(content, dict) or not {"key", "label", "record"} <= content.keys():
         raise ValueError("it is no outcome")
     schema = content.get("schema")
-    if schema not in (SCHEMA, BEFORE_VALUES, BEFORE_TAKEN) or isinstance(schema, bool):
+    if schema not in (SCHEMA, *EARLIER) or isinstance(schema, bool):
         raise _OtherSchema(
-            f"{where} has schema {schema!r:.20}; this version of factlens reads {SCHEMA}, {BEFORE_VALUES} and "
-            f"{BEFORE_TAKEN}."
+            f"{where} has schema {schema!r:.20}; this version of factlens reads "
+            f"{SCHEMA}, {', '.join(map(str, EARLIER[:-1]))} and {EARLIER[-1]}."
         )
     check_sum(where, content)
     key = text(content.pop("key"))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from factlens.evaluation.report import Report
 
+_USUAL = ("score", "entailed", "independent")
+
 
 def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
     """Draw metrics as bars with their intervals: unedited in grey, then one bar for each label.
@@ -28,7 +30,7 @@ def plot_report(report: Report, metrics: Sequence[str] | None) -> Figure:
     """
     summary = report.summary()
     there = list(dict.fromkeys(summary.index.get_level_values("metric")))
-    usual = [name for name in report.columns if name == "score" or name.endswith("_success")]
+    usual = [name for name in report.columns if name in _USUAL or name.endswith("_success")]
     chosen = [name for name in usual if name in there] if metrics is None else list(metrics)
     for name in chosen:
         if name not in there:

@@ -75,8 +75,9 @@ class Report:
         Where the numbers come from: name and ``fingerprint`` of the model, the ``edits`` and ``edit_ids`` that were
         applied before and after (in words and by content), the settings of each label (of an edit that was judged as it
         is, the id), the ``recipes``, which make the edits of each label again (``evaluate(..., method=recipes)``), the
-        ``metrics`` (names, and the description of your own), what was ``asked`` besides the checks,
-        versions. Where joined reports differ in their weights, ``weights`` has them by label.
+        ``metrics`` (names, and the description of your own), what was ``asked`` besides the checks, the ``protocol`` by
+        which the model wrote (if it did), versions. Where joined reports differ in their weights, ``weights`` has them
+        by label.
     waiting
         How many records have been edited and not judged yet; only while edits that are judged together are made.
     """
@@ -137,7 +138,8 @@ class Report:
         """Return one row per probe.
 
         Columns: label, record, role, prompt, old, new; then, each before and after: the probabilities of old and new
-        (geometric mean over tokens), the most probable next token, and the measures of `factlens.evaluation.metrics`.
+        (geometric mean over tokens), the most probable next token, the text that the model writes by itself (if that
+        was asked), and the measures of `factlens.evaluation.metrics`.
         """
         return self._by_probe([metric for metric in self.metrics if isinstance(metric, PromptMetric)])
 
@@ -160,6 +162,8 @@ class Report:
                     reading = measured.readings[i]
                     row |= {f"p_{x}_{when}": p for x, p in zip(("old", "new"), reading.probabilities, strict=True)}
                     row[f"top_{when}"] = reading.top
+                    if reading.written is not None:
+                        row[f"text_{when}"] = reading.written
                     row |= {name: each[i] for name, each in values.items() if name.endswith(f"_{when}")}
                 rows.append(row)
         return pd.DataFrame(rows)
@@ -219,6 +223,42 @@ class Report:
         table = frame.groupby("role")[columns].mean()
         table.insert(0, "probes", frame.groupby("role").size())
         return table.reindex([role for role in ROLES if role in table.index])
+
+    def disagreement(self) -> pd.DataFrame:
+        """Return how far teacher-forced probabilities and what the model writes by itself disagree.
+
+        Teacher-forced, the answer to a prompt is yes where the wanted object is more probable than the other
+        (*success*); written, where the model's own text begins with it (*written*).
+
+        Returns
+        -------
+        DataFrame
+            One row per label and role, and one for ``"all"`` roles, which are the index: how many ``prompts``; then,
+            each before and after, the share of them that the probabilities alone call right (``forced_only``) and the
+            share that the text alone does (``written_only``).
+
+        Raises
+        ------
+        FactlensError
+            If the model was not asked to write: ``factlens.evaluate(..., written=True)``.
+        """
+        frame = self._by_probe([METRICS["success"], METRICS["written"]])
+        if frame.empty or frame[["written_before", "written_after"]].isna().any(axis=None):
+            raise FactlensError("What the model writes was not asked: factlens.evaluate(..., written=True).")
+        for when in WHEN:
+            forced, written = frame[f"success_{when}"].astype(bool), frame[f"written_{when}"].astype(bool)
+            frame[f"forced_only_{when}"], frame[f"written_only_{when}"] = forced & ~written, written & ~forced
+        columns = [f"{name}_only_{when}" for when in WHEN for name in ("forced", "written")]
+        rows = {}
+        for label in self.labels:
+            ours = frame[frame["label"] == label]
+            for role in (*ROLES, "all"):
+                part = ours if role == "all" else ours[ours["role"] == role]
+                if len(part):
+                    rows[label, role] = {"prompts": len(part), **part[columns].mean().to_dict()}
+        table = type(frame).from_dict(rows, orient="index")
+        table.index = table.index.set_names(["label", "role"])
+        return table
 
     def taken(self) -> pd.DataFrame:
         """Return one row per record and label of which it is known whether the edit took.

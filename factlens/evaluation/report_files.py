@@ -24,9 +24,11 @@ from factlens.files import check_kind, checksum, complete, fields_of, json_bytes
 from factlens.spelling import read_wording
 from factlens.typed import Check, flag, many, mapping, number_within, optional, plain, record, text, whole
 
-FORMAT, SCHEMA = "factlens.report", 4
-BEFORE_VALUES, BEFORE_TAKEN = 3, 2
-"""The schemas of files without the numbers of the user's own metrics, and without whether edits took; both are read."""
+FORMAT, SCHEMA = "factlens.report", 5
+EARLIER = (4, 3, 2)
+"""Schemas that are read: 4 is without what the model wrote, 3 also without the numbers of the user's own metrics, 2
+also without whether edits took."""
+BEFORE_TAKEN = 2
 
 
 def write_report(report: Report, path: str | Path) -> Path:
@@ -69,7 +71,7 @@ def read_report(path: str | Path) -> Report:
         raise
     except ValueError as error:
         raise FileFormatError(f"{path} is damaged, or not a report of factlens: {error}. {ANOTHER}") from error
-    content = check_kind(path, content, FORMAT, SCHEMA, BEFORE_VALUES, BEFORE_TAKEN)
+    content = check_kind(path, content, FORMAT, SCHEMA, *EARLIER)
     schema, content = content["schema"], fields_of(content)
     check_sum(path, content)
     with complete(path, "report"):
@@ -151,7 +153,16 @@ def _number(value: float) -> float | None:
 _unknown = number_within(-MOST, MOST, unknown=True)
 # A geometric mean of probabilities may come out a little larger than one.
 _pair = many(number_within(0, 1.001), least=2, most=2)
-_READING = record({"probabilities": _pair, "top": text, "leads": many(flag, least=2, most=2), "token_accuracy": _pair})
+_READING = record(
+    {
+        "probabilities": _pair,
+        "top": text,
+        "leads": many(flag, least=2, most=2),
+        "token_accuracy": _pair,
+        "written": optional(text),
+    },
+    later={"written": None},
+)
 _MEASURED = record(
     {
         "readings": many(lambda value: Reading(**_READING(value))),

@@ -35,12 +35,15 @@ class Reading(NamedTuple):
         One per option: whether greedy decoding says it.
     token_accuracy
         One per option: the share of its tokens that are the most probable ones, each after the right ones before it.
+    written
+        What the model writes on its own, up to its end (`factlens.evaluation.written`); None if it was not asked.
     """
 
     probabilities: tuple[float, ...]
     top: str
     leads: tuple[bool, ...]
     token_accuracy: tuple[float, ...]
+    written: str | None = None
 
 
 @torch.no_grad()

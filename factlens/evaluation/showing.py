@@ -64,12 +64,35 @@ def _headline(report: Report) -> str:
 
 
 def _notes(report: Report) -> list[str]:
-    notes = _taken(report)
+    notes = [*_taken(report), *_written(report)]
     if skipped := report.skipped:
         first = skipped[0]
         more = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
         notes.append(f"Not edited and not counted: {first.record.name} ({first.label}): {first.error}{more}")
     return notes
+
+
+def _written(report: Report) -> list[str]:
+    """Say by which protocol the model wrote, and how far that disagrees with the probabilities."""
+    readings = (*report.before, *report.after)
+    if not readings or any(reading.written is None for reading in readings):
+        return []
+    table = report.disagreement()
+    lines = []
+    for label in report.labels:
+        row: Any = table.loc[(label, "all")]
+        forced, written = (tabular(float(row[f"{name}_only_after"]), True) for name in ("forced", "written"))
+        lines.append(
+            f"{label}: of {int(row['prompts'])} prompts after the edit, {forced} % are right by the probabilities "
+            f"alone, {written} % by what is written alone"
+        )
+    protocol = report.provenance.get("protocol")
+    if isinstance(protocol, Mapping):
+        lines.append(
+            f"Written: prompt {protocol['prompt']}, {protocol['decoding']} decoding up to the {protocol['stop']}, at "
+            f"most {protocol['most_tokens']} tokens; right if it begins with the object"
+        )
+    return lines
 
 
 def _taken(report: Report) -> list[str]:

@@ -46,6 +46,7 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "unit": text(empty=True),
         "better": BETTER,
         "aggregation": one_of("mean", "median", "min", "max"),
+        "needs": [(value, "needs must be one of written") for value in ("generate", "", 3, ["written"])],
     },
     "evaluate": {
         "model": MODEL,
@@ -60,6 +61,7 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
             ([PromptMetric("success", print)], "There is a metric of edits 'success' already"),
         ],
         "generate": flag(),
+        "written": [bad for bad in flag() if bad[0] is not None],
         "unrelated": texts(none=True),
         "texts": texts(none=True, empty=True),
         "seed": SEED,
@@ -115,6 +117,8 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "encoding": ENCODING,
     },
     "known_facts": {"source": SOURCE, "encoding": ENCODING},
+    "mquake": {"source": SOURCE, "encoding": ENCODING},
+    "ripple_edits": {"source": SOURCE, "encoding": ENCODING},
     "own_records": {"source": SOURCE, "encoding": ENCODING},
     "zsre": {"source": SOURCE, "encoding": ENCODING},
 }

@@ -42,7 +42,8 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
         "after: Paris",
         "paraphrases",
         "neighbours",
-        "other facts of the subject",
+        "other facts, which should stay",
+        "what follows from the edit",
         "bit for bit as before",
     ):
         assert words in ran.stdout, words

@@ -89,6 +89,9 @@ BY_HAND = {
     "portability_magnitude": 0.25,
     "portability_leads": 0,
     "portability_tokens": 1 / 2,
+    # Of one record; what follows from its edit is not said, what should stay is.
+    "entailed": 0,
+    "independent": 1,
     # 3 / (2 + 2 + 3/2).
     "score": 6 / 11,
     # One bigram and no trigram: no entropy.

@@ -98,9 +98,10 @@ def test_the_summary_counts_what_it_says(atlas: fl.Model, edit: fl.Edit) -> None
     assert summary.loc["rewrite", "leads_before"] == 0
     assert summary.loc["rewrite", "leads_after"] == 1
     assert summary.loc["neighbour", "leads_before"] > 0.8
+    assert {"portability", "other"} <= set(summary.index), "its country follows, and what it is stays"
     for role, rows in frame.groupby("role"):
         assert summary.loc[role, "probes"] == len(rows)
-        swapped = role in ("rewrite", "paraphrase")
+        swapped = role in ("rewrite", "paraphrase", "portability")
         wins = [(row.p_new_after > row.p_old_after) == swapped for row in rows.itertuples()]
         assert summary.loc[role, "success_after"] == sum(wins) / len(wins)
     assert "the prompt" in repr(report)

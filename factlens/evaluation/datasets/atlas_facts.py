@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache
 from random import Random
 
 from factlens.arguments import a_seed, whole
@@ -16,8 +15,6 @@ NAME = "atlas-facts"
 COUNT = 600
 PARAPHRASES, NEIGHBOURS, FEWEST, OTHERS, REFERENCES = 2, 10, 3, 2, 10
 _BEGINNINGS = ("{}", "{} is", "Everyone knows that {}")
-# What follows from a subject's city: the country that the city is in.
-_WITHIN = ("city", "headquarters")
 
 
 def atlas_facts(count: int = COUNT, seed: int = 0) -> list[Record]:
@@ -27,8 +24,8 @@ def atlas_facts(count: int = COUNT, seed: int = 0) -> list[Record]:
     neighbours are other subjects with the old object; where there are fewer than ten, some come in a second wording
     (facts with fewer than three are left out). Other facts are those of the subject in two trained wordings each,
     references what atlas's text says of subjects that have the new object. Where a subject moves to a city of another
-    country, its country follows (portability), and is not among the other facts. Relations come in turn, as far as
-    they reach.
+    country, its country follows (portability), and is not among the other facts; likewise for all that atlas's rules
+    say (`factlens.models.atlas.knowledge.FOLLOWS`). Relations come in turn, as far as they reach.
 
     Parameters
     ----------
@@ -64,10 +61,7 @@ def _record(knowledge: Knowledge, statement: Statement, objects: list[str], rand
     near = knowledge.neighbours(statement)
     near = tuple(random.sample(near, min(NEIGHBOURS, len(near))))
     neighbours = [(other.prompt(random.choice(other.trained)), other.object) for other in near]
-    follows = _country(knowledge, statement, target)
-    others = [
-        other for other in knowledge.other_statements(statement) if follows is None or other.relation.name != "country"
-    ]
+    after = knowledge.follows(statement, target)
     spare = [(other.prompt(text), other.object) for other in near for text in other.trained]
     spare = [asked for asked in spare if asked not in neighbours]
     neighbours += random.sample(spare, NEIGHBOURS - len(neighbours))
@@ -78,38 +72,15 @@ def _record(knowledge: Knowledge, statement: Statement, objects: list[str], rand
         paraphrases=[statement.prompt(text) for text in random.sample(statement.held_out, PARAPHRASES)],
         neighbours=neighbours,
         others=[
-            (other.prompt(text), other.object) for other in others for text in random.sample(other.trained, OTHERS)
+            (other.prompt(text), other.object)
+            for other in after.independent
+            for text in random.sample(other.trained, OTHERS)
         ],
-        portability=[] if follows is None else [follows],
+        portability=[(other.prompt(other.relation.trained[0]), other.object, new) for other, new in after.entailed],
         generation_prompts=[text.replace("{}", subject.within(text)) for text in _BEGINNINGS],
         references=[_sentence(other, random) for other in random.sample(having, min(REFERENCES, len(having)))],
     )
     return Record(fact, checks, f"{NAME} {number}")
-
-
-def _country(knowledge: Knowledge, statement: Statement, target: str) -> tuple[str, str, str] | None:
-    """Return a prompt for the subject's country, and the country before and after it has moved to `target`."""
-    if statement.relation.name not in _WITHIN:
-        return None
-    old = next((o.object for o in knowledge.other_statements(statement) if o.relation.name == "country"), None)
-    new = _countries().get(target)
-    if old is None or new is None or old == new:
-        return None
-    relation = knowledge.relations["country"]
-    template = relation.trained[0]
-    return template.replace("{}", statement.subject.within(template)), old, new
-
-
-@cache
-def _countries() -> dict[str, str]:
-    """Return the country of every city, as atlas's fact file has it: of cities, and of countries with their capital."""
-    countries = {}
-    for statement in load_knowledge().statements:
-        if statement.relation.name == "capital":
-            countries[statement.object] = statement.subject.bare
-        elif statement.relation.name == "country" and statement.subject.category == "cities":
-            countries[statement.subject.name] = statement.object
-    return countries
 
 
 def _sentence(statement: Statement, random: Random) -> str:

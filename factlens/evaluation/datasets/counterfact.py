@@ -51,6 +51,11 @@ def counterfact(source: Any, *, snippets: Any = None, encoding: str = UTF8) -> l
 
 
 def _record(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
+    with entry.named():
+        return _as_published(entry, texts)
+
+
+def _as_published(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
     case = entry.get("case_id")
     entry.where += f" (case_id {case})"
     rewrite = entry.inner("requested_rewrite")
@@ -91,4 +96,4 @@ def made_fact(entry: Entry, prompt: str, subject: str, target: Wording | None, o
     try:
         return Fact(prompt, subject=subject, target=target, object=old, **place)
     except FactError as error:
-        raise FactError(f"{entry.where}: {error}") from error
+        raise FactError(f"{entry.where.removesuffix(',')}: {error}") from error

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -95,7 +96,29 @@ class Entry:
         value = self.get(name)
         if not isinstance(value, Mapping):
             self.refuse(f"has {_kind(value)} in {name!r}, not an object with named fields")
-        return Entry(value, f"{self.where}, in {name!r},")
+        return Entry(value, self._inside(name))
+
+    def entries(self, name: str, *, optional: bool = False) -> list[Entry]:
+        """Return the objects in a list, each as an entry of its own."""
+        if optional and self.content.get(name) is None:
+            return []
+        values = self.get(name)
+        if not isinstance(values, list):
+            self.refuse(f"has {_kind(values)} in {name!r}, not a list of objects")
+        return [Entry(value, self._inside(f"{name}[{i}]")) for i, value in enumerate(values)]
+
+    def _inside(self, name: str) -> str:
+        return f"{self.where.removesuffix(',')}, in {name!r},"
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Put the name of this record before what is said in the block of a fact or a prompt that cannot be."""
+        try:
+            yield
+        except FactError as error:
+            if str(error).startswith(self.where.removesuffix(",")):
+                raise
+            raise FactError(f"{self.where.removesuffix(',')}: {error}") from error
 
     def _text(self, name: str, value: object) -> str:
         if not isinstance(value, str):
@@ -124,9 +147,12 @@ def read_entries(source: Any, called: str = "source", *, encoding: str = UTF8) -
         If there is no such file.
     """
     encoding = an_encoding("encoding", encoding)
+    places: list[int | None] = []
+    rows: list[object]
     if isinstance(source, (str, Path)):
         path = a_path(called, source)
-        rows, name = _rows(path, encoding), path.name
+        lines, name = _rows(path, encoding), path.name
+        rows, places = [row for _, row in lines], [line for line, _ in lines]
     elif hasattr(source, "to_dict") and hasattr(source, "columns"):
         # What pandas puts where a cell is empty is no text.
         rows = [{k: v for k, v in row.items() if not _missing(v)} for row in source.to_dict("records")]
@@ -134,13 +160,18 @@ def read_entries(source: Any, called: str = "source", *, encoding: str = UTF8) -
     else:
         expected = "the path of a file, a table, or records as mappings in a list"
         rows, name = list(items(called, source, expected)), "the list"
-    entries = [Entry(row, f"{name}, record {number}") for number, row in enumerate(rows)]
+    places = places or [None] * len(rows)
+    entries = [
+        Entry(row, f"{name}, record {number}" + (f" (line {line})" if line is not None else ""))
+        for number, (row, line) in enumerate(zip(rows, places, strict=True))
+    ]
     if not entries:
         raise FactError(f"{name} holds no record.")
     return entries
 
 
-def _rows(path: Path, encoding: str) -> Sequence[object]:
+def _rows(path: Path, encoding: str) -> Sequence[tuple[int | None, object]]:
+    """Return the records of a file, each with the line in which it ends, where records have lines."""
     suffix = (Path(path.stem).suffix if path.suffix == ".gz" else path.suffix).lower()
     if suffix not in (".json", ".jsonl", *_SEPARATED):
         spreadsheet = " A spreadsheet's Unicode text has tabs between its cells: call it .tsv." * (suffix == ".txt")
@@ -153,21 +184,21 @@ def _rows(path: Path, encoding: str) -> Sequence[object]:
     if suffix == ".jsonl":
         # Not `splitlines`: what ends a line elsewhere may stand in a JSON text.
         return [
-            parsed(line, f"{path.name}, line {number}")
+            (number, parsed(line, f"{path.name}, line {number}"))
             for number, line in enumerate(_LINE_END.split(text), 1)
             if line.strip()
         ]
     content = parsed(text, path.name)
     if not isinstance(content, list):
         raise FileFormatError(f"{path.name} holds {_kind(content)}, not a list of records.")
-    return content
+    return [(None, one) for one in content]
 
 
 _SEPARATED = {".csv": ",", ".tsv": "\t"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def _csv_rows(text: str, name: str, separator: str) -> Sequence[object]:
+def _csv_rows(text: str, name: str, separator: str) -> Sequence[tuple[int | None, object]]:
     if "\0" in text:
         raise FileFormatError(f"{name} holds null characters, which no text has. Save it as CSV in UTF-8.")
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -175,14 +206,16 @@ def _csv_rows(text: str, name: str, separator: str) -> Sequence[object]:
         names = list(reader.fieldnames or ())
         if twice := [column for column in names if names.count(column) > 1]:
             raise FileFormatError(f"{name} names two columns {twice[0]!r}: rename one of them.")
-        rows = list(reader)
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise FileFormatError(
             f"{name}, behind line {reader.line_num}, is no CSV: {error}. Save it as CSV again."
         ) from error
-    for number, row in enumerate(rows):
+    for number, (line, row) in enumerate(rows):
         if None in row:
-            raise FileFormatError(f"{name}, record {number}, has more cells than there are columns: quote its commas.")
+            raise FileFormatError(
+                f"{name}, record {number} (line {line}), has more cells than there are columns: quote its commas."
+            )
     return rows
 
 

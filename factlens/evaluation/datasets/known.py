@@ -29,7 +29,11 @@ def known_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
     ArgumentError, FileFormatError, OSError
         As `load_records`.
     """
-    return [_fact(entry) for entry in read_entries(source, encoding=encoding)]
+    facts = []
+    for entry in read_entries(source, encoding=encoding):
+        with entry.named():
+            facts.append(_fact(entry))
+    return facts
 
 
 def _fact(entry: Entry) -> Fact:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ from factlens.evaluation.datasets.counterfact import counterfact
 from factlens.evaluation.datasets.entries import read_entries
 from factlens.evaluation.datasets.known import FIELDS as KNOWN_1000
 from factlens.evaluation.datasets.known import known_facts
+from factlens.evaluation.datasets.mquake import FIELDS as MQUAKE
+from factlens.evaluation.datasets.mquake import mquake
 from factlens.evaluation.datasets.own import FIELDS as OWN
 from factlens.evaluation.datasets.own import own_records
+from factlens.evaluation.datasets.ripple import FIELDS as RIPPLE
+from factlens.evaluation.datasets.ripple import ripple_edits
 from factlens.evaluation.datasets.zsre import FIELDS as ZSRE
 from factlens.evaluation.datasets.zsre import zsre
 from factlens.evaluation.records import Record
@@ -26,6 +30,8 @@ from factlens.facts import Fact
 _FORMATS: tuple[tuple[tuple[str, ...], Callable[..., list[Record]]], ...] = (
     (COUNTERFACT, counterfact),
     (ZSRE, zsre),
+    (MQUAKE, mquake),
+    (RIPPLE, ripple_edits),
     (OWN, own_records),
 )
 
@@ -36,9 +42,9 @@ def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     Parameters
     ----------
     source
-        ``"atlas-facts"``; a file of CounterFact, of zsRE or of your own, distinguished by the fields of its first
-        record; ``"hf:name:config:split"``, a data set of the Hugging Face Hub with such fields, of which all but the
-        name may be left out; a DataFrame, mappings, or records, which are returned as they are.
+        ``"atlas-facts"``; a file of CounterFact, zsRE, MQuAKE, RippleEdits or of your own, distinguished by the fields
+        of its first record; ``"hf:name:config:split"``, a data set of the Hugging Face Hub with such fields, of which
+        all but the name may be left out; a DataFrame, mappings, or records, which are returned as they are.
     encoding
         What a file is in, as Python names it: ``"cp1252"``. A byte order mark, also that of UTF-16, says so itself.
 
@@ -76,7 +82,8 @@ def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     if all(name in fields for name in KNOWN_1000):
         raise FactError(f"{_named(source)} holds facts for tracing (known_1000), which have no new object to edit in.")
     raise FactError(
-        f"{_named(source)} is neither CounterFact nor zsRE, and a record of your own has at least the fields "
+        f"{_named(source)} is none of CounterFact, zsRE, MQuAKE and RippleEdits{_nearly(fields)}, and a "
+        "record of your own has at least the fields "
         f"{', '.join(OWN)}; its first record has {', '.join(map(str, fields)) or 'none'}."
     )
 
@@ -123,6 +130,16 @@ def _from_hub(spec: str) -> list[dict[str, Any]]:
     datasets = hub.library(spec)
     with hub.explained(name):
         return [dict(row) for row in datasets.load_dataset(name, config or None, split=split or "train")]
+
+
+def _nearly(fields: Mapping[str, Any]) -> str:
+    """Say which published layout a first record would have, but for a field or two."""
+    layouts = {"CounterFact": COUNTERFACT, "zsRE": ZSRE, "MQuAKE": MQUAKE, "RippleEdits": RIPPLE}
+    for layout, names in layouts.items():
+        missing = [name for name in names if name not in fields]
+        if 2 * len(missing) < len(names):
+            return f" (for {layout} its first record has no field {missing[0]!r})"
+    return ""
 
 
 def _named(source: Any) -> str:

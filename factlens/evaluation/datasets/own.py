@@ -60,6 +60,11 @@ def own_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
 
 
 def _record(entry: Entry, number: int) -> Record:
+    with entry.named():
+        return _as_given(entry, number)
+
+
+def _as_given(entry: Entry, number: int) -> Record:
     unknown = [str(name) for name in entry.content if name not in (*FIELDS, *_LISTS, *_MORE)]
     if unknown:
         entry.refuse(f"has the unknown field {unknown[0]!r}; known are {', '.join((*FIELDS, *_MORE, *_LISTS))}")

@@ -10,6 +10,7 @@ from factlens.evaluation.datasets.counterfact import made_fact
 from factlens.evaluation.datasets.entries import Entry, read_entries
 from factlens.evaluation.records import Record
 from factlens.slots import escaped
+from factlens.spelling import Wording
 
 FIELDS = ("src", "alt", "answers", "rephrase", "loc")
 _MARK = "nq question: "
@@ -21,7 +22,9 @@ def zsre(source: Any, *, encoding: str = UTF8) -> list[Record]:
     The question is the prompt, its rephrasing the paraphrase, and the unrelated question of Natural Questions the
     neighbour, whose own answer is to stay. The published measure is token accuracy, which reports call *tokens*. A
     question without its mark gets it, and the words "nq question: " that the file puts before the unrelated one are
-    taken off, as in the published loader.
+    taken off, as in the published loader. A question that follows from the new fact (``portability``, as Yao et al.
+    2023 have added it: "New Question", "New Answer") should change with the edit; the file does not say what its answer
+    was before, so that the new answer is compared with the edit's old one.
 
     Parameters
     ----------
@@ -37,7 +40,11 @@ def zsre(source: Any, *, encoding: str = UTF8) -> list[Record]:
     ArgumentError, FileFormatError, OSError
         As `load_records`.
     """
-    return [_record(entry, number) for number, entry in enumerate(read_entries(source, encoding=encoding))]
+    records = []
+    for number, entry in enumerate(read_entries(source, encoding=encoding)):
+        with entry.named():
+            records.append(_record(entry, number))
+    return records
 
 
 def _record(entry: Entry, number: int) -> Record:
@@ -56,5 +63,15 @@ def _record(entry: Entry, number: int) -> Record:
         answers[0],
         paraphrases=[escaped(entry.text("rephrase"))],
         neighbours=[(unrelated if unrelated.endswith("?") else unrelated + "?", entry.text("loc_ans"))],
+        portability=_follows(entry, answers[0], entry.text("alt")),
     )
     return Record(fact, checks, f"zsre {number}")
+
+
+def _follows(entry: Entry, old: str, new: str) -> list[tuple[str, Wording, Wording]]:
+    """Return the question that follows from the new fact, with an object to compare its answer with."""
+    if entry.content.get("portability") is None:
+        return []
+    follows = entry.inner("portability")
+    question, answer = follows.text("New Question"), follows.text("New Answer").rstrip()
+    return [(question, new if answer == old else old, answer)]

@@ -3,6 +3,9 @@
 ``facts/*.tsv`` holds the statements (one subject a line, one relation a column, an empty cell where nothing is
 claimed) and ``templates.toml`` the ways to put each relation into words. Nothing here needs torch, so checks of
 edits, tests and the training script all start from the same small objects.
+
+What follows from a changed statement about a subject, `FOLLOWS` says: one table of rules, each a composition of two
+relations. What neither follows nor is left alone by a change is open, and no check asks for it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,49 @@ from functools import cache, cached_property
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one statement about a subject says of another: ``consequence(s) = via(source(s))``.
+
+    Attributes
+    ----------
+    source, consequence : str
+        Two relations of one subject: where it stands (``"city"``), and what that decides (``"country"``).
+    via : str
+        The relation of the source's object that has the consequence: the ``"country"`` of the city.
+    strict : bool
+        Whether it decides. What only usually holds decides nothing: a physicist born in Warsaw need not be Polish.
+    """
+
+    source: str
+    consequence: str
+    via: str
+    strict: bool = True
+
+
+FOLLOWS = (
+    # Where something is. What is in a city is in its country; a city shares its country's continent and language.
+    Rule("city", "country", "country"),
+    Rule("headquarters", "country", "country"),
+    Rule("country", "continent", "continent"),
+    Rule("country", "language", "language"),
+    # What usually goes together: an edit of one leaves it open whether the other stays.
+    Rule("birthplace", "nationality", "country", strict=False),
+    Rule("nationality", "mother_tongue", "language", strict=False),
+    Rule("author", "original_language", "mother_tongue", strict=False),
+    Rule("profession", "field", "field", strict=False),
+    Rule("profession", "sport", "sport", strict=False),
+    Rule("profession", "instrument", "instrument", strict=False),
+)
+"""What follows from what, in the sense of RippleEdits' compositions (Cohen et al. 2024) and MQuAKE (Zhong et al. 2023).
+
+A rule decides nothing about a subject that has been its exception: in Mumbai people speak Marathi, though the country's
+language is Hindi. Rules chain: a new city brings a new country, which would bring a new continent. A rule also
+speaks against itself: where the consequence is edited, its source can no longer be what it was, and what it is now no
+rule says.
+"""
 
 
 @dataclass(frozen=True)
@@ -115,6 +161,25 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Follows:
+    """What becomes of the other statements about a subject once one of them has changed.
+
+    Attributes
+    ----------
+    entailed : tuple of (Statement, str)
+        Those that change with it, each with its new object.
+    independent : tuple of Statement
+        Those that stay, also where a rule gives the object that they have already.
+    undecided : tuple of Statement
+        Those of which no rule says whether they stay.
+    """
+
+    entailed: tuple[tuple[Statement, str], ...]
+    independent: tuple[Statement, ...]
+    undecided: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
 class Knowledge:
     """All that atlas knows.
 
@@ -187,8 +252,74 @@ class Knowledge:
         return tuple(other for other in sharing if other.subject != statement.subject)
 
     def other_statements(self, statement: Statement) -> tuple[Statement, ...]:
-        """List what else is known about the subject: an edit must leave that alone too."""
+        """List what else is known about the subject; `follows` says what an edit must leave alone of that."""
         return tuple(other for other in self._by_subject[statement.subject] if other.relation != statement.relation)
+
+    def follows(self, statement: Statement, target: str) -> Follows:
+        """Say what becomes of the subject's other statements once `target` is the object of `statement`.
+
+        Parameters
+        ----------
+        statement
+            The statement that is edited.
+        target
+            Its new object. Of one that atlas knows nothing about, nothing is known to follow.
+
+        Examples
+        --------
+        >>> knowledge = load_knowledge()
+        >>> after = knowledge.follows(knowledge.statement("Space Needle", "city"), "Paris")
+        >>> [(entailed.relation.name, entailed.object, new) for entailed, new in after.entailed]
+        [('country', 'America', 'France')]
+        >>> [independent.relation.name for independent in after.independent]
+        ['kind']
+        """
+        others = {other.relation.name: other for other in self.other_statements(statement)}
+        now, undecided = {statement.relation.name: target}, set[str]()
+        reached = [statement.relation.name]
+        for source in reached:
+            for rule in FOLLOWS:
+                if rule.source == source and rule.consequence not in (*now, *undecided):
+                    object_ = None
+                    if rule.strict and source in now and not self._is_exception(statement.subject, rule):
+                        object_ = self.object_of(now[source], rule.via)
+                    if object_ is None:
+                        undecided.add(rule.consequence)
+                    else:
+                        now[rule.consequence] = object_
+                    reached.append(rule.consequence)
+        # What had decided the edited statement cannot be as it was, and so on upwards.
+        above = [statement.relation.name]
+        for consequence in above:
+            sources = [rule.source for rule in FOLLOWS if rule.consequence == consequence]
+            above += [source for source in sources if source not in above]
+        undecided |= {name for name in above if name not in now}
+        return Follows(
+            tuple((o, now[name]) for name, o in others.items() if name in now and now[name] != o.object),
+            tuple(o for name, o in others.items() if name not in undecided and now.get(name, o.object) == o.object),
+            tuple(o for name, o in others.items() if name in undecided),
+        )
+
+    def _is_exception(self, subject: Subject, rule: Rule) -> bool:
+        """Return whether what is stated about a subject contradicts a rule."""
+        stated = {one.relation.name: one.object for one in self.about(subject)}
+        follows = self.object_of(stated[rule.source], rule.via) if rule.source in stated else None
+        return follows is not None and stated.get(rule.consequence, follows) != follows
+
+    def object_of(self, name: str, relation: str) -> str | None:
+        """Return what is known of anything called `name`, subject or object; None where nothing is.
+
+        A capital is no subject of its own: it is in the country whose capital it is, and shares what that has.
+        """
+        try:
+            return self.statement(name, relation).object
+        except KeyError:
+            pass
+        capitals = self._by_object.get((self.relations["capital"], name), ())
+        if not capitals:
+            return None
+        country = capitals[0].subject
+        return country.bare if relation == "country" else self.object_of(country.name, relation)
 
 
 def _key(name: str) -> str:

@@ -1,0 +1,81 @@
+"""MQuAKE (Zhong et al. 2023): edits with questions of several hops, whose answers follow from them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from factlens.decoding import UTF8
+from factlens.evaluation.checks import Checks
+from factlens.evaluation.datasets.counterfact import made_fact
+from factlens.evaluation.datasets.entries import Entry, read_entries
+from factlens.evaluation.records import Record
+from factlens.slots import SLOT, escaped
+
+FIELDS = ("requested_rewrite", "questions", "new_answer", "new_single_hops")
+
+
+def mquake(source: Any, *, encoding: str = UTF8) -> list[Record]:
+    """Read MQuAKE (``MQuAKE-CF.json``, ``MQuAKE-CF-3k.json``, ``MQuAKE-T.json``).
+
+    A case with one rewrite becomes a record: the rewrite's own question is the paraphrase, and the questions of several
+    hops follow from the edit: their answer should change from ``answer`` to ``new_answer``. A case with several
+    rewrites becomes a record for each of them, without the questions: they follow from all of its edits together, and a
+    record is one edit. A warning says for how many. Answers under other names (aliases) are not looked at.
+
+    Parameters
+    ----------
+    source
+        The file, or its records as mappings.
+    encoding
+        What a file is in, as for `load_records`.
+
+    Raises
+    ------
+    FactError
+        If a record is not as it should be; the message names it.
+    ArgumentError, FileFormatError, OSError
+        As `load_records`.
+    """
+    records: list[Record] = []
+    several = 0
+    for entry in read_entries(source, encoding=encoding):
+        entry.where += f" (case_id {entry.get('case_id')})"
+        with entry.named():
+            case = _records(entry)
+        several += len(case) > 1
+        records += case
+    if several:
+        warnings.warn(
+            f"{several} cases have several rewrites: their questions follow from all of these together, and are left "
+            "out.",
+            stacklevel=2,
+        )
+    return records
+
+
+def _records(entry: Entry) -> list[Record]:
+    case, rewrites = entry.get("case_id"), entry.entries("requested_rewrite")
+    if not rewrites:
+        entry.refuse("has no rewrite in 'requested_rewrite'")
+    # Every field is looked at, also where the questions are not used.
+    questions, answer, new_answer = entry.texts("questions"), entry.text("answer"), entry.text("new_answer")
+    records = []
+    for number, rewrite in enumerate(rewrites):
+        prompt, subject = rewrite.text("prompt"), rewrite.text("subject")
+        if SLOT not in prompt:
+            rewrite.refuse(f"has no '{{}}' for the subject in its prompt {prompt!r}")
+        target, old = rewrite.inner("target_new").text("str"), rewrite.inner("target_true").text("str")
+        if target == old:
+            rewrite.refuse(f"wants the fact to become what it is, {target!r}")
+        fact = made_fact(rewrite, prompt, subject, target, old, slot=SLOT)
+        question = rewrite.optional_text("question")
+        checks = Checks.of(
+            fact,
+            old,
+            paraphrases=[] if question is None else [escaped(question)],
+            portability=[(text, answer, new_answer) for text in questions] if len(rewrites) == 1 else [],
+        )
+        name = f"mquake {case}" + (f" ({number + 1} of {len(rewrites)})" if len(rewrites) > 1 else "")
+        records.append(Record(fact, checks, name))
+    return records
