@@ -19,7 +19,7 @@ import torch
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
 from factlens.editing.hparams import ValueHparams, a_number, a_shrinkage
 from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution, weight_knobs
-from factlens.editing.methods.rome import store
+from factlens.editing.methods.rome import FEW_CONTEXTS, store
 from factlens.editing.shrinkage import shrinkage_for
 from factlens.editing.strength import a_strength, advised_weight, weight_for
 from factlens.editing.values import Values
@@ -82,6 +82,6 @@ EMMET = Method(
     most_layers=1,
     doing="optimising v*",
     knobs=(*VALUE_KNOBS, *weight_knobs(RIDGE)),
-    elsewhere={"ridge": None},
+    elsewhere={"ridge": None, "contexts": FEW_CONTEXTS},
     advise=advise,
 )

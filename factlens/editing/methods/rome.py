@@ -29,6 +29,10 @@ from factlens.moments import SecondMoment
 
 V = TypeVar("V", bound=ValueHparams)
 
+FEW_CONTEXTS = ((3, 4), (3, 9))
+"""Six prefixes where the published settings have twenty: a third of the work. 16 edits of SmolLM2 in layer 1 were
+better for it (S 97 against 94), as the bare prompt has a larger share in the mean key."""
+
 
 @dataclass(frozen=True)
 class RomeHparams(ValueHparams):
@@ -113,5 +117,6 @@ ROME = Method(
         published.LLAMA3: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.FANG25),
         published.QWEN25: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.WANG24),
     },
+    elsewhere={"contexts": FEW_CONTEXTS},
     advise=advise,
 )
