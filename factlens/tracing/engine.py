@@ -31,13 +31,16 @@ from factlens.tracing.answers import Measurement, measurement_of
 from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.corruption import Corrupted, corrupt
 from factlens.tracing.estimates import ATTRIBUTION_PATCHING, ESTIMATES
+from factlens.tracing.knowing import saying
 from factlens.tracing.metrics import MetricFunction, TraceMetric, own_metric
 from factlens.tracing.options import DEFAULTS, checked_options, with_present_names
 from factlens.tracing.ownership import check_trace
-from factlens.tracing.protocol import Corruption
+from factlens.tracing.protocol import AUTO, FIXED, Corruption
 from factlens.tracing.result import Trace, a_trace, label_estimate, label_samples
+from factlens.tracing.rounds import only, rounds_of
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
-from factlens.tracing.schedule import cells_within, sweeps_for, telling_order
+from factlens.tracing.schedule import cells_within, samples_together, sweeps_for, telling_order
+from factlens.tracing.separation import LOOKS, MOST, separated
 from factlens.tracing.sites import KINDS, site_of
 from factlens.tracing.sweep import sweep
 
@@ -57,12 +60,16 @@ class Update:
         The token rows that have just grown; empty in the first update, which brings `Trace.high`, `Trace.low`, the
         estimate of every cell, and the cells that are known without computing.
     progress
-        Share of the cells that are done, 0 to 1.
+        Share of the cells' samples that are done, 0 to 1.
+    samples
+        The noise samples that those rows have just got, ``[start, stop)``; empty in the first update. How many each
+        cell has is in `Trace.sample_counts`.
     """
 
     trace: Trace
     tokens: tuple[int, ...]
     progress: float
+    samples: range = range(0)
 
 
 def stream(
@@ -71,7 +78,7 @@ def stream(
     *,
     kinds: Sequence[str] = KINDS,
     corruption: Corruption | None = None,
-    samples: int = 10,
+    samples: int | str = 10,
     seed: int = 1,
     window: int | None = None,
     window_convention: str = "code",
@@ -87,9 +94,11 @@ def stream(
 
     The model is run clean, then with its subject corrupted, then with one clean state put back at a time (Meng et
     al. 2022, Section 2): a restored run, which others call a patched run. The first update brings an estimate of
-    every cell, the next ones the exact numbers, row by row in the order of what they usually tell: last subject
-    token, last token, rest of the subject, rest of the prompt. Stop whenever you like: just leave the loop. Between
-    two updates the model is free for others, who must not change its weights.
+    every cell. Then the whole grid comes for the first noise sample, which says more than the estimate, and after that
+    for the others, a few at a time: the numbers so far are means over the samples at hand. Each time the rows come in
+    the order of what they usually tell: last subject token, last token, rest of the subject, rest of the prompt. Stop
+    whenever you like: just leave the loop. Between two updates the model is free for others, who must not change its
+    weights.
 
     Parameters
     ----------
@@ -104,7 +113,9 @@ def stream(
     corruption
         `Noise` of three σ by default, or a `Replacement` by another subject.
     samples
-        Number of corrupted runs, S; a replacement has one.
+        Number of corrupted runs, S; a replacement has one. ``"auto"``: as many as it takes until the cell with the
+        largest effect of each kind is separated from all that have less than nine tenths of it, at most ten. The result
+        is the trace with that number. See `factlens.tracing.separation` for the rule.
     seed
         Seed of the noise.
     window
@@ -183,7 +194,7 @@ def _updates(
     *,
     kinds: tuple[str, ...],
     corruption: Corruption,
-    samples: int,
+    samples: int | str,
     seed: int,
     window: int,
     window_convention: str,
@@ -199,7 +210,8 @@ def _updates(
     def begin() -> tuple[Trace, Encoding, Runs, Measurement, int]:
         encoding = model.encode(fact)
         measurement = measurement_of(model, fact, metric, answer, contrast)
-        corrupted = corrupt(model, fact, encoding, corruption, samples, seed)
+        most = MOST if isinstance(samples, str) else samples
+        corrupted = corrupt(model, fact, encoding, corruption, most, seed)
         check_length(
             model.name,
             model.max_tokens,
@@ -225,6 +237,8 @@ def _updates(
             kinds,
             answer_given=answer,
             contrast=contrast,
+            sampling=AUTO if isinstance(samples, str) and runs.samples > 1 else FIXED,
+            **saying(model, fact, encoding, measurement, runs)._asdict(),
             corruption=corruption,
             noise_level=corrupted.level,
             seed=seed,
@@ -330,32 +344,43 @@ def _grow(
     memory: int | None,
     stop: Event | None,
 ) -> Iterator[Update]:
-    """Compute the cells that are not known yet, in the order of what they tell."""
+    """Compute what is not known yet: round by round of samples, in each the most telling rows first."""
     kinds, window, convention = trace.kinds, trace.window, trace.window_convention
     fits = sys.maxsize
     growing = _Growing(model, trace, stop)
-    for tokens in telling_order(encoding, first, model, runs, len(kinds)):
-        cells = [
-            cell
-            for token in tokens
-            for cell in cells_of_row(kinds, token, window, model.n_layers, convention)
-            if np.isnan(trace.samples.values[kinds.index(cell.kind), token, cell.layer, 0])
-        ]
-        if not cells:
-            continue
-        row = runs.tokens - min(runs.at[token] for token in tokens)
-        queue = sweeps_for(cells, max(1, min(cells_within(memory, model, runs, row), fits // row)), model, runs)
-        while queue:
-            part = queue.pop(0)
-            try:
-                growing.add(part, partial(_swept, model, runs, measurement, part))
-            except torch.OutOfMemoryError:
-                if len(part) == 1:
-                    raise
-                fits = len(part) // 2 * row
-                queue = [half for whole in [part, *queue] for half in _halves(whole) if half]
+    auto = trace.sampling == AUTO
+    together = samples_together(model, runs, runs.tokens - runs.at[encoding.subject_range[1] - 1], len(kinds))
+    for samples in rounds_of(runs.samples, least=together, auto=auto):
+        some = only(runs, samples)
+        if auto and growing.enough(samples.start):  # as where the last step before a stop was a round's last
+            yield Update(trace, (), _progress(trace))
+            return
+        for tokens in telling_order(encoding, first, model, some, len(kinds)):
+            cells = [
+                cell
+                for token in tokens
+                for cell in cells_of_row(kinds, token, window, model.n_layers, convention)
+                if growing.lacking([cell], samples)
+            ]
+            if not cells:
                 continue
-            yield Update(trace, tuple(dict.fromkeys(cell.token for cell in part)), _progress(trace))
+            row = runs.tokens - min(runs.at[token] for token in tokens)
+            at_most = min(cells_within(memory, model, some, row), fits // (row * len(samples)))
+            queue = sweeps_for(cells, max(1, at_most), model, some)
+            while queue:
+                part = queue.pop(0)
+                try:
+                    growing.add(part, samples, partial(_swept, model, some, measurement, part))
+                except torch.OutOfMemoryError:
+                    if len(part) == 1:
+                        raise
+                    fits = len(part) // 2 * row * len(samples)
+                    queue = [half for whole in [part, *queue] for half in _halves(whole) if half]
+                    continue
+                over = auto and growing.enough(samples.stop)
+                yield Update(trace, tuple(dict.fromkeys(cell.token for cell in part)), _progress(trace), samples)
+                if over:
+                    return
 
 
 class _Growing:
@@ -367,25 +392,53 @@ class _Growing:
 
     def __init__(self, model: Model, trace: Trace, stop: Event | None) -> None:
         self._model, self._trace, self._stop = model, trace, stop
-        self._unsure: list[Cell] = []
+        self._unsure: list[tuple[Cell, range]] = []
 
-    def add(self, cells: Sequence[Cell], compute: Callable[[], np.ndarray]) -> None:
+    def lacking(self, cells: Sequence[Cell], samples: range) -> int:
+        """Return how many numbers of some cells are not known for some samples."""
+        return sum(int(np.isnan(_numbers(self._trace, cell, samples)).sum()) for cell in cells)
+
+    def add(self, cells: Sequence[Cell], samples: range, compute: Callable[[], np.ndarray]) -> None:
         """Compute some cells and add them; raise `WeightsChanged` if the weights are not those of the others."""
         trace = self._trace
-        last = int(np.isnan(trace.samples.values[..., 0]).sum()) == len(cells)
+        last = int(np.isnan(trace.samples.values).sum()) == self.lacking(cells, samples)
 
         def work() -> np.ndarray:
             scores = compute()
-            sure = self._model.check_unchanged(trace.fingerprint, trace.edit_ids, "traced", "Trace again", full=last)
-            self._unsure = [] if sure else [*self._unsure, *cells]
+            self._unsure = [*self._unsure, *((cell, samples) for cell in cells)]
+            self._look(full=last)
             return scores
 
+        _fill(trace, cells, samples, _at_work(self._model, self._stop, work))
+
+    def enough(self, samples: int) -> bool:
+        """Return whether a trace with so many samples is all that is asked for; then it is cut to them."""
+        trace = self._trace
+        so_far = trace.samples.values[..., :samples]
+        if samples not in LOOKS or trace.samples.sizes["sample"] <= samples or np.isnan(so_far).any():
+            return False
+        effects = trace.measure.better * (so_far - trace.low_samples[:samples])
+        if not all(separated(grid.reshape(-1, samples)) for grid in effects):
+            return False
+
+        def settle() -> None:
+            self._look(full=True)
+            _cut(trace, samples)
+
+        _at_work(self._model, self._stop, settle)
+        return True
+
+    def _look(self, *, full: bool) -> None:
+        """Look at the weights; if they were changed, forget what may be theirs."""
+        trace = self._trace
         try:
-            scores = _at_work(self._model, self._stop, work)
+            sure = self._model.check_unchanged(trace.fingerprint, trace.edit_ids, "traced", "Trace again", full=full)
         except WeightsChanged:
-            _fill(trace, trace.kinds, self._unsure, np.full((len(self._unsure), 1), np.nan))
+            for cell, samples in self._unsure:
+                _numbers(trace, cell, samples)[:] = np.nan
             raise
-        _fill(trace, trace.kinds, cells, scores)
+        if sure:
+            self._unsure = []
 
 
 def _swept(model: Model, runs: Runs, measurement: Measurement, cells: Sequence[Cell]) -> np.ndarray:
@@ -522,10 +575,27 @@ def _halves(cells: Sequence[Cell]) -> tuple[Sequence[Cell], Sequence[Cell]]:
     return cells[: len(cells) // 2], cells[len(cells) // 2 :]
 
 
-def _fill(trace: Trace, kinds: tuple[str, ...], cells: Sequence[Cell], scores: np.ndarray) -> None:
+def _numbers(trace: Trace, cell: Cell, samples: range) -> np.ndarray:
+    """Return a cell's numbers for some samples, to be read or written."""
+    place = trace.kinds.index(cell.kind), cell.token, cell.layer, slice(samples.start, samples.stop)
+    return np.asarray(trace.samples.values[place])
+
+
+def _fill(trace: Trace, cells: Sequence[Cell], samples: range, scores: np.ndarray) -> None:
+    """Add what was computed; what was there stays."""
     for cell, score in zip(cells, scores, strict=True):
-        trace.samples.values[kinds.index(cell.kind), cell.token, cell.layer] = score
+        numbers = _numbers(trace, cell, samples)
+        np.copyto(numbers, score, where=np.isnan(numbers))
+
+
+def _cut(trace: Trace, count: int) -> None:
+    """Forget all noise samples but the first so many: what is left is the trace with that number.
+
+    The noise of n samples begins with that of fewer, so it is the same trace to the bit, as far as batches allow.
+    """
+    left = trace.samples.isel(sample=slice(count)).copy()
+    vars(trace).update(samples=left, low_samples=trace.low_samples[:count].copy())
 
 
 def _progress(trace: Trace) -> float:
-    return float(np.isfinite(trace.samples.values[..., 0]).mean())
+    return float(np.isfinite(trace.samples.values).mean())

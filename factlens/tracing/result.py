@@ -18,6 +18,8 @@ from factlens.spelling import Wording, read_wording
 from factlens.tracing.metrics import MOST, TraceMetric, check_metric, metric_of, read_number, read_trace_metric
 from factlens.tracing.picture import plot_trace, title_of, trace_image, trace_svg
 from factlens.tracing.protocol import (
+    FIXED,
+    SAMPLINGS,
     WINDOW_CONVENTIONS,
     Corruption,
     Noise,
@@ -26,6 +28,8 @@ from factlens.tracing.protocol import (
     read_corruption,
 )
 from factlens.tracing.sites import Site, read_kind, site_of
+from factlens.tracing.statistics import mean_at_hand, mean_interval, none_to_speak_of
+from factlens.tracing.trust import remarks_on, trust_in
 from factlens.tracing.windows import window_layers
 from factlens.visible import as_label, isolated, quoted
 
@@ -67,7 +71,8 @@ class Trace:
     low_samples
         The metric in each corrupted run, shape ``(S,)``.
     samples
-        The metric in each restored run: dims ``(kind, token, layer, sample)``, float32, NaN where not computed.
+        The metric in each restored run: dims ``(kind, token, layer, sample)``, float32, NaN where not computed yet. The
+        samples of a cell come one after the other, so a cell may have some of them.
     noise_level
         Size of the noise on the subject's embeddings; None where the subject was replaced by another.
     corruption
@@ -93,6 +98,15 @@ class Trace:
         The answer as it was asked for; None for the model's own.
     template_tokens
         Positions of the tokens that a chat template put around what is said.
+    sampling
+        ``"fixed"``: the number of noise samples was given. ``"auto"``: there are as many as it took to tell the leading
+        cell of each kind from the others (`factlens.tracing.separation`), or as many as there may be.
+    known
+        Whether greedy decoding continues the prompt with the fact's object, all its tokens; None where the fact has no
+        object.
+    says, says_probability
+        The token that the model holds most probable behind the prompt, and its probability; None where that place was
+        not read.
     """
 
     fact: Fact
@@ -121,6 +135,10 @@ class Trace:
     answer_given: Wording | None = None
     template_tokens: tuple[int, ...] = ()
     own_metric: TraceMetric | None = None
+    sampling: str = FIXED
+    known: bool | None = None
+    says: str | None = None
+    says_probability: float | None = None
 
     # Derived -----------------------------------------------------------------------------------------------------
 
@@ -139,15 +157,60 @@ class Trace:
         """``high - low``."""
         return self.high - self.low
 
+    def total_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the confidence interval of the total effect over the noise samples, by Student's t.
+
+        NaN twice where there is one sample.
+        """
+        lower, upper = mean_interval(self.high - self.low_samples, fraction("level", level))
+        return float(lower), float(upper)
+
+    @property
+    def total_within_noise(self) -> bool:
+        """Whether the total effect's 95 % interval contains zero: corruption did nothing that the noise would not do.
+
+        The rule is that of `within_noise`: False where fewer than three samples tell nothing.
+        """
+        return bool(none_to_speak_of(self.high - self.low_samples))
+
     @property
     def scores(self) -> xr.DataArray:
-        """The metric in the restored runs, mean over samples: dims ``(kind, token, layer)``."""
-        return self.samples.mean("sample", skipna=False).rename("score")
+        """The metric in the restored runs: dims ``(kind, token, layer)``.
+
+        The mean over samples; of a cell that has some of its samples so far, `low` and the mean effect over these,
+        each against its own corrupted run. So ``scores - low`` is the effect at any time.
+        """
+        values = self.samples.values
+        means = values.mean(-1)
+        part = np.isnan(means) & np.isfinite(values).any(-1)
+        if part.any():
+            means[part] = self.low + mean_at_hand(values[part] - self.low_samples)
+        return self._grid(means).rename("score")
 
     @property
     def effects(self) -> xr.DataArray:
-        """Indirect effects, ``scores - low``: dims ``(kind, token, layer)``."""
+        """Indirect effects, ``scores - low``, mean over the samples at hand: dims ``(kind, token, layer)``."""
         return (self.scores - self.low).rename("effect")
+
+    @property
+    def sample_counts(self) -> xr.DataArray:
+        """How many noise samples each cell has: dims ``(kind, token, layer)``; 0 where nothing has been computed."""
+        return self._grid(np.isfinite(self.samples.values).sum(-1)).rename("samples")
+
+    @property
+    def within_noise(self) -> xr.DataArray:
+        """Whether an effect's 95 % interval (`interval`) contains zero, so that it is drawn as none.
+
+        Each effect is paired: a restored run less the corrupted run with the same noise. The rule is |mean| ≤ t·s/√n,
+        with the spread s over the n samples that the cell has, and t of n - 1 degrees of freedom: of effects that are
+        none, one in twenty passes, and most of what passes so is pale. Dims ``(kind, token, layer)``. False where a
+        cell has fewer than three samples: two say next to nothing of their own spread (their interval reaches nine
+        times as far as they differ from their mean).
+        """
+        return self._grid(none_to_speak_of(self.samples.values - self.low_samples)).rename("within noise")
+
+    def _grid(self, values: np.ndarray) -> xr.DataArray:
+        return self.samples.isel(sample=0, drop=True).copy(data=values)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -181,7 +244,7 @@ class Trace:
 
     @property
     def complete(self) -> bool:
-        """Whether every cell has been computed."""
+        """Whether every cell has been computed, for all noise samples."""
         return not bool(np.isnan(self.samples.values).any())
 
     def peak(self, kind: str = "mlp") -> Peak:
@@ -201,11 +264,28 @@ class Trace:
         token, layer = (int(i) for i in np.unravel_index(np.nanargmax(self.measure.better * grid), grid.shape))
         return Peak(token, self.tokens[token], layer, float(grid[token, layer]))
 
+    def leading(self, kind: str = "mlp") -> Peak | None:
+        """Return the peak of a kind if it is an effect to speak of, else None.
+
+        There is none where the total effect or the peak's own lies within the noise (`total_within_noise`,
+        `within_noise`), or no restored state makes the model surer of the answer.
+
+        Raises
+        ------
+        FactError
+            As `peak` does.
+        """
+        peak = self.peak(kind)
+        noise = self.within_noise.sel(kind=kind).values[peak.token, peak.layer]
+        nothing = self.total_within_noise or noise or not self.measure.better * peak.effect > 0
+        return None if nothing else peak
+
     def interval(self, level: float = 0.95) -> xr.DataArray:
         """Return confidence intervals of the effects over the noise samples, by Student's t.
 
         The samples are paired: each restored run has the noise of one corrupted run, so the interval is that of the
-        mean difference between the two. With one sample there is none, and every bound is NaN.
+        mean difference between the two. It is over the samples that a cell has so far. With one there is none: its
+        bounds are NaN.
 
         Parameters
         ----------
@@ -217,14 +297,9 @@ class Trace:
         xarray.DataArray
             Dims ``(bound, kind, token, layer)``; `bound` is ``"lower"`` and ``"upper"``.
         """
-        from factlens.tracing.statistics import mean_interval
-
         level = fraction("level", level)
         lower, upper = mean_interval(self.samples.values - self.low_samples, level)
-        grid = self.samples.isel(sample=0, drop=True)
-        return xr.concat([grid.copy(data=lower), grid.copy(data=upper)], dim="bound").assign_coords(
-            bound=["lower", "upper"]
-        )
+        return xr.concat([self._grid(lower), self._grid(upper)], dim="bound").assign_coords(bound=["lower", "upper"])
 
     # In words ----------------------------------------------------------------------------------------------------
 
@@ -257,6 +332,16 @@ class Trace:
             return f"subject replaced by {as_label(self.corruption.subject)}"
         count = self.samples.sizes["sample"]
         return f"{count} noise sample{'' if count == 1 else 's'}, seed {self.seed}"
+
+    @property
+    def trust(self) -> str:
+        """How far the numbers so far can be trusted, in few words: an estimate, one sample of ten, all of them."""
+        return trust_in(self)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to know before reading anything off the grids: that there is no effect, that the fact is not known."""
+        return remarks_on(self)
 
     # Elsewhere ---------------------------------------------------------------------------------------------------
 
@@ -329,6 +414,10 @@ class Trace:
             raise ValueError("its metric and its contrast do not fit together")
         if (self.noise_level is None) != isinstance(self.corruption, Replacement):
             raise ValueError("its noise level and its corruption do not fit together")
+        if (self.says is None) != (self.says_probability is None):
+            raise ValueError("what the model says and its probability do not fit together")
+        if self.known is not None and self.fact.object is None:
+            raise ValueError("it says whether an object is known, but its fact has none")
 
     def __repr__(self) -> str:
         state = "" if self.complete else ", incomplete"
@@ -370,13 +459,21 @@ _FIELDS: dict[str, typed.Check] = {
     "edit_ids": typed.many(typed.text),
     "answer_given": typed.optional(read_wording),
     "template_tokens": typed.many(typed.whole(), unique=True),
+    "sampling": typed.one_of(*SAMPLINGS),
+    "known": typed.optional(typed.flag),
+    "says": typed.optional(typed.text),
+    "says_probability": typed.optional(typed.number_within(0, 1)),
 }
 _FORMAT = Format(
     "factlens.trace",
     "trace",
-    5,
+    6,
     _FIELDS,
-    {4: ("answer_given", "template_tokens", "whole_answer"), 5: ("own_metric",)},
+    {
+        4: ("answer_given", "template_tokens", "whole_answer"),
+        5: ("own_metric",),
+        6: ("sampling", "known", "says", "says_probability"),
+    },
 )
 _ARRAYS = {
     "samples": typed.Array(("kind", "token", "layer", "sample"), nan=True, largest=MOST),

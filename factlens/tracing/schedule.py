@@ -49,6 +49,12 @@ def telling_order(encoding: Encoding, first: int, model: Model, runs: Runs, kind
             yield tuple(group)
 
 
+def samples_together(model: Model, runs: Runs, tokens: int, kinds: int) -> int:
+    """Return how many noise samples of a row of so many tokens fill a sweep, so that their number costs nothing."""
+    each = flops_per_cell(model, runs, tokens) / runs.samples * kinds * model.n_layers / 2
+    return ceil((_CPU_SWEEP if model.device.type == "cpu" else _GPU_SWEEP) / max(each, 1) / 2)
+
+
 def flops_per_cell(model: Model, runs: Runs, tokens: int) -> float:
     """Return roughly what it costs to run S rows of so many tokens through all layers."""
     weights = sum(parameter.numel() for parameter in model.blocks[0].parameters()) * model.n_layers

@@ -146,7 +146,7 @@ def test_stopping_keeps_the_partial_grid(model: fl.Model) -> None:
     assert passes.count("whole") == 2
     partial = caught.value.partial
     assert isinstance(partial, Trace)
-    assert np.isfinite(partial.samples.sel(kind="mlp").values[model.encode(FACT).subject_range[1] - 1]).all()
+    assert np.isfinite(partial.scores.sel(kind="mlp").values[model.encode(FACT).subject_range[1] - 1]).all()
     assert not partial.complete
     assert "incomplete" in repr(partial)
     assert "not computed" in partial._svg()
