@@ -37,7 +37,8 @@ def grid_svg(picture: GridPicture) -> str:
     step_down = height + 84
     below = _TOP - 24 + -(-len(panels) // columns) * step_down
     lines = 24 + max(length(line, 11) for line in (picture.subtitle, *picture.footnotes))
-    lines = max(lines, 24 + length(picture.title + picture.ending, 14))
+    legend = picture.legend("a stripe is an estimate from gradients")
+    lines = max(lines, 24 + length(picture.title + picture.ending, 14), *(left + length(line, 10) for line in legend))
     width = max(left + columns * pitch, lines if picture.roomy else min(900, lines))
     title = isolated(fit(picture.title, 14, width - 24 - length(picture.ending, 14))) + picture.ending
     parts = [
@@ -64,7 +65,6 @@ def grid_svg(picture: GridPicture) -> str:
         if dark not in scaled:
             scaled.add(dark)
             parts.append(_scale(x, y + height + 26, dark, picture.low, picture.high))
-    legend = picture.legend("a stripe is an estimate from gradients")
     for i, line in enumerate(legend):
         parts.append(text(left, below + 16 * i, fit(line, 10, width - left), size=10, fill=FAINT))
     below += 16 * max(0, len(legend) - 1)
