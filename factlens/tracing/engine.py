@@ -393,10 +393,16 @@ class _Growing:
     def __init__(self, model: Model, trace: Trace, stop: Event | None) -> None:
         self._model, self._trace, self._stop = model, trace, stop
         self._unsure: list[tuple[Cell, range]] = []
+        self._place = {kind: place for place, kind in enumerate(trace.kinds)}
 
     def lacking(self, cells: Sequence[Cell], samples: range) -> int:
         """Return how many numbers of some cells are not known for some samples."""
-        return sum(int(np.isnan(_numbers(self._trace, cell, samples)).sum()) for cell in cells)
+        return sum(int(np.isnan(self._numbers(cell, samples)).sum()) for cell in cells)
+
+    def _numbers(self, cell: Cell, samples: range) -> np.ndarray:
+        """Return a cell's numbers for some samples, to be read or written."""
+        place = self._place[cell.kind], cell.token, cell.layer, slice(samples.start, samples.stop)
+        return np.asarray(self._trace.samples.values[place])
 
     def add(self, cells: Sequence[Cell], samples: range, compute: Callable[[], np.ndarray]) -> None:
         """Compute some cells and add them; raise `WeightsChanged` if the weights are not those of the others."""
@@ -409,7 +415,8 @@ class _Growing:
             self._look(full=last)
             return scores
 
-        _fill(trace, cells, samples, _at_work(self._model, self._stop, work))
+        scores = _at_work(self._model, self._stop, work)
+        _fill([self._numbers(cell, samples) for cell in cells], scores)
 
     def enough(self, samples: int) -> bool:
         """Return whether a trace with so many samples is all that is asked for; then it is cut to them."""
@@ -435,7 +442,7 @@ class _Growing:
             sure = self._model.check_unchanged(trace.fingerprint, trace.edit_ids, "traced", "Trace again", full=full)
         except WeightsChanged:
             for cell, samples in self._unsure:
-                _numbers(trace, cell, samples)[:] = np.nan
+                self._numbers(cell, samples)[:] = np.nan
             raise
         if sure:
             self._unsure = []
@@ -575,16 +582,9 @@ def _halves(cells: Sequence[Cell]) -> tuple[Sequence[Cell], Sequence[Cell]]:
     return cells[: len(cells) // 2], cells[len(cells) // 2 :]
 
 
-def _numbers(trace: Trace, cell: Cell, samples: range) -> np.ndarray:
-    """Return a cell's numbers for some samples, to be read or written."""
-    place = trace.kinds.index(cell.kind), cell.token, cell.layer, slice(samples.start, samples.stop)
-    return np.asarray(trace.samples.values[place])
-
-
-def _fill(trace: Trace, cells: Sequence[Cell], samples: range, scores: np.ndarray) -> None:
+def _fill(cells: Sequence[np.ndarray], scores: np.ndarray) -> None:
     """Add what was computed; what was there stays."""
-    for cell, score in zip(cells, scores, strict=True):
-        numbers = _numbers(trace, cell, samples)
+    for numbers, score in zip(cells, scores, strict=True):
         np.copyto(numbers, score, where=np.isnan(numbers))
 
 
