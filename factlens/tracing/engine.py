@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -39,7 +39,7 @@ from factlens.tracing.protocol import AUTO, FIXED, Corruption
 from factlens.tracing.result import Trace, a_trace, label_estimate, label_samples
 from factlens.tracing.rounds import only, rounds_of
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
-from factlens.tracing.schedule import cells_within, samples_together, sweeps_for, telling_order
+from factlens.tracing.schedule import cells_within, sweeps_for, telling_order
 from factlens.tracing.separation import LOOKS, MOST, separated
 from factlens.tracing.sites import KINDS, site_of
 from factlens.tracing.sweep import sweep
@@ -182,10 +182,17 @@ def stream(
         "memory": memory,
         "preview": preview,
     }
-    model, fact, stop = a_model("model", model), a_fact("fact", fact), optional(event, "stop", stop)
     # A generator would look at its arguments only when the first update is asked for.
-    options = checked_options(model, arguments)
-    return _updates(model, model.as_read(fact), stop=stop, **options)
+    return _checked(model, fact, stop, arguments, watched=True)
+
+
+def _checked(
+    model: Model, fact: Fact, stop: Event | None, options: Mapping[str, Any], *, watched: bool
+) -> Iterator[Update]:
+    """Check all arguments of a trace, and return its updates."""
+    model, fact, stop = a_model("model", model), a_fact("fact", fact), optional(event, "stop", stop)
+    options = checked_options(model, options)
+    return _updates(model, model.as_read(fact), stop=stop, watched=watched, **options)
 
 
 def _updates(
@@ -204,8 +211,9 @@ def _updates(
     estimate: str | None,
     memory: int | None,
     stop: Event | None,
+    watched: bool,
 ) -> Iterator[Update]:
-    """Trace a fact; parameters as of `stream`, none of them left open."""
+    """Trace a fact; parameters as of `stream`, none of them left open, and whether somebody looks at the updates."""
 
     def begin() -> tuple[Trace, Encoding, Runs, Measurement, int]:
         encoding = model.encode(fact)
@@ -252,7 +260,8 @@ def _updates(
 
     trace, encoding, runs, measurement, first = _at_work(model, stop, begin, watched=True)
     yield Update(trace, (), _progress(trace))
-    yield from _grow(model, trace, encoding, runs, measurement, first=first, memory=memory, stop=stop)
+    rounds = rounds_of(runs.samples, watched=watched, auto=trace.sampling == AUTO)
+    yield from _grow(model, trace, encoding, runs, measurement, rounds, first=first, memory=memory, stop=stop)
 
 
 def stream_rest(
@@ -285,10 +294,10 @@ def stream_rest(
     """
     model, trace = a_model("model", model), a_trace("trace", trace)
     memory, stop = optional(whole, "memory", memory, least=1), optional(event, "stop", stop)
-    return _rest(model, trace, memory, stop)
+    return _rest(model, trace, memory, stop, watched=True)
 
 
-def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None) -> Iterator[Update]:
+def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None, *, watched: bool) -> Iterator[Update]:
     """Compute what a trace lacks; see `stream_rest`."""
 
     def begin() -> tuple[Encoding, Corrupted, Runs, Measurement]:
@@ -303,7 +312,10 @@ def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None) ->
 
     encoding, corrupted, runs, measurement = _at_work(model, stop, begin, watched=True)
     yield Update(trace, (), _progress(trace))
-    yield from _grow(model, trace, encoding, runs, measurement, first=corrupted.first, memory=memory, stop=stop)
+    # What a stream began is completed as a stream.
+    begun = bool((np.isnan(trace.samples.values).any(-1) & np.isfinite(trace.samples.values).any(-1)).any())
+    rounds = rounds_of(runs.samples, watched=watched or begun, auto=trace.sampling == AUTO)
+    yield from _grow(model, trace, encoding, runs, measurement, rounds, first=corrupted.first, memory=memory, stop=stop)
 
 
 def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
@@ -326,8 +338,9 @@ def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
     Interrupted
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far.
     """
+    model, trace, stop = a_model("model", model), a_trace("trace", trace), optional(event, "stop", stop)
     try:
-        for _ in stream_rest(model, trace, stop=stop):
+        for _ in _rest(model, trace, None, stop, watched=False):
             pass
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", trace) from error
@@ -340,6 +353,8 @@ def _grow(
     encoding: Encoding,
     runs: Runs,
     measurement: Measurement,
+    rounds: Iterable[range],
+    *,
     first: int,
     memory: int | None,
     stop: Event | None,
@@ -349,19 +364,16 @@ def _grow(
     fits = sys.maxsize
     growing = _Growing(model, trace, stop)
     auto = trace.sampling == AUTO
-    together = samples_together(model, runs, runs.tokens - runs.at[encoding.subject_range[1] - 1], len(kinds))
-    for samples in rounds_of(runs.samples, least=together, auto=auto):
+    for samples in rounds:
         some = only(runs, samples)
         if auto and growing.enough(samples.start):  # as where the last step before a stop was a round's last
             yield Update(trace, (), _progress(trace))
             return
         for tokens in telling_order(encoding, first, model, some, len(kinds)):
-            cells = [
-                cell
-                for token in tokens
-                for cell in cells_of_row(kinds, token, window, model.n_layers, convention)
-                if growing.lacking([cell], samples)
-            ]
+            cells = growing.lacking(
+                [cell for token in tokens for cell in cells_of_row(kinds, token, window, trace.n_layers, convention)],
+                samples,
+            )
             if not cells:
                 continue
             row = runs.tokens - min(runs.at[token] for token in tokens)
@@ -395,9 +407,9 @@ class _Growing:
         self._unsure: list[tuple[Cell, range]] = []
         self._place = {kind: place for place, kind in enumerate(trace.kinds)}
 
-    def lacking(self, cells: Sequence[Cell], samples: range) -> int:
-        """Return how many numbers of some cells are not known for some samples."""
-        return sum(int(np.isnan(self._numbers(cell, samples)).sum()) for cell in cells)
+    def lacking(self, cells: Sequence[Cell], samples: range) -> list[Cell]:
+        """Return those of some cells that are not known for all of some samples."""
+        return [cell for cell in cells if np.isnan(self._numbers(cell, samples)).any()]
 
     def _numbers(self, cell: Cell, samples: range) -> np.ndarray:
         """Return a cell's numbers for some samples, to be read or written."""
@@ -407,7 +419,8 @@ class _Growing:
     def add(self, cells: Sequence[Cell], samples: range, compute: Callable[[], np.ndarray]) -> None:
         """Compute some cells and add them; raise `WeightsChanged` if the weights are not those of the others."""
         trace = self._trace
-        last = int(np.isnan(trace.samples.values).sum()) == self.lacking(cells, samples)
+        lacking = sum(int(np.isnan(self._numbers(cell, samples)).sum()) for cell in cells)
+        last = int(np.isnan(trace.samples.values).sum()) == lacking
 
         def work() -> np.ndarray:
             scores = compute()
@@ -476,7 +489,7 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     refuse_unknown("A trace", options, DEFAULTS)
     latest: Trace | None = None
     try:
-        for update in stream(model, fact, stop=stop, **{"estimate": None, **options}):
+        for update in _checked(model, fact, stop, {"estimate": None, **options}, watched=False):
             latest = update.trace
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", latest) from error

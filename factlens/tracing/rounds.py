@@ -1,4 +1,4 @@
-"""In which rounds the noise samples of a trace come: the whole grid for one of them first, then the others.
+"""In which rounds the noise samples of a trace come: in a stream, the whole grid for one first, then for the others.
 
 One sample says more of where the peaks are than an estimate from gradients (`benchmarks/samples.py`), so a grid that is
 exact for one of them is worth more, and sooner, than some rows of it for all.
@@ -6,7 +6,6 @@ exact for one of them is worth more, and sooner, than some rows of it for all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -16,33 +15,22 @@ from factlens.tracing.separation import LOOKS
 if TYPE_CHECKING:
     from factlens.tracing.runs import Runs
 
-_ENDS = (1, 4, 10)
-"""How many samples the whole grid has after each round, to begin with; then twice as many each time."""
 
-
-def rounds_of(samples: int, *, least: int = 1, auto: bool = False) -> Iterator[range]:
-    """Yield which samples are computed together, so that all of them come once: of ten, 1, then 3, then 6.
+def rounds_of(samples: int, *, watched: bool, auto: bool = False) -> list[range]:
+    """Return which samples are computed together: all at once, unless somebody looks before they are all there.
 
     Parameters
     ----------
     samples
         How many there are.
-    least
-        How many have to come together, after the first, so that batches are full: rounds with fewer are one with the
-        next.
+    watched
+        The grid is looked at while it grows: the first sample comes alone. More rounds would cost more, and say little
+        that this one does not.
     auto
-        Rounds end where it is looked whether they are enough (`factlens.tracing.separation.LOOKS`).
+        A round ends where it is looked whether the samples are enough (`factlens.tracing.separation.LOOKS`).
     """
-    ends = [1, *LOOKS] if auto else list(_ENDS)
-    while ends[-1] < samples:
-        ends.append(samples if auto else 2 * ends[-1])
-    ends = [end for end in ends if end < samples]
-    if not auto:
-        ends = [end for begin, end in pairwise([0, *ends]) if begin == 0 or end - begin >= least]
-        if len(ends) > 1 and samples - ends[-1] < least:
-            ends.pop()
-    for begin, end in pairwise([0, *ends, samples]):
-        yield range(begin, end)
+    ends = [*([1] if watched else []), *(LOOKS if auto else ())]
+    return [range(begin, end) for begin, end in pairwise([0, *(end for end in ends if end < samples), samples])]
 
 
 def only(runs: Runs, samples: range) -> Runs:

@@ -49,12 +49,6 @@ def telling_order(encoding: Encoding, first: int, model: Model, runs: Runs, kind
             yield tuple(group)
 
 
-def samples_together(model: Model, runs: Runs, tokens: int, kinds: int) -> int:
-    """Return how many noise samples of a row of so many tokens fill a sweep, so that their number costs nothing."""
-    each = flops_per_cell(model, runs, tokens) / runs.samples * kinds * model.n_layers / 2
-    return ceil((_CPU_SWEEP if model.device.type == "cpu" else _GPU_SWEEP) / max(each, 1) / 2)
-
-
 def flops_per_cell(model: Model, runs: Runs, tokens: int) -> float:
     """Return roughly what it costs to run S rows of so many tokens through all layers."""
     weights = sum(parameter.numel() for parameter in model.blocks[0].parameters()) * model.n_layers
@@ -76,11 +70,11 @@ def sweeps_for(cells: Sequence[Cell], at_most: int, model: Model, runs: Runs) ->
     No sweep has more than `at_most` cells, and none so much work that the grid visibly stops growing.
     """
     tokens = runs.tokens - min(runs.at[cell.token] for cell in cells)
-    vocabulary = runs.clean.logits.shape[-1]
-    layer = flops_per_cell(model, runs, tokens) / model.n_layers
+    vocabulary, n_layers = runs.clean.logits.shape[-1], model.n_layers
+    layer = flops_per_cell(model, runs, tokens) / n_layers
     unembedding = 2.0 * vocabulary * model.width * runs.samples * runs.positions
     ordered = sorted(cells, key=lambda cell: cell.joins)
-    work = list(accumulate(layer * (model.n_layers - cell.joins) + unembedding for cell in ordered))
+    work = list(accumulate(layer * (n_layers - cell.joins) + unembedding for cell in ordered))
     budget = _CPU_SWEEP if model.device.type == "cpu" else _GPU_SWEEP
     parts = min(len(cells), max(ceil(work[-1] / budget), ceil(len(cells) / at_most)))
     sweeps: list[list[Cell]] = [[]]

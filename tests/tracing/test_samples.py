@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -38,14 +39,35 @@ def test_the_whole_grid_comes_for_one_sample_first(kind: str) -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 4, 9, 10, 11, 45])
-@pytest.mark.parametrize("least", [1, 2, 7, 1000])
 @pytest.mark.parametrize("auto", [False, True])
-def test_every_sample_comes_once(samples: int, least: int, auto: bool) -> None:
-    rounds = list(rounds_of(samples, least=least, auto=auto))
-    assert [sample for some in rounds for sample in some] == list(range(samples))
-    assert rounds[0] == range(1)
-    if least == 1000 and not auto:
-        assert len(rounds) <= 2
+def test_every_sample_comes_once(samples: int, auto: bool) -> None:
+    for watched in (False, True):
+        rounds = rounds_of(samples, watched=watched, auto=auto)
+        assert [sample for some in rounds for sample in some] == list(range(samples))
+        assert (rounds[0] == range(1)) is (watched or samples == 1)
+        assert len(rounds) <= 1 + watched + auto
+
+
+def test_nobody_waits_for_rounds_that_nobody_sees() -> None:
+    model = small_model("llama")
+    asked = {"samples": 3, "corruption": NOISE}
+    *_, last = fl.stream(model, FACT, **asked)
+    with mock.patch.object(engine, "only", side_effect=engine.only) as rounds:
+        whole = fl.trace(model, FACT, **asked)
+        assert [call.args[1] for call in rounds.call_args_list] == [range(3)]
+        assert len(list(fl.trace_many(model, [FACT], **asked))) == 1
+        assert rounds.call_count == 2
+        # What was stopped between rows goes on with all samples at once, and what was stopped between rounds does not.
+        part = fl.trace(model, FACT, **asked)
+        part.samples.values[:, -1, :-1] = np.nan
+        fl.resume(model, part)
+        assert rounds.call_args_list[-1].args[1] == range(3)
+        part.samples.values[:, -1, :-1, 1:] = np.nan
+        fl.resume(model, part)
+        assert [call.args[1] for call in rounds.call_args_list[-2:]] == [range(1), range(1, 3)]
+    # Batches of another size give other last bits.
+    np.testing.assert_allclose(last.trace.samples.values, whole.samples.values, atol=1e-6)
+    np.testing.assert_allclose(part.samples.values, whole.samples.values, atol=1e-6)
 
 
 def stopped_with(model: fl.Model, least: int, **options: object) -> Trace:
