@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import t
 
 import factlens as fl
-from factlens.tracing import Trace, engine
+from factlens.tracing import Trace, growing
 from factlens.tracing.rounds import rounds_of
 from factlens.tracing.separation import LOOKS, MOST
 from tests.support import small_model
@@ -52,7 +52,7 @@ def test_nobody_waits_for_rounds_that_nobody_sees() -> None:
     model = small_model("llama")
     asked = {"samples": 3, "corruption": NOISE}
     *_, last = fl.stream(model, FACT, **asked)
-    with mock.patch.object(engine, "only", side_effect=engine.only) as rounds:
+    with mock.patch.object(growing, "only", side_effect=growing.only) as rounds:
         whole = fl.trace(model, FACT, **asked)
         assert [call.args[1] for call in rounds.call_args_list] == [range(3)]
         assert len(list(fl.trace_many(model, [FACT], **asked))) == 1
@@ -190,7 +190,7 @@ def test_auto_stops_when_the_leading_cells_are_separated(monkeypatch: pytest.Mon
     asked = {"kinds": ("mlp", "attn"), "corruption": NOISE}
     whole = fl.trace(model, FACT, samples=MOST, **asked)
     seen = []
-    monkeypatch.setattr(engine, "separated", lambda effects: seen.append(effects.copy()) or True)
+    monkeypatch.setattr(growing, "separated", lambda effects: seen.append(effects.copy()) or True)
     updates = list(fl.stream(model, FACT, samples="auto", **asked))
     trace = updates[-1].trace
     assert trace.complete
@@ -199,7 +199,7 @@ def test_auto_stops_when_the_leading_cells_are_separated(monkeypatch: pytest.Mon
     np.testing.assert_allclose(trace.samples.values, whole.samples.values[..., : LOOKS[0]], atol=1e-6)
     np.testing.assert_allclose(seen[0], (trace.samples.values[0] - trace.low_samples).reshape(-1, LOOKS[0]))
     assert "which separate the leading cells" in trace.trust
-    monkeypatch.setattr(engine, "separated", lambda effects: False)
+    monkeypatch.setattr(growing, "separated", lambda effects: False)
     to_the_end = fl.trace(model, FACT, samples="auto", **asked)
     assert to_the_end.samples.sizes["sample"] == MOST
     assert "do not separate all leading cells" in to_the_end.trust
@@ -208,7 +208,7 @@ def test_auto_stops_when_the_leading_cells_are_separated(monkeypatch: pytest.Mon
 
 def test_a_stopped_auto_trace_goes_on_by_its_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model("gpt2")
-    monkeypatch.setattr(engine, "separated", lambda effects: True)
+    monkeypatch.setattr(growing, "separated", lambda effects: True)
     part = stopped_with(model, 1, samples="auto", kinds=("mlp",))
     loaded = Trace.load(part.save(tmp_path / "part.safetensors"))
     assert fl.resume(model, loaded).samples.sizes["sample"] == LOOKS[0]
