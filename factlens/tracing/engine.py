@@ -23,11 +23,12 @@ from factlens.tracing.corruption import Corrupted, corrupt
 from factlens.tracing.estimates import ATTRIBUTION_PATCHING
 from factlens.tracing.growing import Update, at_work, grow, share_done
 from factlens.tracing.knowing import saying
+from factlens.tracing.labels import label_estimate
 from factlens.tracing.metrics import MetricFunction, TraceMetric
 from factlens.tracing.options import DEFAULTS, checked_options, with_present_names
 from factlens.tracing.ownership import check_trace
 from factlens.tracing.protocol import AUTO, FIXED, Corruption
-from factlens.tracing.result import Trace, a_trace, label_estimate
+from factlens.tracing.result import Trace, a_trace
 from factlens.tracing.rounds import rounds_of
 from factlens.tracing.runs import Runs
 from factlens.tracing.separation import MOST

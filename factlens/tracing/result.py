@@ -12,23 +12,21 @@ import xarray as xr
 from factlens import typed
 from factlens.arguments import a_text, flag, fraction, instance, one_of, whole
 from factlens.errors import FactError
-from factlens.facts import Fact, read_fact
-from factlens.formats import Format
-from factlens.spelling import Wording, read_wording
-from factlens.tracing.metrics import MOST, TraceMetric, check_metric, metric_of, read_number, read_trace_metric
+from factlens.facts import Fact
+from factlens.spelling import Wording
+from factlens.tracing.labels import label_estimate, label_samples
+from factlens.tracing.metrics import TraceMetric, metric_of
 from factlens.tracing.picture import plot_trace, title_of, trace_image, trace_svg
 from factlens.tracing.protocol import (
     FIXED,
-    SAMPLINGS,
-    WINDOW_CONVENTIONS,
     Corruption,
     Noise,
     Replacement,
     corruption_record,
-    read_corruption,
 )
-from factlens.tracing.sites import Site, read_kind, site_of
+from factlens.tracing.sites import Site, site_of
 from factlens.tracing.statistics import mean_at_hand, mean_interval, none_to_speak_of
+from factlens.tracing.trace_file import ARRAYS, FORMAT, check_parts
 from factlens.tracing.trust import remarks_on, trust_in
 from factlens.tracing.windows import window_layers
 from factlens.visible import as_label, isolated, quoted
@@ -365,7 +363,7 @@ class Trace:
         grids = {"samples": self.samples.values, "low_samples": self.low_samples}
         if self.estimate is not None:
             grids["estimate"] = self.estimate.values
-        return _FORMAT.write(
+        return FORMAT.write(
             path,
             self,
             grids,
@@ -383,9 +381,9 @@ class Trace:
         FileFormatError
             If the file is not a trace written by `save`, is damaged, or comes from another version's format.
         """
-        with _FORMAT.reading(path) as (fields, grids):
+        with FORMAT.reading(path) as (fields, grids):
             kinds, tokens = fields.pop("kinds"), fields["tokens"]
-            grids = typed.arrays(grids, _ARRAYS, {"kind": len(kinds), "token": len(tokens)})
+            grids = typed.arrays(grids, ARRAYS, {"kind": len(kinds), "token": len(tokens)})
             samples = label_samples(grids["samples"], kinds, tokens, fields["subject_range"])
             estimate = grids.get("estimate")
             loaded = cls(
@@ -394,30 +392,8 @@ class Trace:
                 estimate=None if estimate is None else label_estimate(estimate, samples),
                 **fields,
             )
-            loaded._check()
+            check_parts(loaded)
             return loaded
-
-    def _check(self) -> None:
-        """Raise ValueError if the parts of a trace that was read do not belong together."""
-        start, stop = self.subject_range
-        if len(self.token_ids) != len(self.tokens) or not 0 <= start < stop <= len(self.tokens):
-            raise ValueError("its tokens do not fit together")
-        if any(token >= len(self.tokens) for token in self.template_tokens):
-            raise ValueError("its template's tokens are not among its tokens")
-        if len(self.edit_ids) != len(self.edits):
-            raise ValueError(f"it names {len(self.edits)} edits, but {len(self.edit_ids)} ids")
-        if self.whole_answer is not None and len(self.answer_ids) != 1:
-            raise ValueError("only an answer of one token is continued")
-        check_metric(self)
-        contrasted = self.contrast is not None
-        if bool(self.contrast_ids) != contrasted or self.measure.contrasted not in (contrasted, None):
-            raise ValueError("its metric and its contrast do not fit together")
-        if (self.noise_level is None) != isinstance(self.corruption, Replacement):
-            raise ValueError("its noise level and its corruption do not fit together")
-        if (self.says is None) != (self.says_probability is None):
-            raise ValueError("what the model says and its probability do not fit together")
-        if self.known is not None and self.fact.object is None:
-            raise ValueError("it says whether an object is known, but its fact has none")
 
     def __repr__(self) -> str:
         state = "" if self.complete else ", incomplete"
@@ -433,56 +409,6 @@ class Trace:
         return trace_image(self)
 
 
-# What a file must hold.
-_FIELDS: dict[str, typed.Check] = {
-    "fact": read_fact,
-    "corruption": read_corruption,
-    "kinds": typed.many(read_kind, least=1, unique=True),
-    "own_metric": typed.optional(read_trace_metric),
-    "model": typed.text,
-    "fingerprint": typed.text,
-    "tokens": typed.many(typed.text, least=1),
-    "token_ids": typed.many(typed.whole(), least=1),
-    "subject_range": typed.many(typed.whole(), least=2, most=2),
-    "answer": typed.text,
-    "answer_ids": typed.many(typed.whole(), least=1),
-    "high": read_number,
-    "noise_level": typed.optional(typed.number),
-    "seed": typed.whole(0, 2**32 - 1),
-    "window": typed.whole(1),
-    "window_convention": typed.one_of(*WINDOW_CONVENTIONS),
-    "metric": typed.text,
-    "contrast": typed.optional(read_wording),
-    "contrast_ids": typed.many(typed.whole()),
-    "whole_answer": typed.optional(typed.text),
-    "edits": typed.many(typed.text),
-    "edit_ids": typed.many(typed.text),
-    "answer_given": typed.optional(read_wording),
-    "template_tokens": typed.many(typed.whole(), unique=True),
-    "sampling": typed.one_of(*SAMPLINGS),
-    "known": typed.optional(typed.flag),
-    "says": typed.optional(typed.text),
-    "says_probability": typed.optional(typed.number_within(0, 1)),
-}
-_FORMAT = Format(
-    "factlens.trace",
-    "trace",
-    6,
-    _FIELDS,
-    {
-        4: ("answer_given", "template_tokens", "whole_answer"),
-        5: ("own_metric",),
-        6: ("sampling", "known", "says", "says_probability"),
-    },
-)
-_ARRAYS = {
-    "samples": typed.Array(("kind", "token", "layer", "sample"), nan=True, largest=MOST),
-    "low_samples": typed.Array(("sample",), largest=MOST),
-    # A guess is not looked at before it is kept.
-    "estimate": typed.Array(("kind", "token", "layer"), nan=True, infinite=True, needed=False),
-}
-
-
 def a_trace(name: str, value: Any) -> Trace:
     """Return the argument `name` if it is a trace.
 
@@ -492,32 +418,3 @@ def a_trace(name: str, value: Any) -> Trace:
         Otherwise.
     """
     return instance(name, value, Trace, "a factlens.Trace: factlens.trace(model, fact), or factlens.Trace.load(path)")
-
-
-def label_samples(
-    values: np.ndarray, kinds: tuple[str, ...], tokens: tuple[str, ...], subject_range: tuple[int, int]
-) -> xr.DataArray:
-    """Give the array of samples its dimensions and coordinates; raise ValueError if it does not fit them."""
-    if values.ndim != 4:
-        raise ValueError(f"the array of samples has shape {values.shape}")
-    start, stop = subject_range
-    return xr.DataArray(
-        values,
-        dims=("kind", "token", "layer", "sample"),
-        coords={
-            "kind": list(kinds),
-            "token": np.arange(len(tokens)),
-            "layer": np.arange(values.shape[2]),
-            "sample": np.arange(values.shape[3]),
-            # Token texts repeat, so they label the dimension but do not index it.
-            "piece": ("token", list(tokens)),
-            "subject": ("token", [start <= i < stop for i in range(len(tokens))]),
-        },
-        name="score",
-    )
-
-
-def label_estimate(values: np.ndarray, samples: xr.DataArray) -> xr.DataArray:
-    """Give an estimated grid the labels of the exact one; raise ValueError if it does not fit them."""
-    grid = samples.isel(sample=0, drop=True)
-    return xr.DataArray(values, dims=grid.dims, coords=grid.coords, name="estimate")

@@ -11,8 +11,9 @@ import torch
 from factlens.models.continuing import whole_texts
 from factlens.models.hooks import without_gradients
 from factlens.tracing.estimates import ESTIMATES
+from factlens.tracing.labels import label_samples
 from factlens.tracing.metrics import own_metric
-from factlens.tracing.result import Trace, label_samples
+from factlens.tracing.result import Trace
 from factlens.tracing.runs import Runs, run_clean_and_corrupted
 from factlens.tracing.sites import site_of
 
