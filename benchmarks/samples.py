@@ -8,9 +8,9 @@ Each fact is traced once with ten samples, as a stream. What fewer samples would
 same trace, and where `samples="auto"` would have stopped is read off it, too. A peak is right if the true effect (of
 ten samples) of the cell that is called the peak is at least nine tenths of the largest. Rank correlations are over the
 cells from the subject's first token on. Costs are processor time, measured in turn on some of the facts (`--timed`):
-of the whole trace in one round (every row for all samples, as before there were rounds), in rounds, up to the first
-whole grid, and of traces that were asked for two samples and for "auto". With `--save`, traces are kept there, and not
-computed again.
+of the whole trace in one round (every row for all samples, as where nobody watches), in rounds (also where a stream has
+none, because all of it is so little work: atlas), up to the first whole grid, and of traces that were asked for two
+samples and for "auto". With `--save`, traces are kept there, and not computed again.
 
 A file of facts is a list in the layout of known_1000 or of CounterFact; only facts are taken that the model knows.
 """
@@ -148,7 +148,8 @@ def costs(model: fl.Model, facts: list[fl.Fact], turns: int) -> None:
     for fact in facts * turns:
         with mock.patch("factlens.tracing.engine.rounds_of", lambda samples, **_: [range(samples)]):
             whole = cost(lambda fact=fact: list(fl.stream(model, fact, samples=SAMPLES)))
-        estimate, first, rounds = first_grid(model, fact)
+        with mock.patch("factlens.tracing.engine.is_brief", return_value=False):
+            estimate, first, rounds = first_grid(model, fact)
         two = cost(lambda fact=fact: fl.trace(model, fact, samples=2))
         auto = cost(lambda fact=fact: fl.trace(model, fact, samples="auto"))
         for name, seconds in {

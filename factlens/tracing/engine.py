@@ -31,6 +31,7 @@ from factlens.tracing.protocol import AUTO, FIXED, Corruption
 from factlens.tracing.result import Trace, a_trace
 from factlens.tracing.rounds import rounds_of
 from factlens.tracing.runs import Runs
+from factlens.tracing.schedule import is_brief
 from factlens.tracing.separation import MOST
 from factlens.tracing.sites import KINDS
 from factlens.tracing.starting import both_runs, started
@@ -59,7 +60,8 @@ def stream(
     The model is run clean, then with its subject corrupted, then with one clean state put back at a time (Meng et
     al. 2022, Section 2): a restored run, which others call a patched run. The first update brings an estimate of
     every cell. Then the whole grid comes for the first noise sample, which says more than the estimate, and after that
-    for the others, a few at a time: the numbers so far are means over the samples at hand. Each time the rows come in
+    for the others: the numbers so far are means over the samples at hand. (Where the whole is less than about two
+    seconds of one core, all samples come at once: see `factlens.tracing.schedule.is_brief`.) Each time the rows come in
     the order of what they usually tell: last subject token, last token, rest of the subject, rest of the prompt. Stop
     whenever you like: just leave the loop. Between two updates the model is free for others, who must not change its
     weights.
@@ -224,6 +226,7 @@ def _updates(
 
     trace, encoding, runs, measurement, first = at_work(model, stop, begin, watched=True)
     yield Update(trace, (), share_done(trace))
+    watched = watched and not is_brief(model, runs, first, len(trace.kinds))
     rounds = rounds_of(runs.samples, watched=watched, auto=trace.sampling == AUTO)
     yield from grow(model, trace, encoding, runs, measurement, rounds, first=first, memory=memory, stop=stop)
 
@@ -278,7 +281,8 @@ def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None, *,
     yield Update(trace, (), share_done(trace))
     # What a stream began is completed as a stream.
     begun = bool((np.isnan(trace.samples.values).any(-1) & np.isfinite(trace.samples.values).any(-1)).any())
-    rounds = rounds_of(runs.samples, watched=watched or begun, auto=trace.sampling == AUTO)
+    watched = begun or (watched and not is_brief(model, runs, corrupted.first, len(trace.kinds)))
+    rounds = rounds_of(runs.samples, watched=watched, auto=trace.sampling == AUTO)
     yield from grow(model, trace, encoding, runs, measurement, rounds, first=corrupted.first, memory=memory, stop=stop)
 
 

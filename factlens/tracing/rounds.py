@@ -24,8 +24,8 @@ def rounds_of(samples: int, *, watched: bool, auto: bool = False) -> list[range]
     samples
         How many there are.
     watched
-        The grid is looked at while it grows: the first sample comes alone. More rounds would cost more, and say little
-        that this one does not.
+        The grid is looked at while it grows, and takes long enough for that: the first sample comes alone. More rounds
+        would cost more, and say little that this one does not.
     auto
         A round ends where it is looked whether the samples are enough (`factlens.tracing.separation.LOOKS`).
     """

@@ -20,6 +20,10 @@ from factlens.tracing.runs import Runs
 # fill the batches no better, and update the grid less often.
 _CPU_SWEEP = 128 * 10**9
 _GPU_SWEEP = 5 * 10**12
+# FLOPs of a whole grid, for all its samples, that are too few for rounds: passes of so little work take as long for one
+# sample as for some, so that a first round would add a tenth to the whole (atlas), and come when a third of it is over.
+_CPU_BRIEF = _CPU_SWEEP // 4
+_GPU_BRIEF = _GPU_SWEEP // 4
 # FLOPs that fit into the time a pass takes when there is nothing to compute: what is worth wasting to save a sweep.
 _CPU_PASS = 4 * 10**8
 _GPU_PASS = 5 * 10**11
@@ -47,6 +51,14 @@ def telling_order(encoding: Encoding, first: int, model: Model, runs: Runs, kind
             group.append(token)
         if group:
             yield tuple(group)
+
+
+def is_brief(model: Model, runs: Runs, first: int, kinds: int) -> bool:
+    """Return whether the whole grid, from token `first` on, comes so soon that nobody need see a part of it."""
+    rows = runs.tokens - runs.at[first]
+    # On average a cell joins half-way up, and its row begins half-way along.
+    work = flops_per_cell(model, runs, rows) / 4 * rows * kinds * model.n_layers
+    return work < (_CPU_BRIEF if model.device.type == "cpu" else _GPU_BRIEF)
 
 
 def flops_per_cell(model: Model, runs: Runs, tokens: int) -> float:

@@ -10,12 +10,17 @@ import pytest
 from scipy.stats import t
 
 import factlens as fl
-from factlens.tracing import Trace, growing
+from factlens.tracing import Trace, growing, schedule
 from factlens.tracing.rounds import rounds_of
 from factlens.tracing.separation import LOOKS, MOST
 from tests.support import small_model
 from tests.tracing import oracle
 from tests.tracing.made import FACT, NOISE, made_trace
+
+
+@pytest.fixture(autouse=True)
+def even_small_models_take_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "_CPU_BRIEF", 0)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "bloom"])
@@ -68,6 +73,15 @@ def test_nobody_waits_for_rounds_that_nobody_sees() -> None:
     # Batches of another size give other last bits.
     np.testing.assert_allclose(last.trace.samples.values, whole.samples.values, atol=1e-6)
     np.testing.assert_allclose(part.samples.values, whole.samples.values, atol=1e-6)
+
+
+def test_what_comes_at_once_anyway_comes_in_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model("gpt2")
+    asked = {"corruption": NOISE, "kinds": ("mlp",)}
+    rounds = [{update.samples for update in fl.stream(model, FACT, samples=3, **asked)}]
+    monkeypatch.undo()
+    rounds.append({update.samples for update in fl.stream(model, FACT, samples=3, **asked)})
+    assert rounds == [{range(0), range(1), range(1, 3)}, {range(0), range(3)}]
 
 
 def stopped_with(model: fl.Model, least: int, **options: object) -> Trace:
