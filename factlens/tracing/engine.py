@@ -179,7 +179,7 @@ def _updates(
     stop: Event | None,
     watched: bool,
 ) -> Iterator[Update]:
-    """Trace a fact; parameters as of `stream`, none of them left open, and whether somebody looks at the updates."""
+    """Trace a fact; parameters as of `stream`, none of them left open, and whether the updates are looked at."""
 
     def begin() -> tuple[Trace, Encoding, Runs, Measurement, int]:
         encoding = model.encode(fact)

@@ -50,10 +50,10 @@ def saying(model: Model, fact: Fact, encoding: Encoding, measurement: Measuremen
         best = logits.argmax(-1).tolist()
         says = whole_texts(model, [encoding.ids], [best[:1]])[0] or model.text_of(best[:1])
         share = float(logits[0].softmax(-1)[best[0]])
-    return Saying(_known(model, fact, measurement, best), says, share)
+    return Saying(_gives_object(model, fact, measurement, best), says, share)
 
 
-def _known(model: Model, fact: Fact, measurement: Measurement, best: list[int]) -> bool | None:
+def _gives_object(model: Model, fact: Fact, measurement: Measurement, best: list[int]) -> bool | None:
     """Return whether greedy decoding gives the object; `best` are the likeliest tokens where the answer is read."""
     if fact.object is None:
         return None

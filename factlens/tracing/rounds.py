@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def rounds_of(samples: int, *, watched: bool, auto: bool = False) -> list[range]:
-    """Return which samples are computed together: all at once, unless somebody looks before they are all there.
+    """Return which samples are computed together: all at once, unless the grid is looked at before.
 
     Parameters
     ----------

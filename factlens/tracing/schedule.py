@@ -54,7 +54,7 @@ def telling_order(encoding: Encoding, first: int, model: Model, runs: Runs, kind
 
 
 def is_brief(model: Model, runs: Runs, first: int, kinds: int) -> bool:
-    """Return whether the whole grid, from token `first` on, comes so soon that nobody need see a part of it."""
+    """Return whether the whole grid, from token `first` on, comes so soon that no part of it need be shown."""
     rows = runs.tokens - runs.at[first]
     # On average a cell joins half-way up, and its row begins half-way along.
     work = flops_per_cell(model, runs, rows) / 4 * rows * kinds * model.n_layers
