@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import factlens as fl
+from factlens.tracing import schedule
 from factlens.tracing.estimate_quality import FACTS, RANK_CORRELATION
 from factlens.widgets.wire import frame_of
 from tests.editing.made import FACT
@@ -26,7 +28,8 @@ def test_frames_of_a_growing_trace_mark_what_is_missing() -> None:
     assert missing[-1] == 0
 
 
-def test_estimates_travel_until_every_cell_is_exact() -> None:
+def test_estimates_travel_until_every_cell_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "_CPU_BRIEF", 0)
     model = small_model("gpt2")
     frames, estimate = [], None
     for update in fl.stream(model, FACT, samples=2, corruption=fl.Noise(level=0.3)):
