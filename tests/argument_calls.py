@@ -194,6 +194,8 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
     "details": lambda b: call(fl.details, model=b.model, trace=b.trace, kind="mlp", token=1, layer=1, k=2),
     "compare": lambda b: call(fl.compare, a=b.trace, b=b.trace, names=("one", "two")),
     "Trace.peak": lambda b: call(b.trace.peak, kind="mlp"),
+    "Trace.leading": lambda b: call(b.trace.leading, kind="mlp"),
+    "Trace.total_interval": lambda b: call(b.trace.total_interval, level=0.9),
     "Trace.interval": lambda b: call(b.trace.interval, level=0.9),
     "Trace.label": lambda b: call(b.trace.label, token=1),
     "Trace.title": lambda b: call(b.trace.title, kind="mlp"),

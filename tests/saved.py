@@ -270,8 +270,8 @@ def save(what: Any, path: Path) -> None:
 
 
 KINDS = {
-    "trace": Kind(trace, save, fl.Trace.load, ("factlens.trace", 5)),
-    "replaced trace": Kind(replaced_trace, save, fl.Trace.load, ("factlens.trace", 5)),
+    "trace": Kind(trace, save, fl.Trace.load, ("factlens.trace", 6)),
+    "replaced trace": Kind(replaced_trace, save, fl.Trace.load, ("factlens.trace", 6)),
     "average": Kind(made_average, save, fl.Average.load, ("factlens.average", 3)),
     "edit": Kind(edit, save, fl.Edit.load, ("factlens.edit", 4)),
     "moment": Kind(moment, save, SecondMoment.load, ("factlens.moment", 3)),

@@ -76,6 +76,19 @@ def test_a_record_has_exactly_its_fields(name: str, tmp_path: Path) -> None:
             kind.load(path)
 
 
+SINCE_6 = ("sampling", "known", "says", "says_probability")
+
+
+def test_a_trace_from_before_samples_came_one_by_one_is_read(tmp_path: Path) -> None:
+    kind = KINDS["trace"]
+    path = kind.saved(tmp_path)
+    with opened(kind, path) as content:
+        content["schema"] = 5
+        for later in SINCE_6:
+            del content[later]
+    assert same(kind.load(path), kind.make())
+
+
 @pytest.mark.parametrize(("name", "schema"), [("trace", 4), ("average", 2)])
 def test_what_was_saved_before_there_were_own_metrics_is_read(name: str, schema: int, tmp_path: Path) -> None:
     kind = KINDS[name]
@@ -83,9 +96,13 @@ def test_what_was_saved_before_there_were_own_metrics_is_read(name: str, schema:
     with opened(kind, path) as content:
         content["schema"] = schema
         del content["own_metric"]
+        for later in SINCE_6 if name == "trace" else ():
+            del content[later]
     assert same(kind.load(path), kind.make())
     with opened(kind, kind.saved(tmp_path)) as content:
         content["schema"] = schema
+        for later in SINCE_6 if name == "trace" else ():
+            del content[later]
     with pytest.raises(FileFormatError, match="own_metric"):
         kind.load(path)
 
@@ -95,7 +112,7 @@ def test_a_trace_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     path = kind.saved(tmp_path)
     with opened(kind, path) as content:
         content["schema"] = 3
-        for later in ("answer_given", "template_tokens", "whole_answer", "own_metric"):
+        for later in ("answer_given", "template_tokens", "whole_answer", "own_metric", *SINCE_6):
             del content[later]
         for later in ("slot", "conversation"):
             del content["fact"][later]

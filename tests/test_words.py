@@ -19,6 +19,8 @@ REASONS = {
     ("evaluation/checks", "wanted"): "public: Probe.wanted",
     ("evaluation/report", "wanted"): "public, and in files: Report.wanted",
     ("editing/taking", "Said"): "what the model says of a target: the verb is meant",
+    ("tracing/result", "known"): "public, and in files: Trace.known",
+    ("tracing/knowing", "known"): "the same field, before it is the trace's",
     ("models/hooks", "Kept"): "what is kept of a pass: the verb is meant",
 }
 ANTIQUATED = (

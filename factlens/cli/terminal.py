@@ -39,11 +39,17 @@ def show_trace(trace: fl.Trace) -> None:
         f"“{isolated(trace.fact.prompt)}” → {answer}: {trace.measure.label} = {trace.high:.2f} clean, "
         f"{trace.low:.2f} with the subject {corruption}\n"
     )
-    say(grid_text(trace_picture(trace)))
+    picture = trace_picture(trace)
+    say(grid_text(picture))
+    for line in picture.legend("estimates are not shown"):
+        say(line)
     for kind in trace.kinds:
-        peak = trace.peak(kind)
+        peak = trace.leading(kind)
+        if peak is None:
+            say(f"{site_of(kind).label}: nothing comes back that is larger than the noise")
+            continue
         where = f"“{as_label(peak.piece)}”, layer {peak.layer}"
-        say(f"{site_of(kind).label}: most comes back at {where} (+{peak.effect:.2f})")
+        say(f"{site_of(kind).label}: most comes back at {where} ({peak.effect:+.2f})")
 
 
 def show_answers(before: Iterable[Answer], after: Iterable[Answer]) -> None:

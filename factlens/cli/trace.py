@@ -17,12 +17,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_fact(command, "trace")
     command.add_argument("--kinds", nargs="+", default=KINDS, help=f"{', '.join(SITES)}, head.3, ...")
-    command.add_argument("--samples", type=int, default=10, help="corrupted runs (10)")
+    command.add_argument(
+        "--samples", type=count_or_auto, default=10, help="corrupted runs (10), or auto: as many as are needed"
+    )
     command.add_argument("--window", type=int, help="layers restored together for mlp and attn (the model's default)")
     command.add_argument("--replace-by", metavar="SUBJECT", help="put another subject in the place instead of noise")
     command.add_argument("--metric", default="probability", choices=METRICS, help="what is measured (probability)")
     command.add_argument("--answer", help="the answer to measure (the model's own)")
     command.add_argument("--contrast", help="the answer to compare with, for --metric logit_difference")
+
+
+def count_or_auto(text: str) -> int | str:
+    """Return a number as one, and any other word as it is: the library knows those that it takes."""
+    return int(text) if text.strip().lstrip("+-").isdigit() else text
 
 
 def run(options: argparse.Namespace) -> int:

@@ -86,7 +86,7 @@ def grid_figure(what: str, picture: GridPicture, width: float, height: float, *,
             "vmin": low,
             "vmax": high,
         }
-        image = panel.imshow(picture.values[n], aspect="auto", interpolation="nearest", **shades)
+        image = panel.imshow(picture.drawn[n], aspect="auto", interpolation="nearest", **shades)
         panel.set_facecolor("0.85")
         if estimates is not None:
             row, layer = np.nonzero(np.isfinite(estimates[n]))
@@ -96,7 +96,6 @@ def grid_figure(what: str, picture: GridPicture, width: float, height: float, *,
         bar.set_label(mathless(picture.scale), fontsize=8)
         if turned:
             bar.ax.invert_yaxis()
-    if not picture.complete:
-        marks = "" if estimates is None else "; small squares: estimated from gradients"
-        figure.supxlabel(f"incomplete: grey cells were not computed{marks}", fontsize=8)
+    if legend := picture.legend("small squares: estimated from gradients"):
+        figure.supxlabel(mathless("\n".join(legend)), fontsize=8)
     return figure

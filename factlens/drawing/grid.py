@@ -11,6 +11,9 @@ import numpy as np
 from factlens.drawing.numbers import precise
 from factlens.visible import as_label
 
+# A share of the scale that the eye can tell from none.
+_VISIBLE = 0.02
+
 
 class Row(NamedTuple):
     """What stands beside a row of cells, whether it is one of those that matter most, and whether one that hardly does.
@@ -60,12 +63,16 @@ class GridPicture:
         Estimates of `values`, in the same shape; shown where there is no value.
     bounds
         Confidence intervals of `values`, shape ``(2, P, R, L)``; NaN where there is none.
+    nothing
+        Where a value does not stand out from the noise, and so is drawn as `low`; in the shape of `values`, or None.
     missing
         What a cell without a number says.
     complete
         False where cells are still to be computed.
+    remarks
+        What to know before trusting the colours, a line each.
     footnotes
-        Lines below the grids.
+        Lines below these.
     number
         How numbers are written.
     roomy
@@ -84,8 +91,10 @@ class GridPicture:
     ending: str = ""
     estimates: np.ndarray | None = None
     bounds: np.ndarray | None = None
+    nothing: np.ndarray | None = None
     missing: str = "not computed"
     complete: bool = True
+    remarks: tuple[str, ...] = ()
     footnotes: tuple[str, ...] = ()
     number: Callable[[float], str] = precise
     roomy: bool = False
@@ -94,6 +103,27 @@ class GridPicture:
     def layers(self) -> int:
         """Number of layers."""
         return int(self.values.shape[2])
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """The values as their colours show them: those within the noise are none."""
+        return self.values if self.nothing is None else np.where(self.nothing, self.low, self.values)
+
+    def legend(self, estimated: str) -> tuple[str, ...]:
+        """Return what stands below the grids: how to read the cells that are no plain numbers, and the remarks.
+
+        Parameters
+        ----------
+        estimated
+            How estimates are drawn: ``"a stripe is an estimate from gradients"``.
+        """
+        lines = []
+        if not self.complete:
+            guess = "" if self.shown_estimates is None else f"; {estimated}"
+            lines.append(f"incomplete: grey cells were not computed{guess}")
+        if self.nothing is not None and (abs(self.shares(self.values[self.nothing])) > _VISIBLE).any():
+            lines.append("white as well: effects that the noise samples do not tell from none")
+        return (*lines, *self.remarks)
 
     @property
     def shown_estimates(self) -> np.ndarray | None:
@@ -110,10 +140,11 @@ class GridPicture:
     def said_of(self, panel: int, row: int, layer: int) -> str:
         """Return the number of a cell in words: with its interval, or the estimate where there is no value."""
         at = (panel, row, layer)
+        none = " (within the noise)" if self.nothing is not None and self.nothing[at] else ""
         if np.isnan(value := self.values[at]):
             guess = np.nan if self.estimates is None else float(self.estimates[at])
             return self.missing if np.isnan(guess) else f"{self.missing}, estimated as {self.number(guess)}"
         if self.bounds is None or np.isnan(self.bounds[0][at]):
-            return self.number(value)
+            return self.number(value) + none
         lower, upper = self.bounds[0][at], self.bounds[1][at]
-        return f"{self.number(value)} [{self.number(lower)}, {self.number(upper)}]"
+        return f"{self.number(value)} [{self.number(lower)}, {self.number(upper)}]{none}"

@@ -37,14 +37,15 @@ def grid_svg(picture: GridPicture) -> str:
     step_down = height + 84
     below = _TOP - 24 + -(-len(panels) // columns) * step_down
     lines = 24 + max(length(line, 11) for line in (picture.subtitle, *picture.footnotes))
-    lines = max(lines, 24 + length(picture.title + picture.ending, 14))
+    legend = picture.legend("a stripe is an estimate from gradients")
+    lines = max(lines, 24 + length(picture.title + picture.ending, 14), *(left + length(line, 10) for line in legend))
     width = max(left + columns * pitch, lines if picture.roomy else min(900, lines))
     title = isolated(fit(picture.title, 14, width - 24 - length(picture.ending, 14))) + picture.ending
     parts = [
         text(12, 22, title, size=14, weight="600"),
         text(12, 40, fit(picture.subtitle, 11, width - 24), size=11, fill=FAINT),
     ]
-    shares, estimates = picture.shares(picture.values), picture.shown_estimates
+    shares, estimates = picture.shares(picture.drawn), picture.shown_estimates
     guesses = np.full_like(shares, np.nan) if estimates is None else picture.shares(estimates)
     scaled: set[tuple[int, int, int]] = set()
     for n, panel in enumerate(panels):
@@ -64,9 +65,9 @@ def grid_svg(picture: GridPicture) -> str:
         if dark not in scaled:
             scaled.add(dark)
             parts.append(_scale(x, y + height + 26, dark, picture.low, picture.high))
-    if not picture.complete:
-        stripes = "" if estimates is None else "; a stripe is an estimate from gradients"
-        parts.append(text(left, below, f"incomplete: grey cells were not computed{stripes}", size=10, fill=FAINT))
+    for i, line in enumerate(legend):
+        parts.append(text(left, below + 16 * i, fit(line, 10, width - left), size=10, fill=FAINT))
+    below += 16 * max(0, len(legend) - 1)
     for i, line in enumerate(picture.footnotes):
         parts.append(text(12, below + 14 + 16 * i, line, size=11, fill=FAINT))
     return document(width, below + 10 + 16 * len(picture.footnotes), parts, picture.alt)

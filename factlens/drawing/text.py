@@ -15,7 +15,7 @@ def grid_text(picture: GridPicture) -> str:
     # The mark of a row that matters has a column of its own.
     labels = [row.label if row.strong else f"{row.label} " for row in picture.rows]
     width, panel = max(map(columns, labels)), 2 * picture.layers
-    shares = np.nan_to_num(picture.shares(picture.values).clip(0, 1))
+    shares = np.nan_to_num(picture.shares(picture.drawn).clip(0, 1))
     axis = "".join(f"{layer % 100:<2d}" for layer in range(picture.layers))
     lines = [[" " * width, *(one.name.ljust(panel)[:panel] for one in picture.panels)]]
     for i, label in enumerate(labels):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from factlens.tracing.averages import ROLES, Average, Skipped, average
     from factlens.tracing.cell_details import CellDetails
-    from factlens.tracing.engine import Update, resume, stream, stream_rest, trace
+    from factlens.tracing.engine import resume, stream, stream_rest, trace
+    from factlens.tracing.growing import Update
     from factlens.tracing.inspecting import details
     from factlens.tracing.many import average_over, trace_many
     from factlens.tracing.metrics import METRICS, TraceMetric
@@ -25,7 +26,7 @@ _HOME = {
     "Skipped": "averages",
     "average": "averages",
     "CellDetails": "cell_details",
-    "Update": "engine",
+    "Update": "growing",
     "resume": "engine",
     "stream": "engine",
     "stream_rest": "engine",

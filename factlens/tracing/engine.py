@@ -2,67 +2,39 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from factlens.arguments import event, optional, refuse_unknown, whole
-from factlens.errors import Interrupted, WeightsChanged
+from factlens.errors import Interrupted
 from factlens.facts import Fact, a_fact
 from factlens.models import Model
 from factlens.models.belonging import Weights
-from factlens.models.continuing import whole_texts
 from factlens.models.encoding import Encoding
 from factlens.models.fitting import check_length
 from factlens.models.given import a_model
-from factlens.models.hooks import without_gradients
-from factlens.models.interrupts import interruption_point, interrupts_held, stopped_by
-from factlens.models.settling import settled
 from factlens.models.spellings import warn_of_spelling
 from factlens.spelling import Wording
 from factlens.tracing.answers import Measurement, measurement_of
-from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.corruption import Corrupted, corrupt
-from factlens.tracing.estimates import ATTRIBUTION_PATCHING, ESTIMATES
-from factlens.tracing.metrics import MetricFunction, TraceMetric, own_metric
+from factlens.tracing.estimates import ATTRIBUTION_PATCHING
+from factlens.tracing.growing import Update, at_work, grow, share_done
+from factlens.tracing.knowing import saying
+from factlens.tracing.labels import label_estimate
+from factlens.tracing.metrics import MetricFunction, TraceMetric
 from factlens.tracing.options import DEFAULTS, checked_options, with_present_names
 from factlens.tracing.ownership import check_trace
-from factlens.tracing.protocol import Corruption
-from factlens.tracing.result import Trace, a_trace, label_estimate, label_samples
-from factlens.tracing.runs import Runs, run_clean_and_corrupted
-from factlens.tracing.schedule import cells_within, sweeps_for, telling_order
-from factlens.tracing.sites import KINDS, site_of
-from factlens.tracing.sweep import sweep
-
-T = TypeVar("T")
-_AT_ONCE = 2**20
-
-
-@dataclass(frozen=True)
-class Update:
-    """One step of a stream.
-
-    Attributes
-    ----------
-    trace
-        The trace so far. It is the same object in every update, and fills up as the stream continues.
-    tokens
-        The token rows that have just grown; empty in the first update, which brings `Trace.high`, `Trace.low`, the
-        estimate of every cell, and the cells that are known without computing.
-    progress
-        Share of the cells that are done, 0 to 1.
-    """
-
-    trace: Trace
-    tokens: tuple[int, ...]
-    progress: float
+from factlens.tracing.protocol import AUTO, FIXED, Corruption
+from factlens.tracing.result import Trace, a_trace
+from factlens.tracing.rounds import rounds_of
+from factlens.tracing.runs import Runs
+from factlens.tracing.schedule import is_brief
+from factlens.tracing.separation import MOST
+from factlens.tracing.sites import KINDS
+from factlens.tracing.starting import both_runs, started
 
 
 def stream(
@@ -71,7 +43,7 @@ def stream(
     *,
     kinds: Sequence[str] = KINDS,
     corruption: Corruption | None = None,
-    samples: int = 10,
+    samples: int | str = 10,
     seed: int = 1,
     window: int | None = None,
     window_convention: str = "code",
@@ -87,9 +59,12 @@ def stream(
 
     The model is run clean, then with its subject corrupted, then with one clean state put back at a time (Meng et
     al. 2022, Section 2): a restored run, which others call a patched run. The first update brings an estimate of
-    every cell, the next ones the exact numbers, row by row in the order of what they usually tell: last subject
-    token, last token, rest of the subject, rest of the prompt. Stop whenever you like: just leave the loop. Between
-    two updates the model is free for others, who must not change its weights.
+    every cell. Then the whole grid comes for the first noise sample, which says more than the estimate, and after that
+    for the others: the numbers so far are means over the samples at hand. (Where the whole is less than about two
+    seconds of one core, all samples come at once: see `factlens.tracing.schedule.is_brief`.) Each time the rows come in
+    the order of what they usually tell: last subject token, last token, rest of the subject, rest of the prompt. Stop
+    whenever you like: just leave the loop. Between two updates the model is free for others, who must not change its
+    weights.
 
     Parameters
     ----------
@@ -104,7 +79,9 @@ def stream(
     corruption
         `Noise` of three σ by default, or a `Replacement` by another subject.
     samples
-        Number of corrupted runs, S; a replacement has one.
+        Number of corrupted runs, S; a replacement has one. ``"auto"``: as many as it takes until the cell with the
+        largest effect of each kind is separated from all that have less than nine tenths of it, at most ten. The result
+        is the trace with that number. See `factlens.tracing.separation` for the rule.
     seed
         Seed of the noise.
     window
@@ -171,10 +148,17 @@ def stream(
         "memory": memory,
         "preview": preview,
     }
-    model, fact, stop = a_model("model", model), a_fact("fact", fact), optional(event, "stop", stop)
     # A generator would look at its arguments only when the first update is asked for.
-    options = checked_options(model, arguments)
-    return _updates(model, model.as_read(fact), stop=stop, **options)
+    return _checked(model, fact, stop, arguments, watched=True)
+
+
+def _checked(
+    model: Model, fact: Fact, stop: Event | None, options: Mapping[str, Any], *, watched: bool
+) -> Iterator[Update]:
+    """Check all arguments of a trace, and return its updates."""
+    model, fact, stop = a_model("model", model), a_fact("fact", fact), optional(event, "stop", stop)
+    options = checked_options(model, options)
+    return _updates(model, model.as_read(fact), stop=stop, watched=watched, **options)
 
 
 def _updates(
@@ -183,7 +167,7 @@ def _updates(
     *,
     kinds: tuple[str, ...],
     corruption: Corruption,
-    samples: int,
+    samples: int | str,
     seed: int,
     window: int,
     window_convention: str,
@@ -193,13 +177,15 @@ def _updates(
     estimate: str | None,
     memory: int | None,
     stop: Event | None,
+    watched: bool,
 ) -> Iterator[Update]:
-    """Trace a fact; parameters as of `stream`, none of them left open."""
+    """Trace a fact; parameters as of `stream`, none of them left open, and whether the updates are looked at."""
 
     def begin() -> tuple[Trace, Encoding, Runs, Measurement, int]:
         encoding = model.encode(fact)
         measurement = measurement_of(model, fact, metric, answer, contrast)
-        corrupted = corrupt(model, fact, encoding, corruption, samples, seed)
+        most = MOST if isinstance(samples, str) else samples
+        corrupted = corrupt(model, fact, encoding, corruption, most, seed)
         check_length(
             model.name,
             model.max_tokens,
@@ -209,13 +195,13 @@ def _updates(
             read=len(measurement.forced),
             of=len(measurement.answer),
         )
-        runs, measurement, guess = _both_runs(
+        runs, measurement, guess = both_runs(
             model, encoding, corrupted, measurement, kinds, window, window_convention, estimate
         )
         if measurement.reads_the_end:
             for wording in (answer, contrast):
                 warn_of_spelling(model, fact.prompt, wording, runs.clean.logits[0, 0])
-        trace = _start(
+        trace = started(
             model,
             Weights.of(model),
             fact,
@@ -225,6 +211,8 @@ def _updates(
             kinds,
             answer_given=answer,
             contrast=contrast,
+            sampling=AUTO if isinstance(samples, str) and runs.samples > 1 else FIXED,
+            **saying(model, fact, encoding, measurement, runs)._asdict(),
             corruption=corruption,
             noise_level=corrupted.level,
             seed=seed,
@@ -236,9 +224,11 @@ def _updates(
             trace.estimate = label_estimate(guess, trace.samples)
         return trace, encoding, runs, measurement, corrupted.first
 
-    trace, encoding, runs, measurement, first = _at_work(model, stop, begin, watched=True)
-    yield Update(trace, (), _progress(trace))
-    yield from _grow(model, trace, encoding, runs, measurement, first=first, memory=memory, stop=stop)
+    trace, encoding, runs, measurement, first = at_work(model, stop, begin, watched=True)
+    yield Update(trace, (), share_done(trace))
+    watched = watched and not is_brief(model, runs, first, len(trace.kinds))
+    rounds = rounds_of(runs.samples, watched=watched, auto=trace.sampling == AUTO)
+    yield from grow(model, trace, encoding, runs, measurement, rounds, first=first, memory=memory, stop=stop)
 
 
 def stream_rest(
@@ -271,10 +261,10 @@ def stream_rest(
     """
     model, trace = a_model("model", model), a_trace("trace", trace)
     memory, stop = optional(whole, "memory", memory, least=1), optional(event, "stop", stop)
-    return _rest(model, trace, memory, stop)
+    return _rest(model, trace, memory, stop, watched=True)
 
 
-def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None) -> Iterator[Update]:
+def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None, *, watched: bool) -> Iterator[Update]:
     """Compute what a trace lacks; see `stream_rest`."""
 
     def begin() -> tuple[Encoding, Corrupted, Runs, Measurement]:
@@ -282,14 +272,18 @@ def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None) ->
         encoding = model.encode(trace.fact)
         corrupted = corrupt(model, trace.fact, encoding, trace.corruption, trace.samples.sizes["sample"], trace.seed)
         measurement = Measurement.of(trace)
-        runs, measurement, _ = _both_runs(
+        runs, measurement, _ = both_runs(
             model, encoding, corrupted, measurement, trace.kinds, trace.window, trace.window_convention, estimate=None
         )
         return encoding, corrupted, runs, measurement
 
-    encoding, corrupted, runs, measurement = _at_work(model, stop, begin, watched=True)
-    yield Update(trace, (), _progress(trace))
-    yield from _grow(model, trace, encoding, runs, measurement, first=corrupted.first, memory=memory, stop=stop)
+    encoding, corrupted, runs, measurement = at_work(model, stop, begin, watched=True)
+    yield Update(trace, (), share_done(trace))
+    # What a stream began is completed as a stream.
+    begun = bool((np.isnan(trace.samples.values).any(-1) & np.isfinite(trace.samples.values).any(-1)).any())
+    watched = begun or (watched and not is_brief(model, runs, corrupted.first, len(trace.kinds)))
+    rounds = rounds_of(runs.samples, watched=watched, auto=trace.sampling == AUTO)
+    yield from grow(model, trace, encoding, runs, measurement, rounds, first=corrupted.first, memory=memory, stop=stop)
 
 
 def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
@@ -312,84 +306,13 @@ def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
     Interrupted
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far.
     """
+    model, trace, stop = a_model("model", model), a_trace("trace", trace), optional(event, "stop", stop)
     try:
-        for _ in stream_rest(model, trace, stop=stop):
+        for _ in _rest(model, trace, None, stop, watched=False):
             pass
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", trace) from error
     return trace
-
-
-def _grow(
-    model: Model,
-    trace: Trace,
-    encoding: Encoding,
-    runs: Runs,
-    measurement: Measurement,
-    first: int,
-    memory: int | None,
-    stop: Event | None,
-) -> Iterator[Update]:
-    """Compute the cells that are not known yet, in the order of what they tell."""
-    kinds, window, convention = trace.kinds, trace.window, trace.window_convention
-    fits = sys.maxsize
-    growing = _Growing(model, trace, stop)
-    for tokens in telling_order(encoding, first, model, runs, len(kinds)):
-        cells = [
-            cell
-            for token in tokens
-            for cell in cells_of_row(kinds, token, window, model.n_layers, convention)
-            if np.isnan(trace.samples.values[kinds.index(cell.kind), token, cell.layer, 0])
-        ]
-        if not cells:
-            continue
-        row = runs.tokens - min(runs.at[token] for token in tokens)
-        queue = sweeps_for(cells, max(1, min(cells_within(memory, model, runs, row), fits // row)), model, runs)
-        while queue:
-            part = queue.pop(0)
-            try:
-                growing.add(part, partial(_swept, model, runs, measurement, part))
-            except torch.OutOfMemoryError:
-                if len(part) == 1:
-                    raise
-                fits = len(part) // 2 * row
-                queue = [half for whole in [part, *queue] for half in _halves(whole) if half]
-                continue
-            yield Update(trace, tuple(dict.fromkeys(cell.token for cell in part)), _progress(trace))
-
-
-class _Growing:
-    """A trace to which cells are added, and which keeps none that may be of other weights than the rest.
-
-    Others may change the weights at any time, also without leaving a sign. So all of them are looked at again before
-    the last cells are added, and in between whenever that costs next to nothing.
-    """
-
-    def __init__(self, model: Model, trace: Trace, stop: Event | None) -> None:
-        self._model, self._trace, self._stop = model, trace, stop
-        self._unsure: list[Cell] = []
-
-    def add(self, cells: Sequence[Cell], compute: Callable[[], np.ndarray]) -> None:
-        """Compute some cells and add them; raise `WeightsChanged` if the weights are not those of the others."""
-        trace = self._trace
-        last = int(np.isnan(trace.samples.values[..., 0]).sum()) == len(cells)
-
-        def work() -> np.ndarray:
-            scores = compute()
-            sure = self._model.check_unchanged(trace.fingerprint, trace.edit_ids, "traced", "Trace again", full=last)
-            self._unsure = [] if sure else [*self._unsure, *cells]
-            return scores
-
-        try:
-            scores = _at_work(self._model, self._stop, work)
-        except WeightsChanged:
-            _fill(trace, trace.kinds, self._unsure, np.full((len(self._unsure), 1), np.nan))
-            raise
-        _fill(trace, trace.kinds, cells, scores)
-
-
-def _swept(model: Model, runs: Runs, measurement: Measurement, cells: Sequence[Cell]) -> np.ndarray:
-    return _scores(measurement, sweep(model, runs, cells)).cpu().numpy()
 
 
 def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any) -> Trace:
@@ -416,116 +339,9 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     refuse_unknown("A trace", options, DEFAULTS)
     latest: Trace | None = None
     try:
-        for update in stream(model, fact, stop=stop, **{"estimate": None, **options}):
+        for update in _checked(model, fact, stop, {"estimate": None, **options}, watched=False):
             latest = update.trace
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", latest) from error
     assert latest is not None  # a stream yields at least once
     return latest
-
-
-@settled
-def _at_work(model: Model, stop: Event | None, work: Callable[[], T], *, watched: bool = False) -> T:
-    """Do some work with the model to oneself; the kernel's interrupt, and `stop`, end it only where they do no harm.
-
-    Parameters
-    ----------
-    watched
-        Look at every weight first, since the numbers will be recorded as those of these weights.
-    """
-    take = model.watched if watched else model.exclusive
-    with interrupts_held() as interrupted, take(interrupted, stop), stopped_by(stop):
-        interruption_point()
-        return work()
-
-
-def _both_runs(
-    model: Model,
-    encoding: Encoding,
-    corrupted: Corrupted,
-    measurement: Measurement,
-    kinds: Sequence[str],
-    window: int,
-    convention: str,
-    estimate: str | None,
-) -> tuple[Runs, Measurement, np.ndarray | None]:
-    """Run clean and corrupted; fill in the model's own answer; estimate the grids."""
-    sources = dict.fromkeys(site.source for site in map(site_of, kinds) if site.source)
-    with torch.set_grad_enabled(estimate is not None), without_gradients(model.model):
-        runs = run_clean_and_corrupted(
-            model, encoding.ids, corrupted, forced=measurement.forced, positions=measurement.positions, sources=sources
-        )
-        measurement = measurement.with_own_answer(int(runs.clean.logits[0, -1].argmax()))
-        guess = None
-        if estimate is not None:
-            guess = ESTIMATES[estimate](runs, measurement, kinds, window, convention, model.n_heads)
-    return runs.without_history(), measurement, guess
-
-
-def _start(
-    model: Model,
-    weights: Weights,
-    fact: Fact,
-    encoding: Encoding,
-    runs: Runs,
-    measurement: Measurement,
-    kinds: tuple[str, ...],
-    *,
-    first: int,
-    **settings: Any,
-) -> Trace:
-    """Return a trace with everything that is known after the clean and the corrupted run."""
-    low = measurement.score(runs.corrupted.logits).contiguous().cpu().numpy()
-    values = np.full((len(kinds), len(encoding.ids), model.n_layers, runs.samples), np.nan, np.float32)
-    # Left of the subject the corrupted run is the clean run: restoring a state there changes nothing.
-    values[:, :first] = low
-    # Nothing but the token's own answer is read from the last layer.
-    last = [i for i, kind in enumerate(kinds) if site_of(kind).restores_state]
-    if last:
-        values[last, :, -1] = low
-        for token in range(len(encoding.ids)):
-            position = runs.at[token] - (runs.tokens - runs.positions)
-            if position >= 0:
-                logits = runs.corrupted.logits.clone()
-                logits[:, position] = runs.clean.logits[0, position]
-                values[last, token, -1] = measurement.score(logits).cpu().numpy()
-    return Trace(
-        fact=fact,
-        model=model.name,
-        fingerprint=weights.fingerprint,
-        edits=weights.labels,
-        edit_ids=weights.edit_ids,
-        tokens=encoding.pieces,
-        token_ids=encoding.ids,
-        subject_range=encoding.subject_range,
-        template_tokens=encoding.template_tokens,
-        answer=model.text_of(measurement.answer),
-        whole_answer=whole_texts(model, [encoding.ids], [measurement.answer])[0],
-        answer_ids=measurement.answer,
-        contrast_ids=measurement.contrast,
-        metric=measurement.metric.name,
-        own_metric=own_metric(measurement.metric),
-        high=float(measurement.score(runs.clean.logits)[0]),
-        low_samples=low,
-        samples=label_samples(values, kinds, encoding.pieces, encoding.subject_range),
-        **settings,
-    )
-
-
-def _scores(measurement: Measurement, logits: Tensor) -> Tensor:
-    # A softmax over a large vocabulary is waiting for memory, unless it goes through a few rows at a time.
-    at_once = max(1, _AT_ONCE // logits[0].numel())
-    return torch.cat([measurement.score(part) for part in logits.split(at_once)])
-
-
-def _halves(cells: Sequence[Cell]) -> tuple[Sequence[Cell], Sequence[Cell]]:
-    return cells[: len(cells) // 2], cells[len(cells) // 2 :]
-
-
-def _fill(trace: Trace, kinds: tuple[str, ...], cells: Sequence[Cell], scores: np.ndarray) -> None:
-    for cell, score in zip(cells, scores, strict=True):
-        trace.samples.values[kinds.index(cell.kind), cell.token, cell.layer] = score
-
-
-def _progress(trace: Trace) -> float:
-    return float(np.isfinite(trace.samples.values[..., 0]).mean())

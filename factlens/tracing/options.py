@@ -11,7 +11,7 @@ from factlens.models import Model
 from factlens.spelling import a_wording
 from factlens.tracing.estimates import ATTRIBUTION_PATCHING, an_estimate
 from factlens.tracing.metrics import a_metric
-from factlens.tracing.protocol import WINDOW_CONVENTIONS, Corruption, Noise
+from factlens.tracing.protocol import AUTO, WINDOW_CONVENTIONS, Corruption, Noise
 from factlens.tracing.sites import KINDS, expand_kinds
 from factlens.tracing.windows import default_window
 from factlens.warned import warn
@@ -46,7 +46,7 @@ def checked_options(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kinds": expand_kinds(settings["kinds"], model.n_heads),
         "corruption": Noise() if settings["corruption"] is None else a_corruption("corruption", settings["corruption"]),
-        "samples": whole("samples", settings["samples"], least=1, example="10"),
+        "samples": some_samples("samples", settings["samples"]),
         "seed": a_seed("seed", settings["seed"]),
         "window": default_window(model.n_layers)
         if settings["window"] is None
@@ -67,6 +67,21 @@ def with_present_names(options: Mapping[str, Any]) -> dict[str, Any]:
         present["estimate"] = ATTRIBUTION_PATCHING if flag("preview", preview) else None
         warn(RenamedWarning(f"preview= of a trace is now estimate=: pass estimate={present['estimate']!r}."))
     return present
+
+
+def some_samples(name: str, value: Any) -> int | str:
+    """Return the argument `name` if it is a number of noise samples, or ``"auto"``.
+
+    Raises
+    ------
+    ArgumentError
+        Otherwise.
+    """
+    if isinstance(value, str):
+        if value != AUTO:
+            refuse(name, value, f"a whole number or {AUTO!r}", example="10")
+        return AUTO
+    return whole(name, value, least=1, example="10")
 
 
 def a_corruption(name: str, value: Any) -> Corruption:

@@ -14,6 +14,7 @@ from factlens.drawing.grid_svg import grid_svg
 from factlens.drawing.html import as_image
 from factlens.drawing.numbers import brief, fixed
 from factlens.tracing.sites import Site
+from factlens.tracing.trust import total_in_words
 from factlens.visible import as_label, isolated, visible
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def trace_picture(trace: Trace, *, effects: bool = False) -> GridPicture:
     With `effects` the numbers are ``scores - low``.
     """
     percent, zero = trace.measure.share, trace.low if effects else 0.0
+    total, better = trace.total_effect, trace.measure.better
+    # Noise is not to be stretched to vivid colours, so the scale is never shorter than it.
+    lower, upper = trace.total_interval()
+    reach = max(abs(total), np.nan_to_num((upper - lower) / 2)) * (np.sign(total) or better)
     (start, stop), template = trace.subject_range, set(trace.template_tokens)
     subtitle = (
         f"{trace.measured}: clean {brief(trace.high, percent)}, subject corrupted {brief(trace.low, percent)} · "
@@ -58,9 +63,11 @@ def trace_picture(trace: Trace, *, effects: bool = False) -> GridPicture:
         values=(trace.effects if effects else trace.scores).values,
         estimates=None if trace.estimate is None else trace.estimate.values - zero,
         low=trace.low - zero,
-        high=trace.high - zero,
+        high=trace.high - zero if abs(reach) == abs(total) else trace.low + float(reach) - zero,
         scale=f"effect on {scale}" if effects else scale,
-        complete=trace.complete,
+        complete=bool(np.isfinite(trace.samples.values[..., 0]).all()),
+        nothing=trace.within_noise.values,
+        remarks=(*trace.remarks, f"{total_in_words(trace)} · {trace.trust}"),
     )
 
 

@@ -14,6 +14,9 @@ from factlens.errors import ArgumentError
 
 NOISE_SHAPES = ("gaussian", "uniform", "multivariate")
 WINDOW_CONVENTIONS = ("code", "paper")
+AUTO, FIXED = "auto", "fixed"
+SAMPLINGS = (FIXED, AUTO)
+"""How the number of noise samples came about: given, or found to be enough."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from factlens.models.belonging import named
 from factlens.models.pieces import is_marked
 from factlens.slots import marked
 from factlens.spelling import Exactly, Wording
-from factlens.tracing.protocol import Noise, Replacement
+from factlens.tracing.protocol import AUTO, Noise, Replacement
 from factlens.tracing.result import Trace
 from factlens.tracing.sites import KINDS
+from factlens.tracing.trust import total_in_words
 from factlens.visible import isolated, line
 
 
@@ -24,7 +25,9 @@ def code_of(trace: Trace) -> str:
 
     A model that came from `factlens.wrap` has no name to load it by; then the code says where to put it.
     """
-    options = {"samples": int(trace.samples.sizes["sample"]), "seed": trace.seed, "window": trace.window}
+    # A trace that has stopped by itself is the one with that number of samples.
+    samples = AUTO if trace.sampling == AUTO and not trace.complete else int(trace.samples.sizes["sample"])
+    options = {"samples": samples, "seed": trace.seed, "window": trace.window}
     arguments: list[str] = [f"{name}={literal(value)}" for name, value in options.items()]
     if trace.kinds != KINDS:
         arguments.insert(0, f"kinds={literal(trace.kinds)}")
@@ -116,6 +119,7 @@ def caption_of(trace: Trace) -> str:
     noise = "" if trace.noise_level is None else f", noise level {trace.noise_level:.3g}"
     window = f"MLP and attention restored over windows of {trace.window} layers (as in the {trace.window_convention})."
     edits = f" Edits in force: {named(trace.edits, trace.edit_ids)}." if trace.edits else ""
-    done = "" if trace.complete else " Incomplete: hatched or struck cells were not computed."
+    done = "" if (trace.sample_counts.values > 0).all() else " Incomplete: hatched or struck cells were not computed."
+    trust = "".join(f" {text[:1].upper()}{text[1:]}." for text in (total_in_words(trace), trace.trust, *trace.remarks))
     corrupted = trace.corrupted_by[:1].upper() + trace.corrupted_by[1:]
-    return line(f"{start} {corrupted}{noise}. {window}{edits}{done}")
+    return line(f"{start} {corrupted}{noise}. {window}{edits}{trust}{done}")

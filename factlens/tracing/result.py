@@ -12,20 +12,22 @@ import xarray as xr
 from factlens import typed
 from factlens.arguments import a_text, flag, fraction, instance, one_of, whole
 from factlens.errors import FactError
-from factlens.facts import Fact, read_fact
-from factlens.formats import Format
-from factlens.spelling import Wording, read_wording
-from factlens.tracing.metrics import MOST, TraceMetric, check_metric, metric_of, read_number, read_trace_metric
+from factlens.facts import Fact
+from factlens.spelling import Wording
+from factlens.tracing.labels import label_estimate, label_samples
+from factlens.tracing.metrics import TraceMetric, metric_of
 from factlens.tracing.picture import plot_trace, title_of, trace_image, trace_svg
 from factlens.tracing.protocol import (
-    WINDOW_CONVENTIONS,
+    FIXED,
     Corruption,
     Noise,
     Replacement,
     corruption_record,
-    read_corruption,
 )
-from factlens.tracing.sites import Site, read_kind, site_of
+from factlens.tracing.sites import Site, site_of
+from factlens.tracing.statistics import mean_at_hand, mean_interval, none_to_speak_of
+from factlens.tracing.trace_file import ARRAYS, FORMAT, check_parts
+from factlens.tracing.trust import remarks_on, trust_in
 from factlens.tracing.windows import window_layers
 from factlens.visible import as_label, isolated, quoted
 
@@ -67,7 +69,8 @@ class Trace:
     low_samples
         The metric in each corrupted run, shape ``(S,)``.
     samples
-        The metric in each restored run: dims ``(kind, token, layer, sample)``, float32, NaN where not computed.
+        The metric in each restored run: dims ``(kind, token, layer, sample)``, float32, NaN where not computed yet. The
+        samples of a cell come one after the other, so a cell may have some of them.
     noise_level
         Size of the noise on the subject's embeddings; None where the subject was replaced by another.
     corruption
@@ -93,6 +96,15 @@ class Trace:
         The answer as it was asked for; None for the model's own.
     template_tokens
         Positions of the tokens that a chat template put around what is said.
+    sampling
+        ``"fixed"``: the number of noise samples was given. ``"auto"``: there are as many as it took to tell the leading
+        cell of each kind from the others (`factlens.tracing.separation`), or as many as there may be.
+    known
+        Whether greedy decoding continues the prompt with the fact's object, all its tokens; None where the fact has no
+        object.
+    says, says_probability
+        The token that the model holds most probable behind the prompt, and its probability; None where that place was
+        not read.
     """
 
     fact: Fact
@@ -121,6 +133,10 @@ class Trace:
     answer_given: Wording | None = None
     template_tokens: tuple[int, ...] = ()
     own_metric: TraceMetric | None = None
+    sampling: str = FIXED
+    known: bool | None = None
+    says: str | None = None
+    says_probability: float | None = None
 
     # Derived -----------------------------------------------------------------------------------------------------
 
@@ -139,15 +155,60 @@ class Trace:
         """``high - low``."""
         return self.high - self.low
 
+    def total_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the confidence interval of the total effect over the noise samples, by Student's t.
+
+        NaN twice where there is one sample.
+        """
+        lower, upper = mean_interval(self.high - self.low_samples, fraction("level", level))
+        return float(lower), float(upper)
+
+    @property
+    def total_within_noise(self) -> bool:
+        """Whether the total effect's 95 % interval contains zero: corruption did nothing that the noise would not do.
+
+        The rule is that of `within_noise`: False where fewer than three samples tell nothing.
+        """
+        return bool(none_to_speak_of(self.high - self.low_samples))
+
     @property
     def scores(self) -> xr.DataArray:
-        """The metric in the restored runs, mean over samples: dims ``(kind, token, layer)``."""
-        return self.samples.mean("sample", skipna=False).rename("score")
+        """The metric in the restored runs: dims ``(kind, token, layer)``.
+
+        The mean over samples; of a cell that has some of its samples so far, `low` and the mean effect over these,
+        each against its own corrupted run. So ``scores - low`` is the effect at any time.
+        """
+        values = self.samples.values
+        means = values.mean(-1)
+        part = np.isnan(means) & np.isfinite(values).any(-1)
+        if part.any():
+            means[part] = self.low + mean_at_hand(values[part] - self.low_samples)
+        return self._grid(means).rename("score")
 
     @property
     def effects(self) -> xr.DataArray:
-        """Indirect effects, ``scores - low``: dims ``(kind, token, layer)``."""
+        """Indirect effects, ``scores - low``, mean over the samples at hand: dims ``(kind, token, layer)``."""
         return (self.scores - self.low).rename("effect")
+
+    @property
+    def sample_counts(self) -> xr.DataArray:
+        """How many noise samples each cell has: dims ``(kind, token, layer)``; 0 where nothing has been computed."""
+        return self._grid(np.isfinite(self.samples.values).sum(-1)).rename("samples")
+
+    @property
+    def within_noise(self) -> xr.DataArray:
+        """Whether an effect's 95 % interval (`interval`) contains zero, so that it is drawn as none.
+
+        Each effect is paired: a restored run less the corrupted run with the same noise. The rule is |mean| ≤ t·s/√n,
+        with the spread s over the n samples that the cell has, and t of n - 1 degrees of freedom: of effects that are
+        none, one in twenty passes, and most of what passes so is pale. Dims ``(kind, token, layer)``. False where a
+        cell has fewer than three samples: two say next to nothing of their own spread (their interval reaches nine
+        times as far as they differ from their mean).
+        """
+        return self._grid(none_to_speak_of(self.samples.values - self.low_samples)).rename("within noise")
+
+    def _grid(self, values: np.ndarray) -> xr.DataArray:
+        return self.samples.isel(sample=0, drop=True).copy(data=values)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -181,7 +242,7 @@ class Trace:
 
     @property
     def complete(self) -> bool:
-        """Whether every cell has been computed."""
+        """Whether every cell has been computed, for all noise samples."""
         return not bool(np.isnan(self.samples.values).any())
 
     def peak(self, kind: str = "mlp") -> Peak:
@@ -201,11 +262,28 @@ class Trace:
         token, layer = (int(i) for i in np.unravel_index(np.nanargmax(self.measure.better * grid), grid.shape))
         return Peak(token, self.tokens[token], layer, float(grid[token, layer]))
 
+    def leading(self, kind: str = "mlp") -> Peak | None:
+        """Return the peak of a kind if it is an effect to speak of, else None.
+
+        There is none where the total effect or the peak's own lies within the noise (`total_within_noise`,
+        `within_noise`), or no restored state makes the model surer of the answer.
+
+        Raises
+        ------
+        FactError
+            As `peak` does.
+        """
+        peak = self.peak(kind)
+        noise = self.within_noise.sel(kind=kind).values[peak.token, peak.layer]
+        nothing = self.total_within_noise or noise or not self.measure.better * peak.effect > 0
+        return None if nothing else peak
+
     def interval(self, level: float = 0.95) -> xr.DataArray:
         """Return confidence intervals of the effects over the noise samples, by Student's t.
 
         The samples are paired: each restored run has the noise of one corrupted run, so the interval is that of the
-        mean difference between the two. With one sample there is none, and every bound is NaN.
+        mean difference between the two. It is over the samples that a cell has so far. With one there is none: its
+        bounds are NaN.
 
         Parameters
         ----------
@@ -217,14 +295,9 @@ class Trace:
         xarray.DataArray
             Dims ``(bound, kind, token, layer)``; `bound` is ``"lower"`` and ``"upper"``.
         """
-        from factlens.tracing.statistics import mean_interval
-
         level = fraction("level", level)
         lower, upper = mean_interval(self.samples.values - self.low_samples, level)
-        grid = self.samples.isel(sample=0, drop=True)
-        return xr.concat([grid.copy(data=lower), grid.copy(data=upper)], dim="bound").assign_coords(
-            bound=["lower", "upper"]
-        )
+        return xr.concat([self._grid(lower), self._grid(upper)], dim="bound").assign_coords(bound=["lower", "upper"])
 
     # In words ----------------------------------------------------------------------------------------------------
 
@@ -258,6 +331,16 @@ class Trace:
         count = self.samples.sizes["sample"]
         return f"{count} noise sample{'' if count == 1 else 's'}, seed {self.seed}"
 
+    @property
+    def trust(self) -> str:
+        """How far the numbers so far can be trusted, in few words: an estimate, one sample of ten, all of them."""
+        return trust_in(self)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to know before reading anything off the grids: that there is no effect, that the fact is not known."""
+        return remarks_on(self)
+
     # Elsewhere ---------------------------------------------------------------------------------------------------
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -280,7 +363,7 @@ class Trace:
         grids = {"samples": self.samples.values, "low_samples": self.low_samples}
         if self.estimate is not None:
             grids["estimate"] = self.estimate.values
-        return _FORMAT.write(
+        return FORMAT.write(
             path,
             self,
             grids,
@@ -298,9 +381,9 @@ class Trace:
         FileFormatError
             If the file is not a trace written by `save`, is damaged, or comes from another version's format.
         """
-        with _FORMAT.reading(path) as (fields, grids):
+        with FORMAT.reading(path) as (fields, grids):
             kinds, tokens = fields.pop("kinds"), fields["tokens"]
-            grids = typed.arrays(grids, _ARRAYS, {"kind": len(kinds), "token": len(tokens)})
+            grids = typed.arrays(grids, ARRAYS, {"kind": len(kinds), "token": len(tokens)})
             samples = label_samples(grids["samples"], kinds, tokens, fields["subject_range"])
             estimate = grids.get("estimate")
             loaded = cls(
@@ -309,26 +392,8 @@ class Trace:
                 estimate=None if estimate is None else label_estimate(estimate, samples),
                 **fields,
             )
-            loaded._check()
+            check_parts(loaded)
             return loaded
-
-    def _check(self) -> None:
-        """Raise ValueError if the parts of a trace that was read do not belong together."""
-        start, stop = self.subject_range
-        if len(self.token_ids) != len(self.tokens) or not 0 <= start < stop <= len(self.tokens):
-            raise ValueError("its tokens do not fit together")
-        if any(token >= len(self.tokens) for token in self.template_tokens):
-            raise ValueError("its template's tokens are not among its tokens")
-        if len(self.edit_ids) != len(self.edits):
-            raise ValueError(f"it names {len(self.edits)} edits, but {len(self.edit_ids)} ids")
-        if self.whole_answer is not None and len(self.answer_ids) != 1:
-            raise ValueError("only an answer of one token is continued")
-        check_metric(self)
-        contrasted = self.contrast is not None
-        if bool(self.contrast_ids) != contrasted or self.measure.contrasted not in (contrasted, None):
-            raise ValueError("its metric and its contrast do not fit together")
-        if (self.noise_level is None) != isinstance(self.corruption, Replacement):
-            raise ValueError("its noise level and its corruption do not fit together")
 
     def __repr__(self) -> str:
         state = "" if self.complete else ", incomplete"
@@ -344,48 +409,6 @@ class Trace:
         return trace_image(self)
 
 
-# What a file must hold.
-_FIELDS: dict[str, typed.Check] = {
-    "fact": read_fact,
-    "corruption": read_corruption,
-    "kinds": typed.many(read_kind, least=1, unique=True),
-    "own_metric": typed.optional(read_trace_metric),
-    "model": typed.text,
-    "fingerprint": typed.text,
-    "tokens": typed.many(typed.text, least=1),
-    "token_ids": typed.many(typed.whole(), least=1),
-    "subject_range": typed.many(typed.whole(), least=2, most=2),
-    "answer": typed.text,
-    "answer_ids": typed.many(typed.whole(), least=1),
-    "high": read_number,
-    "noise_level": typed.optional(typed.number),
-    "seed": typed.whole(0, 2**32 - 1),
-    "window": typed.whole(1),
-    "window_convention": typed.one_of(*WINDOW_CONVENTIONS),
-    "metric": typed.text,
-    "contrast": typed.optional(read_wording),
-    "contrast_ids": typed.many(typed.whole()),
-    "whole_answer": typed.optional(typed.text),
-    "edits": typed.many(typed.text),
-    "edit_ids": typed.many(typed.text),
-    "answer_given": typed.optional(read_wording),
-    "template_tokens": typed.many(typed.whole(), unique=True),
-}
-_FORMAT = Format(
-    "factlens.trace",
-    "trace",
-    5,
-    _FIELDS,
-    {4: ("answer_given", "template_tokens", "whole_answer"), 5: ("own_metric",)},
-)
-_ARRAYS = {
-    "samples": typed.Array(("kind", "token", "layer", "sample"), nan=True, largest=MOST),
-    "low_samples": typed.Array(("sample",), largest=MOST),
-    # A guess is not looked at before it is kept.
-    "estimate": typed.Array(("kind", "token", "layer"), nan=True, infinite=True, needed=False),
-}
-
-
 def a_trace(name: str, value: Any) -> Trace:
     """Return the argument `name` if it is a trace.
 
@@ -395,32 +418,3 @@ def a_trace(name: str, value: Any) -> Trace:
         Otherwise.
     """
     return instance(name, value, Trace, "a factlens.Trace: factlens.trace(model, fact), or factlens.Trace.load(path)")
-
-
-def label_samples(
-    values: np.ndarray, kinds: tuple[str, ...], tokens: tuple[str, ...], subject_range: tuple[int, int]
-) -> xr.DataArray:
-    """Give the array of samples its dimensions and coordinates; raise ValueError if it does not fit them."""
-    if values.ndim != 4:
-        raise ValueError(f"the array of samples has shape {values.shape}")
-    start, stop = subject_range
-    return xr.DataArray(
-        values,
-        dims=("kind", "token", "layer", "sample"),
-        coords={
-            "kind": list(kinds),
-            "token": np.arange(len(tokens)),
-            "layer": np.arange(values.shape[2]),
-            "sample": np.arange(values.shape[3]),
-            # Token texts repeat, so they label the dimension but do not index it.
-            "piece": ("token", list(tokens)),
-            "subject": ("token", [start <= i < stop for i in range(len(tokens))]),
-        },
-        name="score",
-    )
-
-
-def label_estimate(values: np.ndarray, samples: xr.DataArray) -> xr.DataArray:
-    """Give an estimated grid the labels of the exact one; raise ValueError if it does not fit them."""
-    grid = samples.isel(sample=0, drop=True)
-    return xr.DataArray(values, dims=grid.dims, coords=grid.coords, name="estimate")

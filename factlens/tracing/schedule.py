@@ -20,6 +20,10 @@ from factlens.tracing.runs import Runs
 # fill the batches no better, and update the grid less often.
 _CPU_SWEEP = 128 * 10**9
 _GPU_SWEEP = 5 * 10**12
+# FLOPs of a whole grid, for all its samples, that are too few for rounds: passes of so little work take as long for one
+# sample as for some, so that a first round would add a tenth to the whole (atlas), and come when a third of it is over.
+_CPU_BRIEF = _CPU_SWEEP // 4
+_GPU_BRIEF = _GPU_SWEEP // 4
 # FLOPs that fit into the time a pass takes when there is nothing to compute: what is worth wasting to save a sweep.
 _CPU_PASS = 4 * 10**8
 _GPU_PASS = 5 * 10**11
@@ -49,6 +53,14 @@ def telling_order(encoding: Encoding, first: int, model: Model, runs: Runs, kind
             yield tuple(group)
 
 
+def is_brief(model: Model, runs: Runs, first: int, kinds: int) -> bool:
+    """Return whether the whole grid, from token `first` on, comes so soon that no part of it need be shown."""
+    rows = runs.tokens - runs.at[first]
+    # On average a cell joins half-way up, and its row begins half-way along.
+    work = flops_per_cell(model, runs, rows) / 4 * rows * kinds * model.n_layers
+    return work < (_CPU_BRIEF if model.device.type == "cpu" else _GPU_BRIEF)
+
+
 def flops_per_cell(model: Model, runs: Runs, tokens: int) -> float:
     """Return roughly what it costs to run S rows of so many tokens through all layers."""
     weights = sum(parameter.numel() for parameter in model.blocks[0].parameters()) * model.n_layers
@@ -70,11 +82,11 @@ def sweeps_for(cells: Sequence[Cell], at_most: int, model: Model, runs: Runs) ->
     No sweep has more than `at_most` cells, and none so much work that the grid visibly stops growing.
     """
     tokens = runs.tokens - min(runs.at[cell.token] for cell in cells)
-    vocabulary = runs.clean.logits.shape[-1]
-    layer = flops_per_cell(model, runs, tokens) / model.n_layers
+    vocabulary, n_layers = runs.clean.logits.shape[-1], model.n_layers
+    layer = flops_per_cell(model, runs, tokens) / n_layers
     unembedding = 2.0 * vocabulary * model.width * runs.samples * runs.positions
     ordered = sorted(cells, key=lambda cell: cell.joins)
-    work = list(accumulate(layer * (model.n_layers - cell.joins) + unembedding for cell in ordered))
+    work = list(accumulate(layer * (n_layers - cell.joins) + unembedding for cell in ordered))
     budget = _CPU_SWEEP if model.device.type == "cpu" else _GPU_SWEEP
     parts = min(len(cells), max(ceil(work[-1] / budget), ceil(len(cells) / at_most)))
     sweeps: list[list[Cell]] = [[]]

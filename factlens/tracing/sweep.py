@@ -68,6 +68,8 @@ class _Walk:
     def __init__(self, model: Model, runs: Runs, tracks: Sequence[Track], start: int, first: int) -> None:
         self.model, self.runs, self.tracks, self.start, self.first = model, runs, tracks, start, first
         self.tokens = runs.tokens - start
+        # Looked up once: a configuration is slow to ask.
+        self.width, self.heads = model.width, model.n_heads
 
     def hooks(self) -> Iterator[Any]:
         """Yield the context managers that turn a partial pass of the model into the sweep."""
@@ -112,7 +114,7 @@ class _Walk:
         runs, samples = self.runs, self.runs.samples
         clean, corrupted = runs.clean.outputs[source][layer], runs.corrupted.outputs[source][layer]
         width = clean.shape[-1]
-        each = width // self.model.n_heads
+        each = width // self.heads
 
         # Tracks that take the same value at the same place are written together.
         alike: dict[tuple[int, bool, int | None], list[int]] = {}
@@ -162,7 +164,7 @@ class _Walk:
             if not isinstance(hidden, Tensor) or hidden.shape[:2] != (rows * self.runs.samples, self.tokens):
                 return real(*args, **kwargs)
             places = index.to(hidden.device)
-            output = hidden.new_zeros(rows * self.runs.samples * self.tokens, self.model.width)
+            output = hidden.new_zeros(rows * self.runs.samples * self.tokens, self.width)
             result = real(hidden.flatten(0, 1)[places][None]) if len(places) else None
             if result is None:
                 return output.view(len(hidden), self.tokens, -1)

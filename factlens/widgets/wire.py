@@ -18,7 +18,7 @@ from factlens.tracing.recipe import caption_of, code_of
 from factlens.tracing.side_by_side import side_by_side
 from factlens.tracing.sites import Site, site_of
 
-SCHEMA = 3
+SCHEMA = 4
 _QUALITY = {
     "facts": FACTS,
     "rank_correlation": {site_of(kind).label: correlation for kind, correlation in RANK_CORRELATION.items()},
@@ -44,21 +44,28 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
         "layers": picture.layers,
         "metric": metric_state(trace),
         "contrast": None if trace.contrast is None else str(trace.contrast),
-        "low": picture.low,
-        "high": picture.high,
+        "low": trace.low,
+        "high": trace.high,
         "answer": trace.shown_answer,
         "answer_part": part_of_answer(trace),
         "prompt": trace.fact.prompt,
         "window": trace.window,
         "window_convention": trace.window_convention,
         "samples": int(trace.samples.sizes["sample"]),
-        "complete": picture.complete,
+        "count": int(trace.sample_counts.min()),
+        "complete": trace.complete,
         "stopped": stopped,
         "suggested": _suggested(trace, picture.values),
         "quality": None if estimate is None else _QUALITY,
         "grid": _bytes(picture.values),
         "estimate": None if estimate is None else _bytes(estimate),
-        "half": _half(trace) if trace.complete or stopped else None,
+        "half": _half(trace),
+        "noise": _noise(trace),
+        "total": _total(trace, picture.high),
+        "known": trace.known,
+        "says": None if trace.says is None else {"text": trace.says, "probability": trace.says_probability},
+        "trust": trace.trust,
+        "remarks": list(trace.remarks),
         "caption": caption_of(trace),
         "code": code_of(trace),
     }
@@ -91,6 +98,7 @@ def comparison_of(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> di
             "estimate": None,
             "quality": None,
             "half": None,
+            "noise": None,
             "suggested": None,
             "complete": bool(np.isfinite(grid).all()),
             "caption": f"{names[0]}: {caption_of(a)} {names[1]}: {caption_of(b)}",
@@ -117,28 +125,48 @@ def _bytes(grid: np.ndarray) -> bytes:
 
 
 def _half(trace: Trace) -> bytes | None:
-    """Return half the width of each effect's 95 % interval; None where one sample gives none.
+    """Return half the width of each effect's 95 % interval; None where no cell has two samples.
 
-    Student's interval is symmetric about the effect, so this one number per cell is all of it. It is for grids that
-    grow no more: in a growing one it would travel many times and be read never.
+    Student's interval is symmetric about the effect, so this one number per cell is all of it. NaN stands where a cell
+    has fewer than two samples so far.
     """
     bounds = trace.interval().values
     half = (bounds[1] - bounds[0]) / 2
     return _bytes(half) if np.isfinite(half).any() else None
 
 
+def _noise(trace: Trace) -> bytes | None:
+    """Return 1 for each effect that is drawn as none, because of the noise, and else 0; None without any."""
+    mask = trace.within_noise.values
+    return _bytes(mask) if mask.any() else None
+
+
+def _total(trace: Trace, end: float) -> dict[str, Any]:
+    """Return the total effect: its 95 % interval, whether there is any to speak of, and where the scale has to end."""
+    bounds = trace.total_interval()
+    return {
+        "interval": None if np.isnan(bounds[0]) else list(bounds),
+        "none": trace.total_within_noise,
+        "end": end,
+    }
+
+
 def _suggested(trace: Trace, scores: np.ndarray) -> dict[str, Any] | None:
     """Return the MLP cell with the largest effect at the subject's last token, where ROME takes its key.
 
-    None before that row is known exactly (estimates suggest nothing), and None when even that effect is less than a
-    tenth of the total: a fact that is not read there suggests no layer.
+    None before that row is known exactly (estimates suggest nothing), be it for one noise sample. None when even that
+    effect is less than a tenth of the total: a fact that is not read there suggests no layer. None where the total
+    effect or this one lies within the noise, or the model does not know the fact.
     """
     place = next((i for i, site in enumerate(trace.sites) if site.edited), None)
-    if place is None or abs(trace.total_effect) < 1e-9:
+    if place is None or abs(trace.total_effect) < 1e-9 or trace.total_within_noise or trace.known is False:
         return None
     token = trace.subject_range[1] - 1
     # As a share of the total, so that it reads the same where corruption has raised the metric.
     row = (scores[place, token] - trace.low) / trace.total_effect
     if np.isnan(row).any() or row.max() < 0.1:
         return None
-    return {"kind": trace.kinds[place], "token": token, "layer": int(row.argmax())}
+    layer = int(row.argmax())
+    if trace.within_noise.values[place, token, layer]:
+        return None
+    return {"kind": trace.kinds[place], "token": token, "layer": layer}

@@ -143,7 +143,7 @@ export function fakeFrame({
     });
   });
   return {
-    schema: 3,
+    schema: 4,
     run,
     kinds,
     sites: fakeSites(kinds),
@@ -157,6 +157,10 @@ export function fakeFrame({
     window: 3,
     window_convention: "code",
     samples: 10,
+    count: share >= 1 ? 10 : 0,
+    trust:
+      share >= 1 ? "10 noise samples: 95 % intervals of effects at most ±0.05" : "exact for 10 noise samples in some",
+    remarks: [],
     complete: share >= 1,
     stopped: false,
     suggested: null,

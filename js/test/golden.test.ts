@@ -7,7 +7,7 @@ import { halfAt, valueAt } from "../src/heatmap/cells";
 import { compared, decodeComparison } from "../src/heatmap/comparison";
 import { decodeFrame, type Frame } from "../src/heatmap/grid";
 import { windowOf } from "../src/heatmap/scales";
-import { cellLabel, estimateNote, heading, progress } from "../src/heatmap/sentences";
+import { cellLabel, details, estimateNote, heading, progress } from "../src/heatmap/sentences";
 
 const files = import.meta.glob<string>("./golden/*.json", { query: "?raw", import: "default", eager: true });
 
@@ -43,6 +43,7 @@ test("a stopped one, with estimates where nothing was computed", () => {
   expect(frame).toMatchObject({ stopped: true, complete: false, computed: 72, estimated: 72 });
   expect(valueAt(frame, { kind: "attn", token: 5, layer: 0 })?.estimated).toBe(true);
   expect(progress(frame, false)).toBe("Stopped after 72 of 144 cells: the others are estimates.");
+  expect(details(frame)).toMatch(/^Exact for 3 noise samples in 72 of 144 cells/);
   expect(estimateNote(frame, false)).toMatch(/rank correlation .*: hidden state 0\.\d\d, MLP/);
 });
 

@@ -4,7 +4,7 @@ import { decodeCell, decodeFrame, floats } from "../src/heatmap/grid";
 
 function wire(grid: unknown, rest: Record<string, unknown> = {}) {
   return {
-    schema: 3,
+    schema: 4,
     run: 3,
     kinds: ["state", "mlp"],
     tokens: [

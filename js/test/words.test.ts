@@ -5,6 +5,7 @@ import { siteOf } from "../src/heatmap/cells";
 import { decodeFrame, type Frame } from "../src/heatmap/grid";
 import { windowOf } from "../src/heatmap/scales";
 import * as say from "../src/heatmap/sentences";
+import { groupWords } from "../src/heatmap/words";
 import { decimal, percent, restored, signedDecimal, tokenName, tokenParts } from "../src/shared/a11y";
 import { METRICS } from "./metrics";
 
@@ -218,6 +219,18 @@ test("sites are called and drawn as Python says", () => {
   expect(words("severed_attn")).toContain("ROME edits MLPs: it will change the MLP of layer 1.");
 });
 
+test("an effect within the noise says so, also in a row of words", () => {
+  const noise = new Float32Array(3 * 3 * 4);
+  noise[1 * 12 + 1 * 4 + 2] = 1; // mlp, token 1, layer 2
+  const some = frame({ noise: noise.buffer });
+  for (const shown of [some, groupWords(some)]) {
+    expect(say.tooltipLines(shown, { kind: "mlp", token: 1, layer: 2 })).toContain(
+      "within the noise: drawn as no effect",
+    );
+    expect(say.tooltipLines(shown, { kind: "mlp", token: 1, layer: 1 }).join()).not.toContain("noise");
+  }
+});
+
 test("the state of the trace", () => {
   expect(say.progress(frame(), false)).toBe("");
   const stopped = { stopped: true, complete: false };
@@ -228,6 +241,20 @@ test("the state of the trace", () => {
   );
   expect(say.progress(frame({ complete: false }), true)).toBe("Tracing: 35 of 36 cells.");
   expect(say.progress(frame({ complete: false }), false)).toContain("Incomplete (35 of 36 cells)");
+  // The whole grid is there, for some of its samples.
+  const some = { ...stopped, grid: new Float32Array(3 * 3 * 4).buffer };
+  expect(say.progress(frame({ ...some, count: 1 }), false)).toBe(
+    "Stopped after 1 of 10 noise samples: all cells are exact for it.",
+  );
+  expect(say.progress(frame({ ...some, count: 4 }), false)).toContain(
+    "4 of 10 noise samples: all cells are exact for them",
+  );
+  expect(say.progress(frame({ ...some, stopped: false, count: 1 }), true)).toBe("Tracing: 1 of 10 noise samples.");
+  expect(say.progress(frame({ ...some, count: 0 }), false)).toContain("36 of 36 cells");
+  expect(say.details(frame({ trust: "10 noise samples: …", remarks: ["no effect: …"] }))).toBe(
+    "10 noise samples: …. No effect: ….",
+  );
+  expect(say.details(frame())).toBe("");
   expect(say.suggestion(frame(), { kind: "mlp", token: 1, layer: 2 })).toBe(
     "Suggested: layer 2 · MLP · token “Needle”, the largest MLP effect at the subject’s last token.",
   );

@@ -36,7 +36,7 @@ KINDS: list[Bad] = [
 OPTIONS: dict[str, list[Bad]] = {
     "kinds": KINDS,
     "corruption": [(value, "a Noise or a Replacement") for value in ("noise", 3.0, fl.Noise, [fl.Noise()])],
-    "samples": whole(1),
+    "samples": [*whole(1), ("many", "a whole number or 'auto'"), ("Auto", "or 'auto'")],
     "seed": SEED,
     "window": whole(1, none=True),
     "window_convention": one_of("code", "paper"),
@@ -109,7 +109,9 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "names": [*texts(), (("a",), "two names"), (("a", "b", "c"), "two names"), ("AB", "text")],
     },
     "Trace.peak": {"kind": [*text(), ("attn", "there are mlp"), (np.array(["mlp", "attn"]), "text")]},
+    "Trace.leading": {"kind": [*text(), ("attn", "there are mlp"), (np.array(["mlp", "attn"]), "text")]},
     "Trace.interval": {"level": SHARE},
+    "Trace.total_interval": {"level": SHARE},
     "Trace.label": {"token": whole(0, most=8)},
     "Trace.title": {"kind": one_of("mlp")},
     "Trace.window_of": {"layer": whole(0, most=4)},

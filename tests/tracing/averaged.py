@@ -6,7 +6,7 @@ import numpy as np
 
 import factlens as fl
 from factlens.tracing import ROLES
-from factlens.tracing.result import label_samples
+from factlens.tracing.labels import label_samples
 
 FIRST, MIDDLE, LAST, AFTER, FURTHER, END = ROLES
 

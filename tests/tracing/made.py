@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import factlens as fl
-from factlens.tracing.result import Trace, label_estimate, label_samples
+from factlens.tracing.labels import label_estimate, label_samples
+from factlens.tracing.result import Trace
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower")
 NOISE = fl.Noise(level=0.3)

@@ -120,7 +120,7 @@ def test_eager_attention_gets_an_additive_mask() -> None:
 def test_a_split_batch_changes_no_number(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, fact = small_model("gpt2"), FACTS["subject in the middle"]
     whole = fl.trace(model, fact, samples=4, corruption=fl.Noise(level=0.3))
-    monkeypatch.setattr("factlens.tracing.engine.cells_within", lambda *_: cells)
+    monkeypatch.setattr("factlens.tracing.growing.cells_within", lambda *_: cells)
     split = fl.trace(model, fact, samples=4, corruption=fl.Noise(level=0.3))
     np.testing.assert_allclose(split.samples.values, whole.samples.values, atol=1e-6)
 
@@ -134,19 +134,19 @@ def test_a_small_memory_splits_the_batch() -> None:
 
 
 def test_much_work_is_split_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    from factlens.tracing import engine, schedule
+    from factlens.tracing import growing, schedule
 
     model, fact = small_model("gpt2"), FACTS["subject in the middle"]
     options = {"samples": 4, "corruption": fl.Noise(level=0.3)}
     whole = fl.trace(model, fact, **options)
-    parts, real = [], engine.sweeps_for
+    parts, real = [], growing.sweeps_for
 
     def watched(*args):
         parts.append(real(*args))
         return list(parts[-1])
 
-    monkeypatch.setattr(engine, "sweeps_for", watched)
-    monkeypatch.setattr(schedule, "_CPU_SWEEP", 10**7)
+    monkeypatch.setattr(growing, "sweeps_for", watched)
+    monkeypatch.setattr(schedule, "_CPU_SWEEP", 2 * 10**6)
     split = fl.trace(model, fact, **options)
     np.testing.assert_allclose(split.samples.values, whole.samples.values, atol=1e-6)
     for row in parts:
@@ -157,7 +157,7 @@ def test_much_work_is_split_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    from factlens.tracing import engine as module
+    from factlens.tracing import growing as module
 
     model, fact = small_model("gpt2"), FACTS["subject first"]
     expected = fl.trace(model, fact, samples=3, corruption=fl.Noise(level=0.3))

@@ -16,7 +16,7 @@ import torch
 
 import factlens as fl
 from factlens.errors import Interrupted
-from factlens.tracing import engine
+from factlens.tracing import engine, growing, starting
 from factlens.tracing.estimates import ESTIMATES
 from tests.support import other_thread_has, small_model
 from tests.tracing.faults import (
@@ -112,21 +112,22 @@ def test_a_fault_in_the_backward_pass(model: fl.Model, asked: dict[str, Any], er
     assert_same_numbers(fl.trace(model, FACT, estimate="attribution_patching", **asked), whole)
 
 
-STAGES = (
-    "measurement_of",
-    "corrupt",
-    "run_clean_and_corrupted",
-    "estimate",
-    "_start",
-    "label_estimate",
-    "cells_within",
-    "telling_order",
-    "cells_of_row",
-    "sweeps_for",
-    "sweep",
-    "_fill",
-    "_progress",
-)
+#: What a trace calls on its way, and where it looks that up.
+STAGES = {
+    "measurement_of": engine,
+    "corrupt": engine,
+    "run_clean_and_corrupted": starting,
+    "estimate": None,
+    "started": engine,
+    "label_estimate": engine,
+    "cells_within": growing,
+    "telling_order": growing,
+    "cells_of_row": growing,
+    "sweeps_for": growing,
+    "sweep": growing,
+    "_fill": growing,
+    "share_done": growing,
+}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -140,10 +141,10 @@ def test_a_fault_at_any_stage(
     asked = ASKED["heads and severed"]
     whole = fl.trace(model, FACT, estimate="attribution_patching", **asked)
     before = state_of(model)
-    estimating = stage == "estimate"
-    real, calls = ESTIMATES["attribution_patching"] if estimating else getattr(engine, stage), []
+    room = STAGES[stage]
+    real, calls = ESTIMATES["attribution_patching"] if room is None else getattr(room, stage), []
     # In the loop over the sweeps, not in the first of them: by then there is something to keep.
-    at = 2 if stage in ("sweep", "_fill", "_progress") else 1
+    at = 2 if stage in ("sweep", "_fill", "share_done") else 1
 
     def failing(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -154,10 +155,10 @@ def test_a_fault_at_any_stage(
             raise error
         return found
 
-    if estimating:
+    if room is None:
         monkeypatch.setitem(ESTIMATES._table, "attribution_patching", failing)
     else:
-        monkeypatch.setattr(engine, stage, failing)
+        monkeypatch.setattr(room, stage, failing)
     with pytest.raises(error if error is Boom else Interrupted) as caught:
         fl.trace(model, FACT, estimate="attribution_patching", **asked)
     assert len(calls) == at
@@ -233,7 +234,7 @@ def test_two_streams_take_turns(model: fl.Model) -> None:
 def test_stop_from_another_thread_keeps_what_there_is(model: fl.Model) -> None:
     whole = fl.trace(model, FACT, estimate="attribution_patching", memory=1, **ASKED["noise"])
     before, stop = state_of(model), threading.Event()
-    real = engine.sweep
+    real = growing.sweep
     calls: list[int] = []
 
     def slow(*args: Any) -> Any:
@@ -243,12 +244,12 @@ def test_stop_from_another_thread_keeps_what_there_is(model: fl.Model) -> None:
             stop.wait()
         return real(*args)
 
-    engine.sweep = slow
+    growing.sweep = slow
     try:
         with pytest.raises(Interrupted) as caught:
             fl.trace(model, FACT, estimate="attribution_patching", memory=1, stop=stop, **ASKED["noise"])
     finally:
-        engine.sweep = real
+        growing.sweep = real
     assert len(calls) == 3, "it stops with the batch in which it was asked to"
     assert_partial(caught.value.partial, whole)
     assert 0 < np.isfinite(caught.value.partial.samples.values).mean() < 1
@@ -260,7 +261,12 @@ def interrupting_at(line: int | None) -> Iterator[list[str]]:
     """Send this process an interrupt when the given line is reached, counting those that run in certain files."""
     seen: list[str] = []
     files = ("factlens/models/hooks.py", "factlens/models/model.py", "factlens/models/interrupts.py", "contextlib.py")
-    files += ("factlens/tracing/sweep.py", "factlens/tracing/runs.py", "factlens/tracing/engine.py")
+    files += (
+        "factlens/tracing/sweep.py",
+        "factlens/tracing/runs.py",
+        "factlens/tracing/engine.py",
+        "factlens/tracing/starting.py",
+    )
 
     def follow(frame: Any, event: str, _arg: object) -> Any:
         if not frame.f_code.co_filename.endswith(files):

@@ -116,9 +116,9 @@ def test_stopping_keeps_the_average_so_far(model: fl.Model) -> None:
 
 
 def test_stopping_does_not_wait_for_the_end_of_a_fact(model: fl.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    from factlens.tracing import engine
+    from factlens.tracing import growing
 
-    real, stop, finished = engine.sweep, threading.Event(), []
+    real, stop, finished = growing.sweep, threading.Event(), []
 
     def stopped_in_the_second_fact(*args):
         if finished:
@@ -128,16 +128,16 @@ def test_stopping_does_not_wait_for_the_end_of_a_fact(model: fl.Model, monkeypat
     def progress(done: int, _total: int) -> None:
         finished.append(done)
 
-    monkeypatch.setattr(engine, "sweep", stopped_in_the_second_fact)
+    monkeypatch.setattr(growing, "sweep", stopped_in_the_second_fact)
     with pytest.raises(Interrupted) as caught:
         fl.average_over(model, facts_about(*PLACES), samples=2, kinds=("mlp",), stop=stop, progress=progress)
     assert caught.value.partial.facts == tuple(facts_about(*PLACES[:1]))
 
 
 def test_the_kernels_interrupt_leaves_out_the_unfinished_fact(model: fl.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    from factlens.tracing import engine, many
+    from factlens.tracing import engine, growing, many
 
-    real, calls = engine.sweep, []
+    real, calls = growing.sweep, []
 
     def interrupted(*args):
         calls.append(1)
@@ -145,14 +145,14 @@ def test_the_kernels_interrupt_leaves_out_the_unfinished_fact(model: fl.Model, m
 
     def watched(model, fact, **options):
         if fact.subject == PLACES[2]:
-            monkeypatch.setattr(engine, "sweep", interrupted)
+            monkeypatch.setattr(growing, "sweep", interrupted)
         return engine.trace(model, fact, **options)
 
     monkeypatch.setattr(many, "trace", watched)
     with pytest.raises(KeyboardInterrupt) as caught:
         fl.average_over(model, facts_about(*PLACES), samples=2, kinds=("mlp",))
     assert calls == [1]
-    assert engine.sweep is not real
+    assert growing.sweep is not real
     assert [fact.subject for fact in caught.value.partial.facts] == list(PLACES[:2])
 
 

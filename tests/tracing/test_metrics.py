@@ -111,7 +111,7 @@ def test_a_trace_keeps_its_metric_but_no_function(tmp_path: Path, monkeypatch: p
 
 def test_a_file_with_another_metric_than_it_describes_is_refused(tmp_path: Path) -> None:
     path = made_trace(metric="surprise", own_metric=SURPRISE).save(tmp_path / "trace.safetensors")
-    record, arrays = read_record(path, "factlens.trace", 5)
+    record, arrays = read_record(path, "factlens.trace", 6)
     own = record["own_metric"]
     for change in (
         {"own_metric": None},
@@ -120,7 +120,7 @@ def test_a_file_with_another_metric_than_it_describes_is_refused(tmp_path: Path)
         {"own_metric": {**own, "better": 0}},
         {"own_metric": {**own, "contrasted": True}},
     ):
-        write_record(path, "factlens.trace", 5, record | change, arrays)
+        write_record(path, "factlens.trace", 6, record | change, arrays)
         with pytest.raises(FileFormatError, match="not a complete factlens trace"):
             fl.Trace.load(path)
 

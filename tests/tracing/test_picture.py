@@ -38,7 +38,8 @@ def test_colours_run_from_corrupted_to_clean_also_where_clean_is_lower() -> None
     trace.samples.values[0, 0] = np.array([0.6, 0.4, 0.2])[:, None]
     (panel,) = cells(trace._svg())
     assert [panel[0, layer][0] for layer in range(3)] == ["#ffffff", "#aa93c7", "#54278f"]
-    assert texts(trace._svg())[-2:] == ["0.6", "0.2"]
+    shown = texts(trace._svg())
+    assert shown[shown.index("0.6") + 1] == "0.2"
     figure = trace.plot()
     figure.canvas.draw()
     image = figure.axes[0].get_images()[0]
@@ -60,7 +61,7 @@ def test_what_was_not_computed_is_grey_and_an_estimate_is_no_full_cell() -> None
     assert {panel[token, 0] for token in (3, 4, 5)} == {("#dfe3e8", "1")}
     assert ("#dfe3e8", "1") not in {panel[token, 0] for token in (0, 1, 2)}
     assert "in, layer 7, hidden state: not computed" in notes(svg)
-    assert texts(svg)[-1] == "incomplete: grey cells were not computed"
+    assert "incomplete: grey cells were not computed" in texts(svg)
 
     guessed = made_trace(computed=0.5, estimated=True, kinds=("state", "severed_mlp"))
     guessed.estimate.values[1] = np.nan
@@ -73,10 +74,10 @@ def test_what_was_not_computed_is_grey_and_an_estimate_is_no_full_cell() -> None
     assert severed[3, 0] == ("#dfe3e8", "1")
     assert "is, layer 0, hidden state: not computed, estimated as 0.9" in notes(svg)
     assert "is, layer 0, hidden state, MLP severed: not computed" in notes(svg)
-    assert texts(svg)[-1] == "incomplete: grey cells were not computed; a stripe is an estimate from gradients"
+    assert "incomplete: grey cells were not computed; a stripe is an estimate from gradients" in texts(svg)
 
     whole = made_trace(estimated=True)
-    assert "estimate" not in whole._svg()
+    assert "stripe" not in whole._svg()
     assert "incomplete" not in whole._svg()
 
 
@@ -103,7 +104,7 @@ def test_a_picture_says_what_was_measured_and_how(fields: dict[str, Any], expect
     trace.low_samples[:] = fields.get("low", 0.1)
     assert expected in texts(trace._svg())[1]
     if trace.metric != "probability":
-        assert "%" not in "".join(texts(trace._svg()))
+        assert "%" not in "".join(texts(trace._svg())).replace("95 %", "")
     label = next(axes.get_ylabel() for axes in trace.plot().axes if axes.get_ylabel())
     assert label.replace("\n", ", ") == trace.measured
 
@@ -211,10 +212,18 @@ def test_plot(trace: Trace) -> None:
     figure = trace.plot()
     panels = [axes for axes in figure.axes if axes.get_images() and axes.get_xlabel() == "layer"]
     assert len(panels) == 3
-    np.testing.assert_allclose(panels[1].get_images()[0].get_array(), trace.scores.sel(kind="mlp").values)
-    assert panels[1].get_images()[0].get_clim() == (trace.low, trace.high)
+    none = trace.within_noise.sel(kind="mlp").values
+    assert 0 < none.mean() < 1
+    shown = np.where(none, trace.low, trace.scores.sel(kind="mlp").values)
+    np.testing.assert_allclose(panels[1].get_images()[0].get_array(), shown)
+    # The total effect of this model lies within the noise, which the scale spans then.
+    lower, upper = trace.total_interval()
+    assert trace.total_within_noise
+    end = trace.low + np.sign(trace.total_effect) * (upper - lower) / 2
+    assert panels[1].get_images()[0].get_clim() == pytest.approx((trace.low, end))
     np.testing.assert_allclose(
-        trace.plot(effects=True).axes[1].get_images()[0].get_array(), trace.effects.sel(kind="mlp").values
+        trace.plot(effects=True).axes[1].get_images()[0].get_array(),
+        np.where(none, 0, trace.effects.sel(kind="mlp").values),
     )
     assert [label.get_text() for label in panels[0].get_yticklabels()] == [
         trace.label(i) for i in range(len(trace.tokens))
@@ -231,5 +240,5 @@ def test_plot_shows_estimates_as_small_marks(effects: bool) -> None:
     guess = trace.estimate.values[0, 3:].ravel() - (trace.low if effects else 0)
     np.testing.assert_allclose(marks.get_array(), guess)
     assert marks.get_clim() == figure.axes[0].get_images()[0].get_clim()
-    assert "small" not in made_trace(computed=0.5).plot().get_supxlabel()
-    assert made_trace(estimated=True).plot().get_supxlabel() == ""
+    assert "small squares" not in made_trace(computed=0.5).plot().get_supxlabel()
+    assert "incomplete" not in made_trace(estimated=True).plot().get_supxlabel()

@@ -146,7 +146,7 @@ def test_stopping_keeps_the_partial_grid(model: fl.Model) -> None:
     assert passes.count("whole") == 2
     partial = caught.value.partial
     assert isinstance(partial, Trace)
-    assert np.isfinite(partial.samples.sel(kind="mlp").values[model.encode(FACT).subject_range[1] - 1]).all()
+    assert np.isfinite(partial.scores.sel(kind="mlp").values[model.encode(FACT).subject_range[1] - 1]).all()
     assert not partial.complete
     assert "incomplete" in repr(partial)
     assert "not computed" in partial._svg()
@@ -174,13 +174,13 @@ def test_an_edit_in_the_middle_of_a_trace_is_noticed() -> None:
 def test_a_trace_names_the_edits_that_the_runs_saw(monkeypatch: pytest.MonkeyPatch) -> None:
     from factlens.tracing import engine
 
-    model, real = small_model("gpt2"), engine._start
+    model, real = small_model("gpt2"), engine.started
     edit = fl.edit(model, FACT.with_target("Seattle"), layers=1, contexts=())
 
     def undone_meanwhile(*args: Any, **settings: Any) -> Trace:
         model.undo()
         return real(*args, **settings)
 
-    monkeypatch.setattr(engine, "_start", undone_meanwhile)
+    monkeypatch.setattr(engine, "started", undone_meanwhile)
     updates = fl.stream(model, FACT, samples=2, corruption=NOISE)
     assert next(updates).trace.edits == (str(edit),)

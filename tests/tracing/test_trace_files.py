@@ -107,6 +107,10 @@ def test_a_trace_of_edited_weights_says_so_in_its_file(tmp_path: Path) -> None:
         ({"corruption": {"multiple": "much"}}, {}),
         ({"corruption": {"loudness": 3}}, {}),
         ({"corruption": {"replacement": 3}}, {}),
+        ({"sampling": "enough"}, {}),
+        ({"known": 1}, {}),
+        ({"says": " Seattle"}, {}),
+        ({"says": " Seattle", "says_probability": 1.5}, {}),
         ({}, {"samples": np.zeros(3)}),
         ({}, {"samples": np.zeros((3, 6, 8))}),
         ({}, {"low_samples": np.zeros(2, np.float32)}),
@@ -117,21 +121,21 @@ def test_a_trace_of_edited_weights_says_so_in_its_file(tmp_path: Path) -> None:
 )
 def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path, change: dict, arrays: dict) -> None:
     path = made_trace(estimated=True).save(tmp_path / "trace.safetensors")
-    record, kept = read_record(path, "factlens.trace", 5)
-    write_record(path, "factlens.trace", 5, record | change, kept | arrays)
+    record, kept = read_record(path, "factlens.trace", 6)
+    write_record(path, "factlens.trace", 6, record | change, kept | arrays)
     with pytest.raises(FileFormatError, match="not a complete factlens trace"):
         Trace.load(path)
 
 
 def test_a_trace_needs_every_field_of_its_record(tmp_path: Path) -> None:
     path = made_trace().save(tmp_path / "trace.safetensors")
-    record, arrays = read_record(path, "factlens.trace", 5)
+    record, arrays = read_record(path, "factlens.trace", 6)
     for name in set(record) - {"format", "schema"}:
-        write_record(path, "factlens.trace", 5, {key: value for key, value in record.items() if key != name}, arrays)
+        write_record(path, "factlens.trace", 6, {key: value for key, value in record.items() if key != name}, arrays)
         with pytest.raises(FileFormatError, match="not a complete factlens trace"):
             Trace.load(path)
     for name in arrays:
-        write_record(path, "factlens.trace", 5, record, {key: a for key, a in arrays.items() if key != name})
+        write_record(path, "factlens.trace", 6, record, {key: a for key, a in arrays.items() if key != name})
         with pytest.raises(FileFormatError, match="not a complete factlens trace"):
             Trace.load(path)
 
@@ -145,7 +149,7 @@ def test_files_that_are_no_trace(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="holds no trace"):
         Trace.load(path)
     write_record(path, "factlens.trace", 99, {}, {})
-    with pytest.raises(FileFormatError, match="schema 99; this version of factlens reads 5"):
+    with pytest.raises(FileFormatError, match="schema 99; this version of factlens reads 6"):
         Trace.load(path)
     with pytest.raises(FileNotFoundError):
         Trace.load(tmp_path / "nowhere.safetensors")

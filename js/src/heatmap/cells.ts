@@ -58,6 +58,15 @@ export function halfAt(frame: Frame, cell: Cell): number | null {
   return Number.isFinite(half) ? half : null;
 }
 
+/** Whether noise explains the effect of the cell at a place in the grids, so that it is drawn as none. */
+export function isNoise(frame: Frame, index: number): boolean {
+  return frame.noise[index] === 1;
+}
+
+export function isNoiseAt(frame: Frame, cell: Cell): boolean {
+  return isNoise(frame, indexOf(frame, cell));
+}
+
 export function sameCell(a: Cell | null, b: Cell | null): boolean {
   return a === b || (a !== null && b !== null && a.kind === b.kind && a.token === b.token && a.layer === b.layer);
 }

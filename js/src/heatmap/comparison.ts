@@ -60,6 +60,7 @@ export function compared({ a, b, names }: Comparison, kind: string): Frame {
     scores,
     estimates: join(of(a.estimates), of(b.estimates), none),
     half: join(of(a.half), of(b.half), none),
+    noise: join(none, none, none),
     tokenAt:
       b.tokenAt &&
       Int32Array.from(

@@ -3,7 +3,7 @@ import { tokenParts } from "../shared/a11y";
 import { brief, measureName } from "../shared/measure";
 import type { Theme } from "../shared/theme";
 import { clipped, isolate, joined, line } from "../shared/visible";
-import { outward, scaleOf, shown, sourceOf } from "./cells";
+import { isNoise, outward, scaleOf, shown, sourceOf } from "./cells";
 import type { Frame } from "./grid";
 import { panelRamp } from "./legend";
 import { css, type PaletteName } from "./palettes";
@@ -48,8 +48,10 @@ export function svgOf(frame: Frame, palette: PaletteName): string {
     parts.push(`<text x='${left}' y='${top - 10}' font-weight='600'>${escaped(panelTitle(frame, kind))}</text>`);
     for (let token = 0; token < frame.tokens.length; token += 1) {
       for (let layer = 0; layer < frame.layers; layer += 1) {
-        const drawn = shown(frame, (place * frame.tokens.length + token) * frame.layers + layer);
-        const fill = drawn ? css(ramp(placeOn(scale, drawn.value))) : "#f2f2f2";
+        const at = (place * frame.tokens.length + token) * frame.layers + layer;
+        const drawn = shown(frame, at);
+        const share = drawn && !isNoise(frame, at) ? placeOn(scale, drawn.value) : 0;
+        const fill = drawn ? css(ramp(share)) : "#f2f2f2";
         const faint = drawn?.estimated ? " fill-opacity='0.5'" : "";
         const [x, y] = [left + layer * CELL, top + token * ROW];
         parts.push(`<rect x='${x}' y='${y}' width='${CELL - 1}' height='${ROW - 1}' fill='${fill}'${faint}/>`);

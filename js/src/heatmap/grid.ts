@@ -43,6 +43,8 @@ export interface Frame {
   /** "code" or "paper": on which side a window of an even number of layers reaches further. */
   convention: string;
   samples: number | null;
+  /** How many of these every cell has so far. */
+  count: number;
   complete: boolean;
   stopped: boolean;
   suggested: Cell | null;
@@ -52,11 +54,16 @@ export interface Frame {
   estimates: Float32Array;
   /** Half the width of each effect's 95 % interval. */
   half: Float32Array;
+  /** 1 where noise explains an effect, which is drawn as none then. */
+  noise: Float32Array;
   /** How many cells are finite. */
   computed: number;
   /** How many of the others have an estimate. */
   estimated: number;
   quality: Quality | null;
+  /** How far to trust the numbers, in few words, and what to know before reading anything off them. */
+  trust: string;
+  remarks: string[];
   /** What a figure of this says below itself, and the Python that makes it again. */
   caption: string;
   code: string;
@@ -132,15 +139,19 @@ export function decodeFrame(value: unknown): Frame | null {
     window: Math.max(1, Math.floor(number(fields.window) ?? 1)),
     convention: text(fields.window_convention),
     samples: number(fields.samples),
+    count: number(fields.count) ?? 0,
     complete: fields.complete === true,
     stopped: fields.stopped === true,
     suggested: null,
     scores,
     estimates,
     half: grid(fields.half, size),
+    noise: grid(fields.noise, size),
     computed,
     estimated,
     quality: decodeQuality(fields.quality),
+    trust: text(fields.trust),
+    remarks: list(fields.remarks).map(text).filter(Boolean),
     caption: text(fields.caption),
     code: text(fields.code),
     reading: "score",

@@ -4,7 +4,7 @@ import { layersWords } from "../shared/layers";
 import { isShare, measureName, precise } from "../shared/measure";
 import { number as integer, list, record, text } from "../shared/model";
 import { siteTitle } from "../shared/sites";
-import { halfAt, inward, outward, scaleOf, siteOf, sourceOf, type Value, valueAt } from "./cells";
+import { halfAt, inward, isNoiseAt, outward, scaleOf, siteOf, sourceOf, type Value, valueAt } from "./cells";
 import { isDifference } from "./comparison";
 import type { Cell, Frame } from "./grid";
 import type { Means } from "./range";
@@ -50,6 +50,14 @@ export function heading(frame: Frame): string {
 
 export function progress(frame: Frame, busy: boolean): string {
   if (frame.complete) return "";
+  const { count, samples } = frame;
+  if (samples !== null && count > 0 && count < samples) {
+    // The whole grid is there, for some of its noise samples.
+    const some = `${count} of ${samples} noise samples`;
+    const fate = `all cells are exact for ${count === 1 ? "it" : "them"}`;
+    if (frame.stopped) return `Stopped after ${some}: ${fate}.`;
+    return busy ? `Tracing: ${some}.` : `Incomplete (${some}): ${fate}.`;
+  }
   const cells = `${frame.computed} of ${frame.scores.length} cells`;
   const rest =
     frame.estimated === 0
@@ -75,9 +83,10 @@ export function estimateNote(frame: Frame, busy: boolean): string {
   );
 }
 
+/** How far to trust the numbers, and what to know before reading anything off them, as Python says it. */
 export function details(frame: Frame): string {
-  if (frame.samples === null) return "";
-  return frame.samples === 1 ? "One noise sample." : `Mean of ${frame.samples} noise samples.`;
+  const words = [frame.trust, ...frame.remarks].filter(Boolean);
+  return words.map((each) => `${each.charAt(0).toUpperCase()}${each.slice(1)}.`).join(" ");
 }
 
 /** "0.41, 43 % restored", "estimate 0.41, 43 % restored", or "not computed". */
@@ -181,6 +190,7 @@ export function tooltipLines(frame: Frame, cell: Cell): string[] {
     const half = shown.estimated || isDifference(frame, cell.kind) ? null : halfAt(frame, cell);
     const [low] = frame.ends[cell.kind] ?? [frame.low];
     if (half !== null) lines.push(...interval(shown.value, low, half, frame));
+    if (isNoiseAt(frame, cell)) lines.push("within the noise: drawn as no effect");
   } else {
     lines.push(frame.complete || frame.stopped ? "not computed" : "not computed yet");
   }

@@ -5,7 +5,7 @@
 // cost no more than a few.
 
 import type { Rgb, Theme } from "../shared/theme";
-import { scaleOf, shown } from "./cells";
+import { isNoise, scaleOf, shown } from "./cells";
 import type { Frame } from "./grid";
 import type { Layout } from "./layout";
 import { css, type Ramp } from "./palettes";
@@ -95,7 +95,7 @@ function colours(frame: Frame, kind: string, ramp: Ramp, theme: Theme): Cells | 
       missing = true;
       continue;
     }
-    const place = placeOn(scale, value.value);
+    const place = isNoise(frame, first + i) ? 0 : placeOn(scale, value.value);
     const colour = ramp(place);
     if (!value.estimated) {
       set(image, i, colour);

@@ -56,6 +56,7 @@ export function groupWords(frame: Frame): Frame {
   const scores = new Float32Array(size).fill(Number.NaN);
   const estimates = scores.slice();
   const half = scores.slice();
+  const noise = scores.slice();
   const tokenAt = new Int32Array(size);
   const sign = frame.high < frame.low ? -1 : 1;
   frame.kinds.forEach((_, kind) => {
@@ -73,9 +74,10 @@ export function groupWords(frame: Frame): Frame {
         scores[to] = frame.scores[at(best)] ?? Number.NaN;
         estimates[to] = frame.estimates[at(best)] ?? Number.NaN;
         half[to] = frame.half[at(best)] ?? Number.NaN;
+        noise[to] = frame.noise[at(best)] ?? Number.NaN;
       }
     });
   });
   const suggested = frame.suggested && { ...frame.suggested, token: rowOf[frame.suggested.token] ?? 0 };
-  return { ...frame, tokens, rowOf, tokenAt, scores, estimates, half, suggested };
+  return { ...frame, tokens, rowOf, tokenAt, scores, estimates, half, noise, suggested };
 }
