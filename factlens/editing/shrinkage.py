@@ -12,9 +12,9 @@ WITH_FEW = 1e-2
 8,192 tokens and a tenth of it; without any, C of few tokens takes what it has not seen for what never occurs."""
 
 
-def shrinkage_for(moment: SecondMoment, given: Shrinkage | None, enough: float) -> Shrinkage:
+def shrinkage_for(moment: SecondMoment, asked: Shrinkage | None, enough: float) -> Shrinkage:
     """Return the shrinkage of C: the one that is given, or `enough` where C is of enough tokens, or `WITH_FEW`."""
-    if given is not None:
-        return given
+    if asked is not None:
+        return asked
     few = not moment.is_identity and moment.count < ENOUGH * len(moment.total)
     return max(enough, WITH_FEW) if few else enough

@@ -23,19 +23,19 @@ def a_strength() -> Any:
     return a_number(0.8, above=0, below=1)
 
 
-def weight_for(gram: Tensor, given: float | None, strength: float) -> float:
+def weight_for(gram: Tensor, asked: float | None, strength: float) -> float:
     """Return the weight against new keys: the one that is given, or the one that lets them have their share.
 
     Parameters
     ----------
     gram
         ``Kᵀ U``, ``(facts, facts)``.
-    given
-        The weight, or None.
+    asked
+        The weight that was asked for, or None.
     strength
         The share of its residual that the median key gets, if it shares nothing with the others; between 0 and 1.
     """
-    return given if given is not None else float(gram.diagonal().median()) * (1 - strength) / strength
+    return asked if asked is not None else float(gram.diagonal().median()) * (1 - strength) / strength
 
 
 def advised_weight(setting: str, hparams: Hparams) -> str:
