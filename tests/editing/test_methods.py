@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import factlens as fl
+from factlens.editing import defaults
 from factlens.editing.contexts import contexts_for
 from factlens.editing.methods.alphaedit import AlphaEditHparams
 from factlens.editing.methods.emmet import EmmetHparams
@@ -47,7 +48,7 @@ def test_rome(kind: str, as_published: bool) -> None:
 def test_the_mean_key_maps_to_the_value(kind: str) -> None:
     """R-ROME's point: after the edit, W k* = v* holds exactly for the mean key; published ROME misses it."""
     model, layer = small_model(kind, dtype=torch.float64), 1
-    hparams = replace(RomeHparams(), **FEW)
+    hparams = replace(defaults(model, "rome").hparams, **FEW)
     found = oracle.find(model, FACT, layer, "mlp", contexts(model, hparams), hparams)
     missed = []
     for as_published in (False, True):
