@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -54,6 +56,11 @@ def an_edit(text: str) -> fl.Edit:
     return forced(edit(), facts=facts, **dict.fromkeys(("method", "model", "fingerprint", "moment"), text))
 
 
+def a_model(name: str) -> Any:
+    """What a page says of a model."""
+    return SimpleNamespace(name=name, n_layers=3, model=SimpleNamespace(config=None))
+
+
 def a_report(text: str) -> fl.Report:
     made = report()
     asked = tuple(forced(probe, prompt=text, old=text) for probe in made.probes[:3])
@@ -91,7 +98,7 @@ PAGES: dict[str, Callable[[str], str]] = {
     "snapshot": lambda text: _html("0", a_trace(text), (an_edit(text),)),
     "empty snapshot": lambda text: _html("0", None, (an_edit(text),)),
     "legend": lambda text: _legend(a_trace(text), {0: ("mlp", 1)}, pinned=True, growing=False),
-    "page": lambda text: _page(a_report(text), an_edit(text), []),
+    "page": lambda text: _page(a_model(text), an_edit(text).facts[0], a_report(text), an_edit(text), []),
 }
 PICTURES: dict[str, Callable[[str], str]] = {
     "trace": lambda text: a_trace(text)._svg(),

@@ -250,7 +250,7 @@ def test_a_second_moment_comes_back_bit_for_bit(tmp_path: Path, dtype: torch.dty
 
 
 KINDS = {
-    "trace": (Trace.load, "factlens.trace", 5),
+    "trace": (Trace.load, "factlens.trace", 6),
     "edit": (fl.Edit.load, "factlens.edit", 4),
     "moment": (SecondMoment.load, "factlens.moment", 3),
 }

@@ -146,7 +146,7 @@ def test_much_work_is_split_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
         return list(parts[-1])
 
     monkeypatch.setattr(growing, "sweeps_for", watched)
-    monkeypatch.setattr(schedule, "_CPU_SWEEP", 2 * 10**6)
+    monkeypatch.setattr(schedule, "_CPU_SWEEP", 10**7)
     split = fl.trace(model, fact, **options)
     np.testing.assert_allclose(split.samples.values, whole.samples.values, atol=1e-6)
     for row in parts:
