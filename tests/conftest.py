@@ -68,11 +68,9 @@ def shared_atlas() -> fl.Model:
 @pytest.fixture
 def atlas(shared_atlas: fl.Model) -> Iterator[fl.Model]:
     """The shipped model; a test that leaves it edited has failed."""
-    yield shared_atlas
-    left = shared_atlas.edits
-    while shared_atlas.edits:
-        shared_atlas.undo()
-    assert left == (), "the test left its edits on the shared model"
+    from tests.support import lent
+
+    yield from lent(shared_atlas)
 
 
 @pytest.fixture

@@ -170,6 +170,15 @@ def small_model(
     return fl.wrap(module.to(dtype), tok, name=f"small {kind}")
 
 
+def lent(model: fl.Model) -> Iterator[fl.Model]:
+    """Lend a shared model to a test, and take it back unedited: a test that leaves it edited has failed."""
+    yield model
+    left = model.edits
+    while model.edits:
+        model.undo()
+    assert left == (), "the test left its edits on the shared model"
+
+
 @contextmanager
 def other_thread_has(model: fl.Model, *, unedited: bool = False) -> Iterator[threading.Thread]:
     """Have another thread hold the model for the block, as a long computation would; the block gets this thread."""

@@ -8,8 +8,7 @@ from factlens.moments.second import Shrinkage
 ENOUGH = 8
 """Tokens per dimension of the keys from which on C needs no more ridge than with any number of tokens."""
 WITH_FEW = 1e-2
-"""The ridge for less. On SmolLM2, whose keys have 1,536 dimensions, ROME did as well with it and 2,048 tokens as with
-8,192 tokens and a tenth of it; without any, C of few tokens takes what it has not seen for what never occurs."""
+"""The ridge for less: without any, C of few tokens takes what it has not seen for what never occurs."""
 
 
 def shrinkage_for(moment: SecondMoment, asked: Shrinkage | None, enough: float) -> Shrinkage:

@@ -45,6 +45,7 @@ from factlens.evaluation.measures import (
 from factlens.evaluation.written import begins_with, contains, is_exactly
 from factlens.extras import needs
 from factlens.registry import Registry
+from factlens.spelling import Wording
 
 if TYPE_CHECKING:
     from factlens.evaluation.measuring import Measured
@@ -195,6 +196,20 @@ def _consistency(record: Record, measured: Measured, references: References) -> 
     return references.consistency.score(measured.texts, record.checks.references)
 
 
+def _of_what_is_written(
+    name: str, right: Callable[[str, Wording], bool], words: str, *, brief: bool = True
+) -> PromptMetric:
+    """Return a metric that scores what the model writes after a prompt against the wanted object."""
+    return PromptMetric(
+        name,
+        lambda probe, reading: right(reading.written or "", probe.wanted),
+        f"what is written {words}",
+        SHARE,
+        brief=brief,
+        needs=WRITTEN,
+    )
+
+
 def _share_said(role: str) -> Callable[[Record, Measured, References], float]:
     """Return what gives the share of a record's prompts of one role after which the wanted object is the answer."""
 
@@ -233,29 +248,9 @@ _TABLE: dict[str, AnyMetric] = {
         PromptMetric(
             "leads", lambda probe, reading: reading.leads[_wanted_index(probe)], "wanted object is the answer", SHARE
         ),
-        PromptMetric(
-            "written",
-            lambda probe, reading: begins_with(reading.written or "", probe.wanted),
-            "what is written begins with the wanted object",
-            SHARE,
-            needs=WRITTEN,
-        ),
-        PromptMetric(
-            "written_exact",
-            lambda probe, reading: is_exactly(reading.written or "", probe.wanted),
-            "what is written is the wanted object alone",
-            SHARE,
-            brief=False,
-            needs=WRITTEN,
-        ),
-        PromptMetric(
-            "written_contains",
-            lambda probe, reading: contains(reading.written or "", probe.wanted),
-            "what is written contains the wanted object",
-            SHARE,
-            brief=False,
-            needs=WRITTEN,
-        ),
+        _of_what_is_written("written", begins_with, "begins with the wanted object"),
+        _of_what_is_written("written_exact", is_exactly, "is the wanted object alone", brief=False),
+        _of_what_is_written("written_contains", contains, "contains the wanted object", brief=False),
         PromptMetric(
             "tokens",
             lambda probe, reading: reading.token_accuracy[_wanted_index(probe)],

@@ -78,7 +78,7 @@ def run_from(
         options["past_key_values"] = cache = DynamicCache()
         # Layers below are passed through and never ask for theirs; the model only asks how long they are.
         cache.layers = [PrefixLayer(*prefix[max(0, layer - first)]) for layer in range(model.n_layers)]
-    if positions is not None and "position_ids" in inspect.signature(type(model.model).forward).parameters:
+    if positions is not None and takes_positions(model):
         options["position_ids"] = positions
     hooks = [passing_through(model.blocks[:first], model.returns_tuple)]
     if entering is not None:
@@ -86,6 +86,11 @@ def run_from(
     with all_of([*hooks, *contexts]):
         logits: Tensor = model.model(inputs_embeds=stand_in, use_cache=bool(prefix), **options).logits
     return logits
+
+
+def takes_positions(model: Model) -> bool:
+    """Whether the model is told where its tokens stand, and does not tell that from the mask alone."""
+    return "position_ids" in inspect.signature(type(model.model).forward).parameters
 
 
 def _entering(model: Model, layer: int, entering: Callable[[int, Tensor], Entry]) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import DynamicCache
 
 from factlens.models.interrupts import interruption_point
 from factlens.models.model import Model, check_finite
 from factlens.models.padding import pad_left
+from factlens.models.partial import takes_positions
 
 BATCH = 64
 
@@ -44,7 +45,7 @@ def greedy_ids(
     """
     room = [most if model.max_tokens is None else min(most, model.max_tokens - len(row)) for row in rows]
     texts: list[list[int]] = [[] for _ in rows]
-    stops = end_tokens(model)
+    stops, placed = end_tokens(model), takes_positions(model)
     # Rows of like length together: little padding.
     order = sorted((i for i in range(len(rows)) if room[i] > 0), key=lambda i: len(rows[i]))
     with model.exclusive():
@@ -55,7 +56,7 @@ def greedy_ids(
             cache = DynamicCache(config=model.model.config)
             while going_on:
                 interruption_point()
-                logits = _next_logits(model, ids, mask, positions, cache)
+                logits = _next_logits(model, ids, mask, positions if placed else None, cache)
                 chosen, still = logits.argmax(-1), []
                 for place, (i, token) in enumerate(zip(going_on, chosen.tolist(), strict=True)):
                     if token not in stops:
@@ -83,11 +84,9 @@ def end_tokens(model: Model) -> frozenset[int]:
     )
 
 
-def _next_logits(model: Model, ids: Any, mask: Any, positions: Any, cache: DynamicCache) -> torch.Tensor:
+def _next_logits(model: Model, ids: Tensor, mask: Tensor, positions: Tensor | None, cache: DynamicCache) -> Tensor:
     """Return the logits behind the last token of each row, ``(rows, vocabulary)``; the cache grows."""
-    options: dict[str, Any] = {}
-    if "position_ids" in inspect.signature(type(model.model).forward).parameters:
-        options["position_ids"] = positions
+    options = {} if positions is None else {"position_ids": positions}
     output = model.model(
         input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **options
     )

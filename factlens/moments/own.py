@@ -17,7 +17,7 @@ from factlens.moments.second import SecondMoment
 from factlens.moments.writing import OwnText
 from factlens.progress import Share
 
-# Tokens of text that a model writes itself. SmolLM2 is edited as well with 2,048 of them as with 8,192.
+# Tokens of text that a model writes itself: few, as writing them is what a first edit waits for.
 _FEWEST_WRITTEN, _MANY_WRITTEN = 2_048, 4_096
 # Tokens of text that is there to be read.
 _FEWEST_READ, _FEWEST_OF_ATLAS = 20_000, 50_000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch import Tensor
 
 from factlens.errors import FactError
 from factlens.models.continuing import whole_texts
@@ -25,6 +27,16 @@ class Saying(NamedTuple):
     known: bool | None
     says: str | None
     says_probability: float | None
+
+
+def logits_of(model: Model, prompt: Sequence[int], wished: Sequence[int]) -> Tensor:
+    """Return the logits where each token of an object would stand behind a prompt, ``(tokens, vocabulary)``, float32.
+
+    As long as every token is right, greedy decoding reads just these tokens: one pass tells whether it gives them.
+    """
+    ids = torch.tensor([[*prompt, *wished[:-1]]], device=model.device)
+    logits = model.model(input_ids=ids, use_cache=False, logits_to_keep=len(wished)).logits[0]
+    return check_finite(logits.float(), model.name)
 
 
 @torch.no_grad()
@@ -64,8 +76,6 @@ def _gives_object(model: Model, fact: Fact, measurement: Measurement, best: list
             return False
         read = len(wished) <= len(best) and measurement.answer[: len(wished) - 1] == tuple(wished[:-1])
         if not (best and read):
-            ids = torch.tensor([[*prompt, *wished[:-1]]], device=model.device)
-            logits = model.model(input_ids=ids, use_cache=False, logits_to_keep=len(wished)).logits[0]
-            best = check_finite(logits.float(), model.name).argmax(-1).tolist()
+            best = logits_of(model, prompt, wished).argmax(-1).tolist()
         return best[: len(wished)] == list(wished)
     return None

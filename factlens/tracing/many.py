@@ -15,13 +15,13 @@ from factlens.facts import Fact, some_facts
 from factlens.models import Model
 from factlens.models.continuing import whole_texts
 from factlens.models.given import a_model
-from factlens.models.model import check_finite
 from factlens.models.spellings import better_spelling
 from factlens.progress import Count
 from factlens.tracing.answers import check_contrast
 from factlens.tracing.averages import Average, Skipped, average
 from factlens.tracing.corruption import noise_level
 from factlens.tracing.engine import trace
+from factlens.tracing.knowing import logits_of
 from factlens.tracing.options import checked_options
 from factlens.tracing.protocol import Corruption, Noise
 from factlens.tracing.result import Trace
@@ -152,11 +152,9 @@ def _says_instead(model: Model, fact: Fact, stop: Event | None) -> tuple[str, st
     if fact.object is None:
         return None
     prompt, object_ids = model.encode_option(fact.prompt, fact.object, role="object")
-    # As long as every token is right, greedy decoding reads just these tokens: one pass tells.
-    ids = torch.tensor([[*prompt, *object_ids[:-1]]], device=model.device)
     with model.exclusive(stop):
-        logits = model.model(input_ids=ids, use_cache=False, logits_to_keep=len(object_ids)).logits[0]
-    best = check_finite(logits.float(), model.name).argmax(-1).tolist()
+        logits = logits_of(model, prompt, object_ids)
+    best = logits.argmax(-1).tolist()
     wrong = next((i for i, token in enumerate(object_ids) if best[i] != token), None)
     if wrong is None:
         return None

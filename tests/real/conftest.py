@@ -9,6 +9,7 @@ import pytest
 
 import factlens as fl
 from scripts import smollm2 as source
+from tests.support import lent
 
 HERE = Path(__file__).parent
 
@@ -37,8 +38,4 @@ def shared_smollm2(smollm2_file: Path) -> fl.Model:
 @pytest.fixture
 def smollm2(shared_smollm2: fl.Model) -> Iterator[fl.Model]:
     """The pretrained model; a test that leaves it edited has failed."""
-    yield shared_smollm2
-    left = shared_smollm2.edits
-    while shared_smollm2.edits:
-        shared_smollm2.undo()
-    assert left == (), "the test left its edits on the shared model"
+    yield from lent(shared_smollm2)

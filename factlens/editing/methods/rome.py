@@ -30,8 +30,8 @@ from factlens.moments import SecondMoment
 V = TypeVar("V", bound=ValueHparams)
 
 FEW_CONTEXTS = ((3, 4), (3, 9))
-"""Six prefixes where the published settings have twenty: a third of the work. 16 edits of SmolLM2 in layer 1 were
-better for it (S 97 against 94), as the bare prompt has a larger share in the mean key."""
+"""Six prefixes where the published settings have twenty: a third of the work, and the bare prompt, after which the edit
+is to show, has a larger share in the mean key."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from factlens.decoding import UTF8
 from factlens.errors import FactError
 from factlens.evaluation.checks import Checks
-from factlens.evaluation.datasets.entries import Entry, read_entries
+from factlens.evaluation.datasets.entries import Entry, read_each, read_entries
 from factlens.evaluation.records import Record
 from factlens.facts import Fact
 from factlens.slots import SLOT, escaped
@@ -47,27 +47,24 @@ def counterfact(source: Any, *, snippets: Any = None, encoding: str = UTF8) -> l
     if snippets is None and isinstance(source, (str, Path)) and (beside := Path(source).with_name(SNIPPETS)).exists():
         snippets = beside
     texts = {} if snippets is None else _snippets(snippets, encoding)
-    return [_record(entry, texts) for entry in read_entries(source, encoding=encoding)]
+    return read_each(source, lambda entry, _: _record(entry, texts), encoding=encoding, number="case_id")
 
 
-def _record(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
-    with entry.named():
-        return _as_published(entry, texts)
-
-
-def _as_published(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
-    case = entry.get("case_id")
-    entry.where += f" (case_id {case})"
-    rewrite = entry.inner("requested_rewrite")
+def read_rewrite(rewrite: Entry) -> tuple[Fact, str]:
+    """Return the fact of a rewrite as CounterFact and its kin write it, and the object that is true."""
     prompt, subject = rewrite.text("prompt"), rewrite.text("subject")
     if SLOT not in prompt:
         rewrite.refuse(f"has no '{{}}' for the subject in its prompt {prompt!r}")
-    new, true = rewrite.inner("target_new"), rewrite.inner("target_true")
-    target, old = new.text("str"), true.text("str")
+    target, old = rewrite.inner("target_new").text("str"), rewrite.inner("target_true").text("str")
     if target == old:
         rewrite.refuse(f"wants the fact to become what it is, {target!r}")
-    fact = made_fact(rewrite, prompt, subject, target, old, slot=SLOT)
-    key = (rewrite.optional_text("relation_id") or "", new.optional_text("id") or "")
+    return made_fact(rewrite, prompt, subject, target, old, slot=SLOT), old
+
+
+def _record(entry: Entry, texts: dict[tuple[str, str], list[str]]) -> Record:
+    case, rewrite = entry.get("case_id"), entry.inner("requested_rewrite")
+    fact, old = read_rewrite(rewrite)
+    key = (rewrite.optional_text("relation_id") or "", rewrite.inner("target_new").optional_text("id") or "")
     checks = Checks.of(
         fact,
         old,

@@ -6,10 +6,10 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from factlens.arguments import a_path, items
 from factlens.bounded import parse_json
@@ -20,6 +20,7 @@ from factlens.spelling import Exactly, Wording, read_wording
 if TYPE_CHECKING:
     from factlens.evaluation.records import Record
 
+T = TypeVar("T")
 Source = "str | Path | Iterable[Mapping[str, Any]] | pd.DataFrame"
 
 
@@ -168,6 +169,29 @@ def read_entries(source: Any, called: str = "source", *, encoding: str = UTF8) -
     if not entries:
         raise FactError(f"{name} holds no record.")
     return entries
+
+
+def read_each(
+    source: Any, read: Callable[[Entry, int], T], *, encoding: str = UTF8, number: str | None = None
+) -> list[T]:
+    """Read records one after the other; every error names the record that it is in.
+
+    Parameters
+    ----------
+    source, encoding
+        As for `read_entries`, which says what is raised.
+    read
+        What makes something of a record, which comes with its place in the file.
+    number
+        The field in which the file numbers its records, for errors.
+    """
+    made = []
+    for place, entry in enumerate(read_entries(source, encoding=encoding)):
+        if number is not None:
+            entry.where += f" ({number} {entry.get(number)})"
+        with entry.named():
+            made.append(read(entry, place))
+    return made
 
 
 def _rows(path: Path, encoding: str) -> Sequence[tuple[int | None, object]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from factlens.decoding import UTF8
 from factlens.evaluation.datasets.counterfact import made_fact
-from factlens.evaluation.datasets.entries import Entry, read_entries
+from factlens.evaluation.datasets.entries import Entry, read_each
 from factlens.facts import Fact
 
 FIELDS = ("known_id", "attribute", "prompt")
@@ -29,15 +29,10 @@ def known_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
     ArgumentError, FileFormatError, OSError
         As `load_records`.
     """
-    facts = []
-    for entry in read_entries(source, encoding=encoding):
-        with entry.named():
-            facts.append(_fact(entry))
-    return facts
+    return read_each(source, _fact, encoding=encoding, number="known_id")
 
 
-def _fact(entry: Entry) -> Fact:
-    entry.where += f" (known_id {entry.get('known_id')})"
+def _fact(entry: Entry, _place: int) -> Fact:
     subject, prompt = entry.text("subject"), entry.text("prompt")
     if subject not in prompt:
         entry.refuse(f"does not have its subject {subject!r} in its prompt {prompt!r}")

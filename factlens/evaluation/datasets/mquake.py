@@ -7,10 +7,10 @@ from typing import Any
 
 from factlens.decoding import UTF8
 from factlens.evaluation.checks import Checks
-from factlens.evaluation.datasets.counterfact import made_fact
-from factlens.evaluation.datasets.entries import Entry, read_entries
+from factlens.evaluation.datasets.counterfact import read_rewrite
+from factlens.evaluation.datasets.entries import Entry, read_each
 from factlens.evaluation.records import Record
-from factlens.slots import SLOT, escaped
+from factlens.slots import escaped
 
 FIELDS = ("requested_rewrite", "questions", "new_answer", "new_single_hops")
 
@@ -37,24 +37,17 @@ def mquake(source: Any, *, encoding: str = UTF8) -> list[Record]:
     ArgumentError, FileFormatError, OSError
         As `load_records`.
     """
-    records: list[Record] = []
-    several = 0
-    for entry in read_entries(source, encoding=encoding):
-        entry.where += f" (case_id {entry.get('case_id')})"
-        with entry.named():
-            case = _records(entry)
-        several += len(case) > 1
-        records += case
-    if several:
+    cases = read_each(source, _records, encoding=encoding, number="case_id")
+    if several := sum(len(case) > 1 for case in cases):
         warnings.warn(
             f"{several} cases have several rewrites: their questions follow from all of these together, and are left "
             "out.",
             stacklevel=2,
         )
-    return records
+    return [record for case in cases for record in case]
 
 
-def _records(entry: Entry) -> list[Record]:
+def _records(entry: Entry, _place: int) -> list[Record]:
     case, rewrites = entry.get("case_id"), entry.entries("requested_rewrite")
     if not rewrites:
         entry.refuse("has no rewrite in 'requested_rewrite'")
@@ -62,13 +55,7 @@ def _records(entry: Entry) -> list[Record]:
     questions, answer, new_answer = entry.texts("questions"), entry.text("answer"), entry.text("new_answer")
     records = []
     for number, rewrite in enumerate(rewrites):
-        prompt, subject = rewrite.text("prompt"), rewrite.text("subject")
-        if SLOT not in prompt:
-            rewrite.refuse(f"has no '{{}}' for the subject in its prompt {prompt!r}")
-        target, old = rewrite.inner("target_new").text("str"), rewrite.inner("target_true").text("str")
-        if target == old:
-            rewrite.refuse(f"wants the fact to become what it is, {target!r}")
-        fact = made_fact(rewrite, prompt, subject, target, old, slot=SLOT)
+        fact, old = read_rewrite(rewrite)
         question = rewrite.optional_text("question")
         checks = Checks.of(
             fact,

@@ -27,13 +27,12 @@ from factlens.evaluation.datasets.zsre import zsre
 from factlens.evaluation.records import Record
 from factlens.facts import Fact
 
-_FORMATS: tuple[tuple[tuple[str, ...], Callable[..., list[Record]]], ...] = (
-    (COUNTERFACT, counterfact),
-    (ZSRE, zsre),
-    (MQUAKE, mquake),
-    (RIPPLE, ripple_edits),
-    (OWN, own_records),
-)
+_PUBLISHED: dict[str, tuple[tuple[str, ...], Callable[..., list[Record]]]] = {
+    "CounterFact": (COUNTERFACT, counterfact),
+    "zsRE": (ZSRE, zsre),
+    "MQuAKE": (MQUAKE, mquake),
+    "RippleEdits": (RIPPLE, ripple_edits),
+}
 
 
 def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
@@ -76,7 +75,7 @@ def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     if isinstance(content, list) and content and all(isinstance(one, Record) for one in content):
         return content
     fields = read_entries(content, encoding=encoding)[0].content
-    for names, read in _FORMATS:
+    for names, read in (*_PUBLISHED.values(), (OWN, own_records)):
         if all(name in fields for name in names):
             return read(content, encoding=encoding)
     if all(name in fields for name in KNOWN_1000):
@@ -134,8 +133,7 @@ def _from_hub(spec: str) -> list[dict[str, Any]]:
 
 def _nearly(fields: Mapping[str, Any]) -> str:
     """Say which published layout a first record would have, but for a field or two."""
-    layouts = {"CounterFact": COUNTERFACT, "zsRE": ZSRE, "MQuAKE": MQUAKE, "RippleEdits": RIPPLE}
-    for layout, names in layouts.items():
+    for layout, (names, _) in _PUBLISHED.items():
         missing = [name for name in names if name not in fields]
         if 2 * len(missing) < len(names):
             return f" (for {layout} its first record has no field {missing[0]!r})"

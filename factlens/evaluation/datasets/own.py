@@ -8,7 +8,7 @@ from typing import Any
 from factlens.decoding import UTF8
 from factlens.evaluation.checks import Checks
 from factlens.evaluation.datasets.counterfact import made_fact
-from factlens.evaluation.datasets.entries import Entry, parsed, read_entries, without_conflicts
+from factlens.evaluation.datasets.entries import Entry, parsed, read_each, without_conflicts
 from factlens.evaluation.records import Record
 
 FIELDS = ("prompt", "subject", "target", "object")
@@ -54,17 +54,10 @@ def own_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     >>> records[0].checks.probes[1].old
     'Seattle'
     """
-    return without_conflicts(
-        _record(entry, number) for number, entry in enumerate(read_entries(source, encoding=encoding))
-    )
+    return without_conflicts(read_each(source, _record, encoding=encoding))
 
 
 def _record(entry: Entry, number: int) -> Record:
-    with entry.named():
-        return _as_given(entry, number)
-
-
-def _as_given(entry: Entry, number: int) -> Record:
     unknown = [str(name) for name in entry.content if name not in (*FIELDS, *_LISTS, *_MORE)]
     if unknown:
         entry.refuse(f"has the unknown field {unknown[0]!r}; known are {', '.join((*FIELDS, *_MORE, *_LISTS))}")

@@ -7,7 +7,7 @@ from typing import Any
 from factlens.decoding import UTF8
 from factlens.evaluation.checks import Checks
 from factlens.evaluation.datasets.counterfact import made_fact
-from factlens.evaluation.datasets.entries import Entry, read_entries
+from factlens.evaluation.datasets.entries import Entry, read_each
 from factlens.evaluation.records import Record
 
 FIELDS = ("example_type", "edit")
@@ -41,11 +41,7 @@ def ripple_edits(source: Any, *, encoding: str = UTF8) -> list[Record]:
     ArgumentError, FileFormatError, OSError
         As `load_records`.
     """
-    records = []
-    for number, entry in enumerate(read_entries(source, encoding=encoding)):
-        with entry.named():
-            records.append(_record(entry, number))
-    return records
+    return read_each(source, _record, encoding=encoding)
 
 
 def _record(entry: Entry, number: int) -> Record:
