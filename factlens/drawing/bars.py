@@ -50,7 +50,9 @@ def answers_svg(title: str, columns: Sequence[tuple[str, Sequence[Shown]]]) -> s
 
 def duels_svg(title: str, duels: Sequence[Duel]) -> str:
     """Draw the old and the new object's probabilities, before an edit on the left and after it on the right."""
-    left, bar, row, top = 190, 210, 46, 58
+    bar, row, top = 210, 46, 58
+    # Seven units for a letter of the labels' size; most labels are shorter than what 190 has room for.
+    left = max([190, *(24 + 7 * len(duel.label) for duel in duels)])
     right = left + bar + 70
     parts = [
         text(12, 22, title, size=14, weight="600"),
