@@ -23,6 +23,7 @@ STOREYS = (
         *(
             "arguments",
             "bounded",
+            "caches",
             "conversations",
             "decoding",
             "errors",
@@ -48,6 +49,7 @@ STOREYS = (
     {"drawing"},
     {"models", "moments"},
     {"tracing", "editing", "evaluation"},
+    {"calibration"},
     {"reproduce", "session"},
     {"widgets"},
     {"cli", "__main__", "__init__"},

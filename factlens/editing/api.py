@@ -154,7 +154,7 @@ def edit(
             moment="; ".join(moment.described for moment in used_moments.values()),
             model=model.name,
             fingerprint=weights.fingerprint,
-            report=solution.report,
+            report={"defaults": _source_of(model, method, layers, hparams), **solution.report},
             keys=solution.keys,
             taken=all_taken(requests, before, solution.with_value, after, made, solution.report),
         )
@@ -334,6 +334,13 @@ def _moments_for(
         if moment.layer != layer:
             raise WrongModel(f"This second moment is of {moment.identity}, not of layer {layer}.")
     return {layer: moments[layer] for layer in layers}
+
+
+def _source_of(model: Model, method: str, layers: int | Sequence[int] | None, hparams: Mapping[str, Any]) -> str:
+    """Say where layers and settings are from that the caller has left open."""
+    own = (["layers"] if layers is not None else []) + sorted(hparams)
+    source = defaults(model, method).source
+    return f"{source}; but for {', '.join(own)}" if own else source
 
 
 def _named(progress: StageShare | None, name: str) -> Share | None:
