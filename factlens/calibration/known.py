@@ -79,7 +79,7 @@ def known_records(
     model
         The model, with the edits that it carries.
     facts
-        Where to look: facts with their objects, records, or anything that `factlens.load_facts` reads (files in the layouts
+        Where to look: facts with their objects, records, or all that `factlens.load_facts` reads (files in the layouts
         of known_1000, CounterFact, zsRE, or your own; ``"atlas-facts"``). Facts that share their template are taken to
         be of one relation. Default: for atlas, what it was taught; for every other model, a pool of some 400 facts of
         general knowledge that comes with factlens.
@@ -131,7 +131,7 @@ def find_known(
 def split(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     """Return the records to tune on and those held out, about three to two, by a digest of each one's prompt.
 
-    A record is on the same side no matter which others there are, so that a larger calibration holds out what a smaller one
+    A record is on the same side with any others, so that a larger calibration holds out what a smaller one
     has held out.
     """
     train: list[Record] = []
