@@ -65,8 +65,8 @@ class Calibration:
         method
             The method.
         split
-            ``"held out"`` or ``"train"``. The latter compare settings, with fewer prefixes and continuations of each
-            fact than the choice has.
+            ``"held out"`` or ``"train"``. The latter compare settings: each fact with fewer prefixes, continuations
+            and steps than the choice has.
         """
         choice, split = self.choices.get(a_text("method", method)), one_of("split", split, SPLITS)
         there = [] if choice is None else self._of(method, choice, split)
@@ -140,7 +140,7 @@ class Calibration:
 
 
 def _is_of(choice: Choice, trial: Trial) -> bool:
-    """Return whether a trial is of a choice; comparisons are made with fewer prefixes and continuations."""
+    """Return whether a trial is of a choice; comparisons are made in a quicker way."""
     if trial.layers != choice.layers:
         return False
     if trial.split == "held out":

@@ -128,9 +128,9 @@ def replace_of(result: Result, **changes: float) -> Result:
     return result._replace(**changes)
 
 
-def test_for_comparisons_there_are_fewer_prefixes_and_nothing_else_changes() -> None:
+def test_for_comparisons_there_are_fewer_prefixes_and_steps_and_nothing_else_changes() -> None:
     many = Candidate("rome", (1,), METHODS["rome"].hparams())
-    assert many.quick().hparams == replace(many.hparams, contexts=((1, 4), (1, 9)))
+    assert many.quick().hparams == replace(many.hparams, contexts=((1, 4), (1, 9)), stop_loss=0.3)
     assert many.quick().quick() == many.quick()
     tuned = Candidate("ft", (1,), METHODS["ft"].hparams())
     assert tuned.quick() is tuned
