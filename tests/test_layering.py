@@ -33,6 +33,7 @@ STOREYS = (
             "files",
             "formats",
             "hub",
+            "knowledge",
             "likely",
             "lookalikes",
             "progress",

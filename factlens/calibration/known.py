@@ -11,7 +11,6 @@ from threading import Event
 from typing import Any
 
 from factlens.arguments import a_seed, event, function, optional, whole
-from factlens.calibration.pool import pool
 from factlens.editing.taking import say
 from factlens.errors import FactError
 from factlens.evaluation.chatting import as_read
@@ -20,6 +19,7 @@ from factlens.evaluation.datasets.atlas_facts import atlas_facts
 from factlens.evaluation.datasets.opening import records_or_facts
 from factlens.evaluation.records import Record
 from factlens.facts import Fact
+from factlens.knowledge.pool import pool
 from factlens.models import Model
 from factlens.models.given import a_model
 from factlens.models.interrupts import stopped_by

@@ -15,7 +15,7 @@ from factlens.editing.settings import uncalibrated
 from factlens.evaluation.records import Record
 from factlens.models import Model
 from factlens.progress import Share
-from factlens.tracing.engine import stream
+from factlens.tracing.subject import mlp_row
 
 _BELOW, _ABOVE = 3, 4
 """Layers around the peak that are all tried. The layer to edit lies often above the peak: in one model of 18 layers the
@@ -48,14 +48,9 @@ def mlp_effects(
     for i, record in enumerate(records):
         if late():
             break
-        options: dict[str, Any] = {"kinds": ("mlp",), "samples": samples, "seed": seed, "estimate": None, "stop": stop}
-        for update in stream(model, record.fact, **options):
-            row = update.trace.effects.sel(kind="mlp").values[update.trace.subject_range[1] - 1]
-            if not np.isnan(row).any():
-                effects.append(row)
-                break
-            if late():
-                break
+        row = mlp_row(model, record.fact, samples=samples, seed=seed, stop=stop)
+        if row is not None:
+            effects.append(row.effects)
         progress((i + 1) / len(records))
     progress(1.0)
     return tuple(map(float, np.mean(effects, 0))) if effects else ()

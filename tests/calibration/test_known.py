@@ -11,9 +11,9 @@ import torch
 import factlens as fl
 from factlens.calibration import known_records
 from factlens.calibration.known import NEIGHBOURS, split
-from factlens.calibration.pool import Relation, pool
 from factlens.errors import FactError
 from factlens.evaluation import Checks, Record
+from factlens.knowledge.pool import Relation, pool
 from tests.calibration.made import SUBJECTS, facts_known_to
 from tests.support import small_model
 

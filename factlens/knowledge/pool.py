@@ -29,6 +29,6 @@ class Relation(NamedTuple):
 
 @cache
 def pool() -> tuple[Relation, ...]:
-    """Return the relations of ``knowledge.toml``, which was written by hand for factlens."""
-    table = tomllib.loads((files("factlens.calibration") / "knowledge.toml").read_text("utf-8"))
+    """Return the relations of ``facts.toml``, which was written by hand for factlens."""
+    table = tomllib.loads((files("factlens.knowledge") / "facts.toml").read_text("utf-8"))
     return tuple(Relation(name, tuple(part["templates"]), part["facts"]) for name, part in table.items())
