@@ -30,8 +30,6 @@ from factlens.progress import Share, StageShare
 from factlens.timing import Clock, a_time, duration
 from factlens.warned import warn
 
-DEFAULT_METHODS = ("rome", "emmet", "memit", "alphaedit")
-"""Those that optimise a value. Each two of them share the values, so that the second one of them takes less time."""
 _FACTS, _TRACED, _SAMPLES = 40, 6, 2
 _FEWEST = 6
 """Known facts below which nothing can be said."""
@@ -39,12 +37,21 @@ _UNTIL_KNOWN, _UNTIL_TRACED = 0.15, 0.25
 """Shares of the time at which no more facts are asked about, and traced."""
 
 
+def default_methods() -> tuple[str, ...]:
+    """Return the methods that optimise a value, the simplest first.
+
+    Those that put it in at the same place share the values: of two of them the second one takes less time.
+    """
+    with_value = [name for name in METHODS if METHODS[name].site is not None]
+    return tuple(sorted(with_value, key=lambda name: METHODS[name].spreads))
+
+
 @settled
 def calibrate(
     model: Model,
     facts: Any = None,
     *,
-    methods: str | Iterable[str] = DEFAULT_METHODS,
+    methods: str | Iterable[str] | None = None,
     budget: float | str = 600.0,
     layers: int | Sequence[int] | None = None,
     seed: int = 0,
@@ -71,7 +78,8 @@ def calibrate(
         Where to look for facts that the model knows, as for `factlens.calibration.known_records`. Default: for atlas,
         what it was taught; for every other model, a pool of general knowledge.
     methods
-        Which methods, one after the other, each with the same share of the time that is left.
+        Which methods, one after the other, each with the same share of the time that is left. Default: those that
+        optimise a value, which are ROME, EMMET, MEMIT and AlphaEdit.
     budget
         How long all of it may take: seconds, or a text such as ``"5m"``. It covers finding facts, tracing a few, the
         second moments (of all layers in one pass, once for each model, and kept on disk), and the trials. What has
@@ -115,7 +123,10 @@ def calibrate(
         And if the result could not be stored.
     """
     model, seed, store = a_model("model", model), a_seed("seed", seed), flag("store", store)
-    names = (methods,) if isinstance(methods, str) else some_texts("methods", methods, example="['rome', 'memit']")
+    if methods is None:
+        methods = default_methods()
+    example = str(list(default_methods()[:2]))
+    names = (methods,) if isinstance(methods, str) else some_texts("methods", methods, example=example)
     names = tuple(dict.fromkeys(names))
     for i, name in enumerate(names):
         METHODS.named("methods" if isinstance(methods, str) else f"methods[{i}]", name)

@@ -26,7 +26,10 @@ FEW = 2
 _PLACES, _FINALISTS = 2, 4
 _UNTIL_PLACES, _UNTIL_HALF, _UNTIL_AROUND, _UNTIL_HALVED = 0.35, 0.5, 0.65, 0.75
 """Shares of the time at which rounds end."""
-_FEWEST_HELD_OUT = 4
+_HELD_OUT, _FEWER_HELD_OUT = 4, 2
+"""Facts held out of the first comparison there; fewer where the time would be too short."""
+_FULL = 4
+"""So many times as long as in a comparison a fact takes with full settings, about."""
 
 Trials = dict[Candidate, Trial]
 
@@ -120,7 +123,9 @@ class Search:
                 break
             finalists = self._finalists(judged, max(2, len(finalists) // 2))
         (winner,) = best(judged, 1)
-        return Winner(self._full[winner], judged[winner], self._final(self._full[winner]))
+        return Winner(
+            self._full[winner], judged[winner], self._final(self._full[winner], judged[winner].seconds / size)
+        )
 
     def _judge(self, candidates: Sequence[Candidate], size: int, until: float) -> Trials:
         trials: Trials = {}
@@ -145,9 +150,10 @@ class Search:
         default = [one for one in trials if one == self._default.quick()]
         return list(dict.fromkeys([first, *default, *others]))
 
-    def _final(self, chosen: Candidate) -> Trial | None:
+    def _final(self, chosen: Candidate, seconds: float) -> Trial | None:
         """Judge the choice, and what would be taken without it, on as many facts held out as there is time for."""
-        final, size, default = None, _FEWEST_HELD_OUT, self._default
+        final, default = None, self._default
+        size = _HELD_OUT if self._clock.left > _FULL * _HELD_OUT * seconds else _FEWER_HELD_OUT
         compared = default != chosen and set(default.layers) <= set(self.layers)
         while self.held_out and self._clock.left > 0:
             final, spent = self.bench.judge(chosen, self.held_out[:size], "held out"), time.monotonic()

@@ -22,7 +22,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="where to look for facts that the model knows: a file of CounterFact, zsRE, known_1000, or your own "
         "(general knowledge; for atlas, what it was taught)",
     )
-    command.add_argument("--methods", help="which methods, with commas between them (rome,emmet,memit,alphaedit)")
+    command.add_argument("--methods", help="which methods, with commas between them (those that optimise a value)")
     command.add_argument("--budget", default="10m", help="how long the trials may take: 90s, 5m, 1h (10m)")
     command.add_argument("--layers", help="which layers may be edited: 3 or 3,4,5 (those that a few traces suggest)")
     command.add_argument("--seed", type=int, default=0, help="seed of the choice of facts (0)")

@@ -23,7 +23,11 @@ FACTS: list[Bad] = [(value, "facts must be") for value in (3, {"prompt": "x"}, b
 BUDGET: list[Bad] = [(value, "positive") for value in (None, [1], True, object(), 0, -1)]
 BUDGET += [(value, "finite") for value in (NAN, INF)]
 BUDGET += [(value, "'90s', '5m' or '1h'") for value in ("", "soon", "5 days", "-5m", "0s", "nan", "infm", "1e999s")]
-METHODS: list[Bad] = [*texts(), ([], "names no method"), ("romme", "must be one of rome")]
+METHODS: list[Bad] = [
+    *[bad for bad in texts() if bad[0] is not None],
+    ([], "names no method"),
+    ("romme", "must be one of rome"),
+]
 METHODS += [(["rome", "x"], "methods[1]")]
 
 ROWS: dict[str, dict[str, list[Bad]]] = {
