@@ -342,8 +342,8 @@ def _moments_for(
 
 def _default(model: Model, method: str, fact: Fact | None, stop: Event | None) -> Defaults:
     """Return the defaults of a method; where nothing says where to edit the model, a look does, unless it need not."""
-    found = look(model, fact, stop) if fact is not None and is_open(model, method) else None
-    return defaults(model, method) if found is None else by_look(model, method, found)
+    place = look(model, fact, stop) if fact is not None and is_open(model, method) else None
+    return defaults(model, method) if place is None else by_look(model, method, place)
 
 
 def _source_of(default: Defaults, layers: int | Sequence[int] | None, hparams: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 A look asks the model about general knowledge, traces the first few facts that it knows at the subject's last token, and
 takes the last layer whose MLP still has half of the largest effect. What it costs is a few forward passes; it is made
-once for each model. No layer is best for every model, whatever the rule: `factlens.calibrate` measures.
+once for each model. No rule finds the best layer of every model: `factlens.calibrate` measures it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from factlens.knowledge.pool import pool
 from factlens.models import Model
 from factlens.tracing.subject import MlpRow, mean_row, mlp_row
 
-_TRACED, _FEWEST, _ASKED, _AT_ONCE = 6, 3, 96, 16
+_TRACED, _FEWEST, _ASKED, _AT_ONCE = 12, 3, 96, 16
 """Facts that are traced; without so many, nothing can be said; how many are asked about at most, and at once."""
 _LEAST_TOTAL = 0.05
 """A fact whose answer loses less of its probability with its subject says nothing of where that is read."""
@@ -79,17 +79,17 @@ def look(model: Model, fact: Fact, stop: Event | None = None) -> Look | None:
     with model.unedited():
         if _looks.get(model.model, ("", None))[0] != fingerprint:
             _looks[model.model] = fingerprint, _by_knowledge(model, stop)
-        found = _looks[model.model][1]
-        if found is None:
-            row = _row(model, fact, stop)
-            layer = None if row is None else row.layer
-            found = None if layer is None else Look(layer, "the last layer with much of the MLP's effect on this fact")
-        return found
+        by_knowledge = _looks[model.model][1]
+        if by_knowledge is not None:
+            return by_knowledge
+        row = _row(model, fact, stop)
+        layer = None if row is None else row.layer
+        return None if layer is None else Look(layer, "the last layer with much of the MLP's effect on this fact")
 
 
 def _by_knowledge(model: Model, stop: Event | None) -> Look | None:
     rows: list[MlpRow] = []
-    for fact in _known(model):
+    for fact in _facts_known_to(model):
         row = _row(model, fact, stop)
         if row is not None:
             rows.append(row)
@@ -110,8 +110,9 @@ def _row(model: Model, fact: Fact, stop: Event | None) -> MlpRow | None:
     return None if row is None or row.total < _LEAST_TOTAL or row.layer is None else row
 
 
-def _known(model: Model) -> Iterator[Fact]:
-    """Yield facts of general knowledge that greedy decoding gives, one of each relation in turn."""
+def _facts_known_to(model: Model) -> Iterator[Fact]:
+    """Yield facts of general knowledge that greedy decoding gives: of each relation in turn, one about a subject."""
+    subjects: set[str] = set()
     relations = [
         [Fact(relation.templates[0], subject=subject, object=answer) for subject, answer in relation.objects.items()]
         for relation in pool()
@@ -119,13 +120,16 @@ def _known(model: Model) -> Iterator[Fact]:
     facts = [fact for turn in zip_longest(*relations) for fact in turn if fact is not None][:_ASKED]
     for start in range(0, len(facts), _AT_ONCE):
         some = facts[start : start + _AT_ONCE]
-        yield from (fact for fact, leads in zip(some, _leads(model, some), strict=True) if leads)
+        for fact, leads in zip(some, _leads(model, some), strict=True):
+            if leads and fact.subject not in subjects:
+                subjects.add(fact.subject)
+                yield fact
 
 
 def _leads(model: Model, facts: list[Fact]) -> list[bool]:
     wished = [Fact(fact.template, subject=fact.subject, target=fact.object) for fact in facts]
     try:
-        return [said.leads for said in say(model, wished)]
+        return [answer.leads for answer in say(model, wished)]
     except (FactError, NumericalError):
         # One of them cannot be read: so each by itself.
         return [False] if len(facts) == 1 else [leads for fact in facts for leads in _leads(model, [fact])]

@@ -51,16 +51,15 @@ def defaults(model: Model, method: str = DEFAULT_METHOD) -> Defaults:
 
 def uncalibrated(model: Model, method: str) -> Defaults:
     """Return the defaults of a method before any calibration: tuned, published for the model's like, or by a look."""
-    known = _known(model, method)
-    if known is not None:
-        return known
+    if (settled := _tuned_or_published(model, method)) is not None:
+        return settled
     look = looked(model)
     return by_rule(model, method) if look is None else by_look(model, method, look)
 
 
 def is_open(model: Model, method: str) -> bool:
     """Return whether nothing was measured and nothing published of where to edit the model, so that a look decides."""
-    return _calibrated(model, method) is None and _known(model, method) is None
+    return _calibrated(model, method) is None and _tuned_or_published(model, method) is None
 
 
 def by_look(model: Model, method: str, look: Look) -> Defaults:
@@ -73,7 +72,7 @@ def by_rule(model: Model, method: str) -> Defaults:
     return defaults_for(_kind(model), model.n_layers, model.width, method)
 
 
-def _known(model: Model, method: str) -> Defaults | None:
+def _tuned_or_published(model: Model, method: str) -> Defaults | None:
     if (tuned := model.tuned.get(method)) is not None:
         return Defaults(tuned.layers, METHODS[method].hparams(**tuned.settings), tuned.source)
     return METHODS[method].published.get((_kind(model), model.n_layers, model.width))

@@ -79,5 +79,5 @@ def mlp_row(model: Model, fact: Fact, *, samples: int, seed: int = 1, stop: Even
 
 
 def mean_row(rows: Sequence[MlpRow]) -> MlpRow:
-    """Return the mean of rows, each as a share of its total effect, so that no fact counts more than another."""
-    return MlpRow(np.mean([row.effects / row.total for row in rows], 0), 1.0)
+    """Return the mean of rows; a fact that hangs more on its subject counts more."""
+    return MlpRow(np.mean([row.effects for row in rows], 0), float(np.mean([row.total for row in rows])))
