@@ -33,6 +33,8 @@ _HOME = {
     "trace_many": "factlens.tracing",
     "Edit": "factlens.editing",
     "edit": "factlens.editing",
+    "Calibration": "factlens.calibration",
+    "calibrate": "factlens.calibration",
     "Checks": "factlens.evaluation",
     "Record": "factlens.evaluation",
     "Report": "factlens.evaluation",
@@ -46,6 +48,7 @@ _HOME = {
 
 __all__ = [
     "Average",
+    "Calibration",
     "CellDetails",
     "Checks",
     "Edit",
@@ -64,6 +67,7 @@ __all__ = [
     "__version__",
     "average",
     "average_over",
+    "calibrate",
     "compare",
     "details",
     "edit",
@@ -81,6 +85,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from factlens import moments
+    from factlens.calibration import Calibration, calibrate
     from factlens.editing import Edit, edit
     from factlens.errors import FactlensError
     from factlens.evaluation import Checks, Record, Report, evaluate

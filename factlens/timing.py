@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
+
+from factlens.arguments import number, refuse
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 class TimeLeft:
@@ -55,3 +60,49 @@ def duration(seconds: float) -> str:
 def roughly(seconds: float) -> str:
     """Return a time in words that do not change with every look: ``"about 15 s"``."""
     return "a few seconds" if seconds < 5 else f"about {duration(5 * round(seconds / 5))}"
+
+
+class Clock:
+    """The time that a computation has.
+
+    Parameters
+    ----------
+    seconds
+        How long that is, from now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._began, self._seconds = time.monotonic(), seconds
+
+    @property
+    def share(self) -> float:
+        """Share of the time that has gone by; above 1 when it is over."""
+        return (time.monotonic() - self._began) / max(self._seconds, 1e-9)
+
+    @property
+    def left(self) -> float:
+        """Seconds left, not below 0."""
+        return max(0.0, self._began + self._seconds - time.monotonic())
+
+
+def a_time(name: str, value: Any) -> float:
+    """Return a length of time in seconds: a number of them, or a text such as ``"90s"``, ``"5m"``, ``"1h"``.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither, or not positive.
+    """
+    example = "'5m'"
+    if not isinstance(value, str):
+        return float(number(name, value, above=0, example=example))
+    digits = value.strip().rstrip("smhin ")
+    unit = value.strip()[len(digits) :].strip() or "s"
+    try:
+        count = float(digits)
+    except ValueError:
+        count = 0.0
+    seconds = count * _UNITS.get(unit, 0)
+    if not 0 < seconds < float("inf"):
+        refuse(name, value, "a length of time: seconds, or a text such as '90s', '5m' or '1h'", example)
+    return seconds

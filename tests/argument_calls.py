@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 import factlens as fl
-from factlens import evaluation, moments, tracing
+from factlens import calibration, evaluation, moments, tracing
 from factlens.editing import defaults
 from factlens.evaluation import Probe, Record, Report, datasets
 from factlens.reproduce import reproduce
+from tests import saved
+from tests.calibration.made import facts_known_to
 from tests.editing.made import FACT, moment_of
 from tests.support import small_model, tokenizer
 
@@ -64,6 +66,10 @@ class Bench:
         return fl.evaluate(self.model, FACT, self.checks, **JUDGED)
 
     @cached_property
+    def calibration(self) -> fl.Calibration:
+        return saved.calibration()
+
+    @cached_property
     def key(self) -> moments.Key:
         return moments.Key.of(self.model, 1, "a text", 64)
 
@@ -85,6 +91,7 @@ class Bench:
             "Average": self.average.save(self.folder / "average"),
             "Edit": self.edit.save(self.folder / "edit"),
             "Report": self.report.save(self.folder / "report.json"),
+            "Calibration": self.calibration.save(self.folder / "calibration.json"),
             "SecondMoment": self.moment.save(self.folder / "moment"),
         }
 
@@ -250,6 +257,24 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
     "mquake": lambda b: call(datasets.mquake, source=[MQUAKE], encoding="cp1252"),
     "ripple_edits": lambda b: call(datasets.ripple_edits, source=[RIPPLE], encoding="cp1252"),
     "zsre": lambda b: call(datasets.zsre, source=[ZSRE], encoding="cp1252"),
+    # Calibration
+    "calibrate": lambda b: call(
+        fl.calibrate,
+        model=b.model,
+        facts=list(facts_known_to(b.model)),
+        methods=["lora"],
+        budget="1h",
+        layers=[1],
+        seed=3,
+        store=False,
+    ),
+    "known_records": lambda b: call(
+        calibration.known_records, model=b.model, facts=list(facts_known_to(b.model)), n=3, seed=3
+    ),
+    "Calibration.trial_of": lambda b: call(b.calibration.trial_of, method="memit", split="train"),
+    "Calibration.baseline_of": lambda b: call(b.calibration.baseline_of, method="memit"),
+    "Calibration.save": lambda b: call(b.calibration.save, path=b.folder / "a calibration.json"),
+    "Calibration.load": lambda b: call(fl.Calibration.load, path=b.files["Calibration"]),
     # Moments
     "collect": lambda b: call(
         moments.collect,

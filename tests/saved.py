@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 import factlens as fl
+from factlens.calibration import Calibration, Result, Trial
 from factlens.drawing.html import as_image
 from factlens.editing import Took
+from factlens.editing.calibrated import Choice
 from factlens.evaluation import Checks, Outcome, PromptMetric, Record, Report
 from factlens.evaluation.measuring import Measured
 from factlens.evaluation.outcome_store import OutcomeStore
@@ -199,7 +201,7 @@ def use(what: Any) -> None:
     elif isinstance(what, SecondMoment):
         str(what.described)
         what.matrix.diagonal()
-    elif isinstance(what, Report):
+    elif isinstance(what, (Report, Calibration)):
         what._repr_html_()
         what.to_dataframe()
     if not isinstance(what, Report):  # whose text says what its HTML says, and takes as long
@@ -269,6 +271,30 @@ def save(what: Any, path: Path) -> None:
     what.save(path)
 
 
+def calibration() -> Calibration:
+    settings = {"seed": 0, "contexts": [[10, 4]], "limit": None, "keep": ["{} is <i>"]}
+    results = (Result("0123456789ab", 1.0, 0.5, float("nan"), -0.25), Result("ba9876543210", 0.0, 1 / 3, 1.0, 0.5))
+    choice = Choice((1, 2), settings, "calibrated 2026-11-27 on 2 facts: S 94 ± 3 <i>日本")
+    default = Choice((3,), {**settings, "seed": 1}, "without a calibration")
+    trials = (
+        Trial("memit", (1, 2), {**settings, "contexts": [[2, 4]]}, "train", results, 1.5),
+        Trial("memit", (1, 2), settings, "held out", results, 0.0),
+        Trial("memit", (3,), {**settings, "seed": 1}, "held out", results, 2.0),
+        Trial("<b>mine", (4,), settings, "train", results[:1], 2.5, "NaN <i>日本"),
+    )
+    return Calibration(
+        "some <b>model",
+        "0123456789abcdef",
+        "2026-11-27",
+        3,
+        9,
+        (0.1, -0.25, 1e-300),
+        trials,
+        {"memit": choice},
+        {"memit": default},
+    )
+
+
 KINDS = {
     "trace": Kind(trace, save, fl.Trace.load, ("factlens.trace", 6)),
     "replaced trace": Kind(replaced_trace, save, fl.Trace.load, ("factlens.trace", 6)),
@@ -278,6 +304,7 @@ KINDS = {
     "checkpoint": Kind(position, save_checkpoint, load_checkpoint, ("factlens.moments-unfinished", 2)),
     "report": Kind(report, save, Report.load, suffix=".json"),
     "packed report": Kind(report, save, Report.load, packed=True, suffix=".json.gz"),
+    "calibration": Kind(calibration, save, Calibration.load, suffix=".json"),
     "store": Kind(report, save_store, load_store, suffix=".jsonl"),
 }
 

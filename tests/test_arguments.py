@@ -113,7 +113,8 @@ DEPENDS = ("at most 64", "Eiffel Tower")
 # Nothing is forgotten ------------------------------------------------------------------------------------------------
 
 MODULES = ("factlens", *(f"factlens.{part}" for part in ("models", "moments", "tracing", "editing", "evaluation")))
-MODULES += ("factlens.evaluation.datasets", "factlens.reproduce", "factlens.widgets")
+MODULES += ("factlens.evaluation.datasets", "factlens.calibration", "factlens.reproduce")
+MODULES += ("factlens.widgets",)
 
 
 def exported() -> dict[str, Callable[..., Any]]:

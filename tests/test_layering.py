@@ -23,6 +23,7 @@ STOREYS = (
         *(
             "arguments",
             "bounded",
+            "caches",
             "conversations",
             "decoding",
             "errors",
@@ -32,6 +33,7 @@ STOREYS = (
             "files",
             "formats",
             "hub",
+            "knowledge",
             "likely",
             "lookalikes",
             "progress",
@@ -48,6 +50,7 @@ STOREYS = (
     {"drawing"},
     {"models", "moments"},
     {"tracing", "editing", "evaluation"},
+    {"calibration"},
     {"reproduce", "session"},
     {"widgets"},
     {"cli", "__main__", "__init__"},

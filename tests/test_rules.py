@@ -20,6 +20,7 @@ PACKAGE = Path(factlens.__file__).parent
 PRINTS = ("cli/", "models/atlas/verify.py")
 #: What a module keeps that changes, and why it does not grow for ever.
 KEPT = {
+    "editing/looking.py: _looks": "weak: one entry for every model, which goes with it",
     "models/interrupts.py: _holds": "one entry for every open block; it is taken out when the block ends",
     "models/record.py: _records": "weak: a model's record goes with the model",
 }

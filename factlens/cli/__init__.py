@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from factlens import __version__
-from factlens.cli import demo, edit, evaluate, lab, reproduce, stats, trace
+from factlens.cli import calibrate, demo, edit, evaluate, lab, reproduce, stats, trace
 from factlens.errors import FactlensError
 
 COMMANDS = {
@@ -20,6 +20,7 @@ COMMANDS = {
     "edit": edit,
     "stats": stats,
     "evaluate": evaluate,
+    "calibrate": calibrate,
     "reproduce": reproduce,
     "lab": lab,
 }

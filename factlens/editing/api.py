@@ -14,11 +14,12 @@ from factlens import warned
 from factlens.arguments import event, flag, function, instance, optional, plain, refuse, shown, some_texts, whole
 from factlens.editing.advice import Circumstances, all_taken
 from factlens.editing.contexts import check_prefixes, check_written_texts
-from factlens.editing.hparams import Hparams
+from factlens.editing.hparams import Defaults, Hparams
+from factlens.editing.looking import look
 from factlens.editing.methods import DEFAULT_METHOD, METHODS, Problem
 from factlens.editing.prompts import kept_prompt
 from factlens.editing.record import Edit
-from factlens.editing.settings import defaults
+from factlens.editing.settings import by_look, defaults, is_open
 from factlens.editing.taking import Said, say, say_with
 from factlens.errors import ArgumentError, EditWarning, FactError, FactlensWarning, PromptTooLong, WrongModel
 from factlens.facts import Fact, some_facts
@@ -126,6 +127,9 @@ def edit(
     _check_apart(requests)
     _check_kept(model, requests, settings)
     with model.watched(stop), stopped_by(stop):
+        default = _default(model, method, requests[0] if layers is None else None, stop)
+        if layers is None:
+            chosen, settings = settle(model, method, default.layers, hparams)
         weights = Weights.of(model)
         before = _check_wanted(model, requests)
         check_written_texts(model, requests, settings)
@@ -138,7 +142,7 @@ def edit(
         made = Circumstances(
             method=way,
             layers=chosen,
-            default_layers=defaults(model, method).layers,
+            default_layers=default.layers,
             n_layers=model.n_layers,
             hparams=settings,
             facts=len(requests),
@@ -154,7 +158,7 @@ def edit(
             moment="; ".join(moment.described for moment in used_moments.values()),
             model=model.name,
             fingerprint=weights.fingerprint,
-            report=solution.report,
+            report={"defaults": _source_of(default, layers, hparams), **solution.report},
             keys=solution.keys,
             taken=all_taken(requests, before, solution.with_value, after, made, solution.report),
         )
@@ -334,6 +338,18 @@ def _moments_for(
         if moment.layer != layer:
             raise WrongModel(f"This second moment is of {moment.identity}, not of layer {layer}.")
     return {layer: moments[layer] for layer in layers}
+
+
+def _default(model: Model, method: str, fact: Fact | None, stop: Event | None) -> Defaults:
+    """Return the defaults of a method; where nothing says where to edit the model, a look does, unless it need not."""
+    place = look(model, fact, stop) if fact is not None and is_open(model, method) else None
+    return defaults(model, method) if place is None else by_look(model, method, place)
+
+
+def _source_of(default: Defaults, layers: int | Sequence[int] | None, hparams: Mapping[str, Any]) -> str:
+    """Say where layers and settings are from that the caller has left open."""
+    own = (["layers"] if layers is not None else []) + sorted(hparams)
+    return f"{default.source}; but for {', '.join(own)}" if own else default.source
 
 
 def _named(progress: StageShare | None, name: str) -> Share | None:

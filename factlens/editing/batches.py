@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from factlens.editing.contexts import continuations
+from factlens.editing.contexts import contexts_for, continuations
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.methods.base import Problem
 from factlens.editing.prompts import Context, make_prompts
@@ -20,18 +20,25 @@ V = TypeVar("V", bound=ValueHparams)
 _CPU_BYTES = 2**31
 
 
+def contexts_of(problem: Problem[V]) -> Sequence[Context]:
+    """Return what the facts of a problem are looked at behind: what it brings, or else samples of the model."""
+    return contexts_for(problem.model, problem.hparams) if problem.contexts is None else problem.contexts
+
+
 def values_of(problem: Problem[V], contexts: Sequence[Context], site: Place) -> Values:
     """Optimise v* of every fact of a problem, fewer at once when memory turns out to hold less.
 
     Parameters
     ----------
     problem
-        What is to be solved. v* is put in at the last of its layers.
+        What is to be solved. v* is put in at the last of its layers. Values that it brings are returned as they are.
     contexts
         In which the facts are looked at.
     site
         Whose output δ is added to: ``"mlp"`` or ``"block"``.
     """
+    if problem.values is not None:
+        return problem.values
     model, facts, layer, hparams = problem.model, problem.facts, problem.layers[-1], problem.hparams
     at_once = _facts_within(problem, len(contexts))
     batches: list[Values] = []

@@ -30,6 +30,7 @@ def edit_html(edit: Edit) -> str:
         ("id", edit.id),
         ("size", size_of(edit)),
         ("C", edit.moment or "not used"),
+        ("what was left open", edit.defaults or "not known"),
         ("made for", f"{edit.model} ({edit.fingerprint})"),
     ]
     warned = "".join(map(paragraph, edit.warning.splitlines()))

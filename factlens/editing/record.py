@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from factlens.editing.calibrated import CALIBRATED
 from factlens.editing.card import edit_html, size_of
 from factlens.editing.export import to_peft
 from factlens.editing.taking import Took, read_took, summary_of, took_to_json, warning_of
@@ -81,9 +82,14 @@ class Edit:
         """What makes it again: method, layers and every setting, as `factlens.edit` takes them.
 
         On the same model, ``factlens.edit(model, edit.facts, **edit.recipe)`` gives the same updates; second moments
-        that were passed then have to be passed again.
+        that were passed then have to be passed again. `defaults` says where what was left open is from.
         """
         return {"method": self.method, "layers": self.layers, **self.hparams}
+
+    @property
+    def defaults(self) -> str:
+        """Where the layers and settings are from that were left open, in words; empty where that is not known."""
+        return str(self.report.get("defaults", ""))
 
     @property
     def label(self) -> str:
@@ -197,9 +203,10 @@ class Edit:
 
     def __repr__(self) -> str:
         took, made = summary_of(self.facts, self.taken), str(self).removeprefix(self.label)
+        measured = f", {self.defaults}" if self.defaults.startswith(CALIBRATED) else ""
         return (
             f"<factlens.Edit {arrowed(self.label)}{made}, {size_of(self)}, for {self.model!r}"
-            f"{f', {took}' if took else ''}>"
+            f"{f', {took}' if took else ''}{measured}>"
         )
 
     def _repr_html_(self) -> str:

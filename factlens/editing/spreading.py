@@ -16,8 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from factlens.editing.batches import values_of
-from factlens.editing.contexts import contexts_for
+from factlens.editing.batches import contexts_of, values_of
 from factlens.editing.hparams import ValueHparams
 from factlens.editing.methods.base import Problem, Solution
 from factlens.editing.prompts import Prompts, make_prompts
@@ -36,7 +35,7 @@ Solve = Callable[[int, Tensor], Tensor]
 def spread(problem: Problem[V], closed: Solve) -> Solution:
     """Optimise z of every fact, and spread the change over the layers by a method's closed form."""
     model, facts, layers = problem.model, problem.facts, problem.layers
-    contexts = contexts_for(model, problem.hparams)
+    contexts = contexts_of(problem)
     values = values_of(problem, contexts, "block")
     updates, keys = spread_updates(model, make_prompts(model, facts, contexts), layers, values.optimised, closed)
     return Solution(tuple(updates), {"facts": list(values.report)}, values.with_value, keys)

@@ -57,13 +57,26 @@ class Values:
     @classmethod
     def joined(cls, parts: Sequence[Values]) -> Values:
         """Return the values of several batches of facts as one."""
-        names = ("optimised", "keys", "outputs", "bare_keys", "bare_outputs")
-        tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
         return cls(
             **tensors,
             report=tuple(report for part in parts for report in part.report),
             with_value=tuple(answer for part in parts for answer in part.with_value),
         )
+
+    def apart(self) -> list[Values]:
+        """Return the values of each fact by itself."""
+        return [
+            Values(
+                **{name: getattr(self, name)[i : i + 1] for name in _TENSORS},
+                report=self.report[i : i + 1],
+                with_value=self.with_value[i : i + 1],
+            )
+            for i in range(len(self.optimised))
+        ]
+
+
+_TENSORS = ("optimised", "keys", "outputs", "bare_keys", "bare_outputs")
 
 
 @torch.enable_grad()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 
-from platformdirs import user_cache_path
-
 from factlens.arguments import a_path, a_text, event, function, instance, number, optional, whole
+from factlens.caches import cache_for
 from factlens.decoding import UTF8
 from factlens.errors import FileFormatError, WrongModel
 from factlens.models import Model
@@ -29,7 +27,7 @@ from factlens.progress import Share
 
 def cache_folder() -> Path:
     """Where statistics are kept: ``moments`` in ``$FACTLENS_CACHE``, or in the user's cache folder."""
-    return Path(os.environ.get("FACTLENS_CACHE") or user_cache_path("factlens", appauthor=False)) / "moments"
+    return cache_for("moments")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ WORDS = "words for an error, from factlens itself"
 ANYTHING: dict[str, str] = {
     **dict.fromkeys(("Trace", "Average", "CellDetails", "Edit", "Took", "Report", "Key", "Update", "Skipped"), RECORD),
     **dict.fromkeys(("Outcome", "Measured", "Metric", "Defaults", "LowRank", "Dense", "Model", "ModelEvent"), RECORD),
-    **dict.fromkeys(("Peak", "Answer", "Reading", "Shape"), RECORD),
+    **dict.fromkeys(("Peak", "Answer", "Reading", "Shape", "Calibration", "Trial", "Result"), RECORD),
+    "Trial.same": "a candidate and records of the search that asks",
     **dict.fromkeys(("Hparams", "ValueHparams"), "each setting of each method has its row in SETTINGS"),
     **{
         f"{name}.{method}": "a field's name, or settings, which have their rows"

@@ -19,6 +19,7 @@ import factlens as fl
 from factlens.evaluation import Checks
 from factlens.models.belonging import edit_id
 from factlens.models.settling import open_stays
+from tests.calibration.made import add_quick_method, facts_known_to
 from tests.editing.made import moment_of
 from tests.models.made import bits, same_bits, some_edit
 from tests.strikes import Struck, first_and_last, first_of, interrupt, lines_of, struck_at, throw
@@ -262,6 +263,19 @@ def test_a_strike_at_any_line_of_an_edit(call: Call, strike: Strike) -> None:
 @pytest.mark.parametrize("call", JUDGING.values(), ids=JUDGING)
 def test_a_strike_at_any_line_of_a_judgement(call: Call, strike: Strike) -> None:
     assert assert_before_or_after(call, strike, every=ALL) > 300
+
+
+@pytest.mark.filterwarnings("ignore:Nothing that was tried")
+@pytest.mark.parametrize("strike", SUDDEN.values(), ids=SUDDEN)
+def test_a_strike_during_a_calibration(strike: Strike, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_quick_method(monkeypatch, elsewhere={"steps": 1, "rank": 2}, tries={})
+    facts = facts_known_to(tiny())
+
+    def calibrate(made: Made) -> None:
+        fl.calibrate(made.model, facts, methods="quick", layers=0, budget="1h", store=False, stop=made.stop)
+
+    # It traces and edits in ways that are struck at elsewhere: here at a few lines of every part.
+    assert assert_before_or_after(calibrate, strike, every=ALL, chosen=lambda lines: first_of(lines)[::120]) > 10
 
 
 @pytest.mark.parametrize("name", ["apply", "edited", "rome", "single"])

@@ -113,6 +113,7 @@ ALPHAEDIT = Method(
     solve=solve,
     needs_moments=True,
     spreads=True,
+    site="block",
     doing="optimising v*",
     knobs=(
         *VALUE_KNOBS,
@@ -125,5 +126,6 @@ ALPHAEDIT = Method(
         published.LLAMA3: Defaults((4, 5, 6, 7, 8), AlphaEditHparams(steps=25, learning_rate=0.1), published.FANG25),
     },
     elsewhere={"relative": True, "ridge": None},
+    tries={"relative": (True,), "nullspace": (0.3, 0.1, 1.0), "ridge": (None,), "strength": (0.8, 0.5)},
     advise=advise,
 )

@@ -11,7 +11,10 @@ from torch import Tensor
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer
 from factlens.editing.hparams import Defaults, Hparams
 from factlens.editing.methods.published import Key
+from factlens.editing.prompts import Context
+from factlens.editing.tail import Place
 from factlens.editing.taking import Said
+from factlens.editing.values import Values
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.weights import WeightTerm
@@ -40,6 +43,11 @@ class Problem(Generic[H_co]):
         The settings.
     progress
         Called with the share that is done.
+    contexts
+        What the facts are looked at behind, where that is known already. Default: sampled from the model.
+    values
+        The values of the facts, where they are known already. Default: optimised. A value depends on the fact, the last
+        layer and the settings of `factlens.editing.hparams.ValueHparams` alone, so that many problems can share it.
     """
 
     model: Model
@@ -48,6 +56,8 @@ class Problem(Generic[H_co]):
     moments: Mapping[int, SecondMoment]
     hparams: H_co
     progress: Share | None = None
+    contexts: Sequence[Context] | None = None
+    values: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,9 @@ class Method(Generic[H]):
         How many facts it stores at once, and how many layers it edits, at most; None for no limit.
     spreads
         Whether it spreads an edit over several layers by default.
+    site
+        Where the value that it optimises is put in, at the last of its layers: the output of the MLP or of the block;
+        None for a method that optimises no value.
     doing
         What it does most of the time, for a line of progress: ``"optimising v*"``.
     knobs
@@ -144,6 +157,8 @@ class Method(Generic[H]):
         Layers and settings that were published, by model.
     elsewhere
         Settings for models without published ones that differ from those of the class.
+    tries
+        Settings that a calibration tries, each with the values to try, the likeliest first.
     advise
         Why the weights do not say a target (though v* does, where there is one), and what to change: from how the edit
         was made, and what was reported of the fact.
@@ -157,8 +172,10 @@ class Method(Generic[H]):
     most_facts: int | None = None
     most_layers: int | None = None
     spreads: bool = False
+    site: Place | None = None
     doing: str = "computing the edit"
     knobs: tuple[Knob, ...] = ()
     published: Mapping[Key, Defaults] = field(default_factory=dict)
     elsewhere: Mapping[str, Any] = field(default_factory=dict)
+    tries: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     advise: Callable[[Circumstances, Mapping[str, Any]], Reason] = _not_put_out

@@ -80,8 +80,10 @@ EMMET = Method(
     solve=solve,
     needs_moments=True,
     most_layers=1,
+    site="mlp",
     doing="optimising v*",
     knobs=(*VALUE_KNOBS, *weight_knobs(RIDGE)),
     elsewhere={"ridge": None, "contexts": FEW_CONTEXTS},
+    tries={"ridge": (None,), "strength": (0.8, 0.95, 0.5)},
     advise=advise,
 )

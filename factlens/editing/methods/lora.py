@@ -117,5 +117,6 @@ LORA = Method(
     solve=solve,
     doing="fine-tuning",
     knobs=(STEPS, LEARNING_RATE, Knob("rank", "rank", "of the matrix that is added", 1)),
+    tries={"learning_rate": (2e-3, 5e-3, 5e-4), "steps": (70,)},
     advise=advise,
 )

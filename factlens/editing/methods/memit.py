@@ -94,6 +94,7 @@ MEMIT = Method(
     solve=solve,
     needs_moments=True,
     spreads=True,
+    site="block",
     doing="optimising v*",
     knobs=(*VALUE_KNOBS, *weight_knobs(_MOMENT_WEIGHT)),
     published={
@@ -103,5 +104,6 @@ MEMIT = Method(
     },
     # The published weights of C are those of models whose keys are four to ten times as long.
     elsewhere={"moment_weight": None},
+    tries={"moment_weight": (None,), "strength": (0.8, 0.5, 0.95)},
     advise=advise,
 )

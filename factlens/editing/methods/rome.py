@@ -16,8 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from factlens.arguments import flag
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
-from factlens.editing.batches import values_of
-from factlens.editing.contexts import contexts_for
+from factlens.editing.batches import contexts_of, values_of
 from factlens.editing.hparams import Defaults, ValueHparams, a_shrinkage, setting
 from factlens.editing.methods import published
 from factlens.editing.methods.base import VALUE_KNOBS, Method, Problem, Solution
@@ -63,7 +62,7 @@ def solve(problem: Problem[RomeHparams]) -> Solution:
 def store(problem: Problem[V], closed: Callable[[Projection, Values, SecondMoment, V], LowRank]) -> Solution:
     """Optimise v* of every fact, and store all of them in one layer by a method's closed form."""
     model, (layer,) = problem.model, problem.layers
-    values = values_of(problem, contexts_for(model, problem.hparams), "mlp")
+    values = values_of(problem, contexts_of(problem), "mlp")
     update = closed(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
     return Solution((update,), {"facts": list(values.report)}, values.with_value)
 
@@ -106,6 +105,7 @@ ROME = Method(
     needs_moments=True,
     most_facts=1,
     most_layers=1,
+    site="mlp",
     doing="optimising v*",
     knobs=VALUE_KNOBS,
     published={

@@ -92,27 +92,35 @@ def load_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
 
     Parameters, errors: as `load_records`; and facts, which are returned as they are.
     """
+    return [one.fact if isinstance(one, Record) else one for one in records_or_facts(source, encoding=encoding)]
+
+
+def records_or_facts(source: Any, *, encoding: str = UTF8, name: str = "source") -> list[Record] | list[Fact]:
+    """Read what `load_facts` reads, with the checks of its records where it has some.
+
+    Parameters, errors: as `load_facts`, to which `source` is given as the argument `name`.
+    """
     encoding = an_encoding("encoding", encoding)
     if isinstance(source, Fact):
         return [source]
     if isinstance(source, str) and source == NAME:
-        return [record.fact for record in atlas_facts()]
-    content = _fetched(source)
+        return atlas_facts()
+    content = _fetched(source, name)
     if isinstance(content, list) and content and all(isinstance(one, Fact) for one in content):
         return content
     if not (isinstance(content, list) and content and isinstance(content[0], Record)):
         fields = read_entries(content, encoding=encoding)[0].content
         if all(name in fields for name in KNOWN_1000):
             return known_facts(content, encoding=encoding)
-    return [record.fact for record in load_records(content, encoding=encoding)]
+    return load_records(content, encoding=encoding)
 
 
-def _fetched(source: Any) -> Any:
+def _fetched(source: Any, name: str = "source") -> Any:
     """Return a file's path as it is, and everything else in memory, so that it can be looked at twice."""
     if isinstance(source, str) and source.startswith(hub.PREFIX):
         return _from_hub(source.removeprefix(hub.PREFIX))
     if isinstance(source, (str, Path)):
-        if not a_path("source", source).exists():
+        if not a_path(name, source).exists():
             raise FileNotFoundError(
                 f"There is no data set {str(source)!r}: give {NAME!r}, the path of a file, or {hub.PREFIX}name for the "
                 "Hub's."
@@ -121,7 +129,7 @@ def _fetched(source: Any) -> Any:
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
         return source
     expected = "the name of a data set, the path of a file, a table, or records in a list"
-    return list(items("source", source, expected, example="'atlas-facts'"))
+    return list(items(name, source, expected, example="'atlas-facts'"))
 
 
 def _from_hub(spec: str) -> list[dict[str, Any]]:
