@@ -91,6 +91,39 @@ def first_of(lines: Sequence[str]) -> list[int]:
     return sorted({line: last - place for place, line in enumerate(reversed(lines))}.values())
 
 
+def evenly(places: Sequence[int], most: int, turn: int = 0) -> list[int]:
+    """Return at most so many of some places, evenly spread; each turn starts at another one."""
+    if len(places) <= most:
+        return list(places)
+    # Multiples of the golden section, without their whole part, never come near each other soon.
+    start = turn * 0.6180339887 % 1
+    return [places[int((i + start) * len(places) / most)] for i in range(most)]
+
+
+def sample_of(
+    lines: Sequence[str], places: Sequence[int], *, closely: Sequence[str], most: int, turn: int
+) -> list[int]:
+    """Return at most so many of some places, and the first and the last line.
+
+    Parameters
+    ----------
+    lines
+        What runs at every place.
+    places
+        What to choose from. Half of the sample lies in the files looked at `closely`, the other half in all others,
+        each spread evenly over the call.
+    closely
+        Parts of the paths of those files.
+    turn
+        Another number, another sample: tests of similar calls together strike at more lines than each. The same
+        number, the same sample.
+    """
+    near = [place for place in places if any(part in lines[place] for part in closely)]
+    far = sorted({*places} - {*near})
+    half = (most - 2) // 2
+    return sorted({0, len(lines) - 1, *evenly(near, half, turn), *evenly(far, half, turn)})
+
+
 def throw(error: type[BaseException]) -> None:
     """Strike as an error."""
     raise error

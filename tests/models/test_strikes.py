@@ -1,4 +1,12 @@
-"""Before or after, nothing between: whatever strikes at whichever line of a call that writes, all is put back."""
+"""Before or after, nothing between: whatever strikes at whichever line of a call that writes, all is put back.
+
+The short calls are struck at every line as often as it runs. The long ones, edits and judgements, run thousands of
+lines, and each strike runs the call anew: these are struck at a sample, half of it in the files that write, hook and
+settle. What that leaves out is a line at which only a strike in one of these very calls goes wrong, until it is chosen:
+each test has another sample, and together they have all lines that write and most of the others.
+``FACTLENS_STRIKES=lines`` strikes at the first and the last run of every line, which takes hours, and
+``FACTLENS_STRIKES=all`` at every run: for after a change to what settles.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -22,7 +31,7 @@ from factlens.models.settling import open_stays
 from tests.calibration.made import add_quick_method, facts_known_to
 from tests.editing.made import moment_of
 from tests.models.made import bits, same_bits, some_edit
-from tests.strikes import Struck, first_and_last, first_of, interrupt, lines_of, struck_at, throw
+from tests.strikes import Struck, evenly, first_and_last, first_of, interrupt, lines_of, sample_of, struck_at, throw
 from tests.support import small_model
 from tests.tracing.faults import locked
 
@@ -204,37 +213,60 @@ OUT_OF_MEMORY: Strike = lambda _: throw(torch.OutOfMemoryError)  # noqa: E731
 CANCEL: Strike = lambda made: made.stop.set()  # noqa: E731
 
 
-#: Strike at every line event of the long calls, too, which takes an hour and a half: FACTLENS_STRIKES=all.
-ALL = os.environ.get("FACTLENS_STRIKES") == "all"
+#: Where the long calls are struck: at a sample of their lines, at all "lines", or at "all" runs of them.
+HOW = os.environ.get("FACTLENS_STRIKES", "sample")
+#: So many strikes in a sample …
+MOST = 64
+#: … of which half go where weights are written, things are put on a model, and all of it is put back.
+CLOSELY = (
+    *(f"/factlens/models/{name}.py" for name in ("weights", "originals", "record", "turn", "settling")),
+    *(f"/factlens/models/{name}.py" for name in ("hooks", "interrupts", "surroundings")),
+    *(f"/factlens/editing/{name}" for name in ("api.py", "descent.py", "spreading.py", "methods/")),
+)
+Chosen = Callable[[Sequence[str]], list[int]]
+LONG = {**EDITS, **JUDGING}
+STRIKES = {**SUDDEN, "memory": OUT_OF_MEMORY, "cancel": CANCEL}
+TURNS = {which: turn for turn, which in enumerate(product(LONG, STRIKES))}
 
 
-def assert_before_or_after(
-    call: Call, strike: Strike, *, every: bool, chosen: Callable[[Sequence[str]], list[int]] = first_and_last
-) -> int:
-    """Strike at every line of a call, one after the other; return how many strikes there were.
+def sampled(call: str, strike: str, chosen: Chosen = first_and_last) -> Chosen:
+    """Return how the places are chosen at which a long call is struck."""
 
-    Parameters
-    ----------
-    every
-        Whether to strike at every line as often as it runs.
-    chosen
-        At which lines otherwise. Default: when each runs for the first time, and for the last.
-    """
+    def places(lines: Sequence[str]) -> list[int]:
+        if HOW == "all":
+            return list(range(len(lines)))
+        every = chosen(lines)
+        if HOW == "lines":
+            return every
+        return sample_of(lines, every, closely=CLOSELY, most=MOST, turn=TURNS[call, strike])
+
+    return places
+
+
+def every_run(lines: Sequence[str]) -> list[int]:
+    return list(range(len(lines)))
+
+
+def assert_before_or_after(call: Call, strike: Strike, chosen: Chosen) -> int:
+    """Strike at the chosen lines of a call, one after the other; return how many strikes there were."""
     made = Made.new()
     before = State.of(made.model)
+    call(made)  # what is looked up once, and kept, is no line of the calls to come
+    made.reset()
     lines = lines_of(lambda: call(made))
     after, count = State.of(made.model), len(lines)
     made.reset()
     assert before.differs(State.of(made.model)) == []
-    places = range(count) if every else chosen(lines)
-    for line in places:
+    struck = 0
+    for line in chosen(lines):
         place = struck_at(line, lambda: call(made), lambda: strike(made))
+        struck += place != ""
         now = State.of(made.model)
         wrong = min(before.differs(now), after.differs(now), key=len)
         assert wrong == [], f"{wrong} after a strike at {place}, line {line} of {count}"
         made.reset()
     assert not locked(made.model)
-    return len(places)
+    return struck
 
 
 @pytest.fixture(autouse=True)
@@ -250,19 +282,19 @@ def _interruptible(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("strike", SUDDEN.values(), ids=SUDDEN)
 @pytest.mark.parametrize("call", STACK.values(), ids=STACK)
 def test_a_strike_at_any_line_of_a_change(call: Call, strike: Strike) -> None:
-    assert assert_before_or_after(call, strike, every=True) > 200
+    assert assert_before_or_after(call, strike, every_run) > 200
 
 
-@pytest.mark.parametrize("strike", SUDDEN.values(), ids=SUDDEN)
-@pytest.mark.parametrize("call", EDITS.values(), ids=EDITS)
-def test_a_strike_at_any_line_of_an_edit(call: Call, strike: Strike) -> None:
-    assert assert_before_or_after(call, strike, every=ALL) > 300
+@pytest.mark.parametrize("strike", SUDDEN)
+@pytest.mark.parametrize("call", EDITS)
+def test_a_strike_at_the_lines_of_an_edit(call: str, strike: str) -> None:
+    assert assert_before_or_after(EDITS[call], SUDDEN[strike], sampled(call, strike)) > MOST - 10
 
 
-@pytest.mark.parametrize("strike", SUDDEN.values(), ids=SUDDEN)
-@pytest.mark.parametrize("call", JUDGING.values(), ids=JUDGING)
-def test_a_strike_at_any_line_of_a_judgement(call: Call, strike: Strike) -> None:
-    assert assert_before_or_after(call, strike, every=ALL) > 300
+@pytest.mark.parametrize("strike", SUDDEN)
+@pytest.mark.parametrize("call", JUDGING)
+def test_a_strike_at_the_lines_of_a_judgement(call: str, strike: str) -> None:
+    assert assert_before_or_after(JUDGING[call], SUDDEN[strike], sampled(call, strike)) > MOST - 10
 
 
 @pytest.mark.filterwarnings("ignore:Nothing that was tried")
@@ -275,15 +307,46 @@ def test_a_strike_during_a_calibration(strike: Strike, monkeypatch: pytest.Monke
         fl.calibrate(made.model, facts, methods="quick", layers=0, budget="1h", store=False, stop=made.stop)
 
     # It traces and edits in ways that are struck at elsewhere: here at a few lines of every part.
-    assert assert_before_or_after(calibrate, strike, every=ALL, chosen=lambda lines: first_of(lines)[::120]) > 10
+    assert assert_before_or_after(calibrate, strike, lambda lines: first_of(lines)[::120]) > 10
 
 
-@pytest.mark.parametrize("name", ["apply", "edited", "rome", "single"])
-def test_memory_that_ends_at_any_line(name: str) -> None:
-    assert assert_before_or_after({**STACK, **EDITS, **JUDGING}[name], OUT_OF_MEMORY, every=ALL) > 100
+@pytest.mark.parametrize("call", ["apply", "edited"])
+def test_memory_that_ends_at_any_line_of_a_change(call: str) -> None:
+    assert assert_before_or_after(STACK[call], OUT_OF_MEMORY, first_and_last) > 100
 
 
-@pytest.mark.parametrize("call", {**EDITS, **JUDGING}.values(), ids={**EDITS, **JUDGING})
-def test_a_call_that_is_cancelled_at_any_line(call: Call) -> None:
+@pytest.mark.parametrize("call", ["rome", "single"])
+def test_memory_that_ends_at_the_lines_of_a_long_call(call: str) -> None:
+    assert assert_before_or_after(LONG[call], OUT_OF_MEMORY, sampled(call, "memory")) > MOST - 10
+
+
+@pytest.mark.parametrize("call", LONG)
+def test_a_call_that_is_cancelled_at_its_lines(call: str) -> None:
     # After the first time that a line runs, the rest of it has all the chances to go wrong.
-    assert assert_before_or_after(call, CANCEL, every=ALL, chosen=first_of) > 300
+    assert assert_before_or_after(LONG[call], CANCEL, sampled(call, "cancel", first_of)) > MOST - 10
+
+
+def test_a_sample_begins_and_ends_with_the_call_and_looks_closely_where_things_are_written() -> None:
+    made = Made.new()
+    lines = lines_of(lambda: LONG["rome"](made))
+    places = first_and_last(lines)
+
+    def sample(turn: int) -> list[int]:
+        return sample_of(lines, places, closely=CLOSELY, most=MOST, turn=turn)
+
+    for turn in TURNS.values():
+        assert sample(turn) == sample(turn)
+        assert {*sample(turn)} <= {*places}
+        assert MOST - 10 < len(sample(turn)) <= MOST
+        assert (sample(turn)[0], sample(turn)[-1]) == (0, len(lines) - 1)
+        assert sum(any(part in lines[place] for part in CLOSELY) for place in sample(turn)) >= MOST // 2 - 1
+        gaps = [b - a for a, b in pairwise(sample(turn))]
+        assert max(gaps) < len(lines) / 3, "a part of the call is not struck at all"
+    all_of_them = {lines[place] for turn in TURNS.values() for place in sample(turn)}
+    close = {lines[place] for place in places if any(part in lines[place] for part in CLOSELY)}
+    assert len(all_of_them & close) > 0.9 * len(close), "together the samples miss much of what writes"
+
+
+def test_few_places_are_all_taken() -> None:
+    assert evenly([3, 5, 8], 3) == evenly([3, 5, 8], 7, turn=2) == [3, 5, 8]
+    assert evenly(range(100), 4) == [0, 25, 50, 75]
