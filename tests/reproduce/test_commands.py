@@ -11,6 +11,7 @@ import factlens as fl
 from factlens.cli import main
 from factlens.evaluation import Report
 from factlens.evaluation.texts import perplexity
+from factlens.reproduce.folder import Folder
 
 
 def test_evaluate_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +92,28 @@ def test_files_in_another_encoding(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "own.csv is no text in UTF-8" in capsys.readouterr().err
 
 
+def test_reproduce_passes_on_what_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr("factlens.reproduce.reproduce", lambda *a, **o: told.append(o) or Folder(tmp_path))
+    command = ["reproduce", "table4", "--layers", "rome=3,memit=2+3", "--known"]
+    for arguments in (command, ["reproduce", "fig2", "--no-known"], ["reproduce", "layer-sweep", "--layers", "3,4"]):
+        assert main(arguments) == 0
+    assert [one["only_known"] for one in told] == [True, False, None]
+    assert [one.get("layers") for one in told] == [{"rome": [3], "memit": [2, 3]}, None, [3, 4]]
+
+
+def test_a_bad_record_is_named_before_a_model_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("factlens.cli.reproduce.load_model", lambda options: pytest.fail("a model was loaded"))
+    path = tmp_path / "facts.jsonl"
+    path.write_text(
+        '{"prompt": "{} is in", "subject": "Pisa", "target": "Rome", "object": "Italy"}\n{"prompt": 3', "utf-8"
+    )
+    assert main(["reproduce", "fig2", "--facts", str(path)]) == 1
+    assert "facts.jsonl, line 2 is no JSON" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -101,6 +124,9 @@ def test_files_in_another_encoding(tmp_path: Path, capsys: pytest.CaptureFixture
         (["reproduce", "fig2", "--batch", "3"], "fig2 has no option 'batch'"),
         (["reproduce", "table4", "--generate"], "table4 has no option 'generate'"),
         (["reproduce", "layer-sweep", "--layers", "3,x"], "--layers takes numbers"),
+        (["reproduce", "table4", "--layers", "rome=3,4"], "--layers takes methods with their layers"),
+        (["reproduce", "table4", "--layers", "romme=3"], "a method in layers must be one of rome"),
+        (["reproduce", "fig2", "--facts", "none.json"], "no data set 'none.json'"),
     ],
 )
 def test_errors_are_one_clear_line(
