@@ -201,7 +201,8 @@ export function fakeEdit(rest = {}) {
   return {
     layer: null,
     edit_layers: rest.layer === undefined || rest.layer === null ? [1] : [rest.layer],
-    default_layer: 1,
+    default: { layers: [1], source: "tuned with benchmarks/edit_quality.py", calibrated: false },
+    budget: "10 min",
     method: "rome",
     methods: [
       { name: "rome", title: "ROME" },
