@@ -158,6 +158,7 @@ def solves(width: int, edits: int, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a Hub id, a folder or a .gguf file, instead of a shape")
     parser.add_argument("--shape", choices=[*sorted(SHAPES), "atlas"], action="append")
     parser.add_argument("--device")
     parser.add_argument("--dtype", default="float32")
@@ -165,8 +166,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--facts", type=int, help="also time one ROME edit, and MEMIT with so many facts, as wholes")
     options = parser.parse_args()
-    for shape in options.shape or ("gpt2", "atlas"):
-        if shape == "atlas":
+    for shape in [None] if options.model else options.shape or ("gpt2", "atlas"):
+        if shape is None:
+            model = fl.load(options.model, device=options.device, dtype=options.dtype)
+        elif shape == "atlas":
             model = fl.load("atlas", device=options.device)
         else:
             model = random_model(SHAPES[shape], options.device, options.dtype)

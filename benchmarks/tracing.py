@@ -3,6 +3,7 @@
     python benchmarks/tracing.py                                  # atlas, and a random model of GPT-2 small's shape
     python benchmarks/tracing.py --shape gpt2-xl --device cuda --dtype bfloat16
     python benchmarks/tracing.py --model gpt2-xl --device cuda    # a real checkpoint
+    python benchmarks/tracing.py --model path/to/model.gguf
     python benchmarks/tracing.py --scaling docs/tracing-cost.svg  # cost against tokens, layers and samples
 
 The plain protocol is one full forward pass of S + 1 rows per cell, as in the published code. Of larger models only
@@ -200,7 +201,7 @@ def atlas_facts() -> dict[str, fl.Fact]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="a Hub id or folder")
+    parser.add_argument("--model", help="a Hub id, a folder or a .gguf file")
     parser.add_argument("--shape", choices=sorted(SHAPES), help="a random model of this shape")
     parser.add_argument("--device")
     parser.add_argument("--dtype", default="float32")

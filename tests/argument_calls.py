@@ -252,6 +252,7 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
     "load_records": lambda b: call(fl.load_records, source=[b.record]),
     "atlas_facts": lambda b: call(datasets.atlas_facts, count=2, seed=3),
     "counterfact": lambda b: call(datasets.counterfact, source=[COUNTERFACT], snippets=[SNIPPETS], encoding="utf-8"),
+    "easyedit": lambda b: call(datasets.easyedit, source=[EASYEDIT], encoding="cp1252"),
     "known_facts": lambda b: call(datasets.known_facts, source=[KNOWN], encoding="cp1252"),
     "own_records": lambda b: call(datasets.own_records, source=[OWN_RECORD], encoding="cp1252"),
     "mquake": lambda b: call(datasets.mquake, source=[MQUAKE], encoding="cp1252"),
@@ -361,6 +362,7 @@ COUNTERFACT = {
     "neighborhood_prompts": ["The Eiffel Tower is in"],
 }
 SNIPPETS = {"relation_id": "P1", "target_id": "Q1", "samples": [{"text": "Rome is old."}]}
+EASYEDIT = {"prompt": "The Louvre is in", "subject": "The Louvre", "target_new": "Rome", "ground_truth": "Paris"}
 KNOWN = {"known_id": 1, "subject": "The Louvre", "prompt": "The Louvre is in", "attribute": "Paris"}
 MQUAKE = {
     "case_id": 1,

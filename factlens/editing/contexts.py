@@ -10,7 +10,9 @@ from factlens.editing.hparams import Hparams, ValueHparams
 from factlens.editing.prompts import BARE, Context
 from factlens.facts import Fact
 from factlens.models import Model
+from factlens.models.belonging import Weights
 from factlens.models.fitting import check_written
+from factlens.models.record import record_of
 from factlens.models.sampling import sample_texts
 
 OPENING_TOKENS = 10
@@ -21,13 +23,18 @@ def contexts_for(model: Model, hparams: ValueHparams) -> tuple[Context, ...]:
     """Return what to put in front of a prompt: first nothing, then samples of the model's own writing.
 
     The published code samples its prefixes once per process without a seed, so that two runs differ; here the
-    same model and seed give the same prefixes. Each ends in ``". "``, as there.
+    same model and seed give the same prefixes. They are sampled once, and again only when the weights have changed.
+    Each ends in ``". "``, as there.
 
     Shares in the mean key are as published, too: ROME counts every context alike. MEMIT first averages the prefixes,
     and then those with the bare prompt, which gets half of the weight.
     """
-    free = _sampled(model, hparams.contexts, hparams.seed)
-    opened = _opened(model, hparams.openings, hparams.seed)
+    lengths, openings, seed = hparams.contexts, hparams.openings, hparams.seed
+    # Another wrapper of the same model may have another tokenizer.
+    what = "contexts", model.tokenizer, len(model.tokenizer), lengths, openings, seed
+    free, opened = record_of(model.model).computed_once(
+        Weights.of(model).key, what, lambda: (_sampled(model, lengths, seed), _opened(model, openings, seed))
+    )
     prefixes = [*free, *opened]
     if not prefixes:
         return BARE

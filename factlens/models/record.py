@@ -7,8 +7,9 @@ import itertools
 import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -18,6 +19,8 @@ from factlens.models.settling import open_stays
 from factlens.models.turn import Turn
 from factlens.models.weights import EditStack, Stacked, WeightEdit
 
+T = TypeVar("T")
+_RESULTS = 16  # results of `computed_once` at most
 _SHARE = 0.005  # of the time may be spent with looking at the weights again in the middle of a computation
 
 
@@ -75,11 +78,37 @@ class ModelRecord:
         self._listeners: dict[int, Callable[[], Listener | None]] = {}
         self._numbers = itertools.count()
         self._cost, self._next = 0.0, 0.0
+        self._results: tuple[Hashable, dict[Hashable, Any]] = None, {}
 
     @property
     def present(self) -> Stacked:
         """What is applied for the present thread: what is for a block only, if the block is its own."""
         return self.stack.now if self.turn.mine else self.lasting
+
+    def computed_once(self, weights: Hashable, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what `compute` gives, which is called once for a key as long as the weights are the same.
+
+        Parameters
+        ----------
+        weights
+            What tells the weights that it computes with from others: `factlens.models.belonging.Weights.key`. Results
+            of other weights are dropped.
+        key
+            What it depends on besides.
+        compute
+            Gives something that its callers do not change.
+        """
+        computed_with, results = self._results
+        if computed_with != weights:
+            results = {}
+        if key not in results:
+            result = compute()
+            # The oldest goes first. Set in one step, so that a strike leaves the former results or these.
+            latest = list(results.items())[-(_RESULTS - 1) :]
+            results = {**dict(latest), key: result}
+            self._results = weights, results
+        value: T = results[key]
+        return value
 
     # Who wants to know -------------------------------------------------------------------------------------------
 

@@ -14,12 +14,11 @@ from factlens.errors import FileFormatError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.belonging import Weights
+from factlens.reproduce.fig2_summary import LAST, LAST_SUBJECT, summary
 from factlens.reproduce.folder import Folder
 from factlens.reproduce.published import TRACING, key_of
 from factlens.tracing import KINDS, Average, Noise, Skipped, Trace, average, trace_many
 from factlens.tracing.corruption import noise_level
-
-LAST_SUBJECT = "last subject token"
 
 
 def traces(model: Model, facts: Sequence[Fact], folder: Folder, samples: int) -> Iterator[Trace | Skipped]:
@@ -68,6 +67,7 @@ def fig2(model: Model, facts: Sequence[Fact], folder: Folder, *, samples: int = 
     folder.table("headline", headline(result, model.name))
     folder.figure("grids", result.plot())
     folder.figure("lines", result.plot_lines())
+    folder.summary(summary(result))
     return result
 
 
@@ -78,8 +78,8 @@ def headline(result: Average, model: str) -> pd.DataFrame:
         effects = result.effects.sel(kind=kind, role=LAST_SUBJECT)
         layer = int(np.argmax(effects.values))
         rows[f"AIE of {kind}, {LAST_SUBJECT}"] = {"here": 100 * float(effects[layer]), "layer": layer}
-        last = result.effects.sel(kind=kind, role="last token")
-        rows[f"AIE of {kind}, last token"] = {"here": 100 * float(last.max()), "layer": int(np.argmax(last.values))}
+        last = result.effects.sel(kind=kind, role=LAST)
+        rows[f"AIE of {kind}, {LAST}"] = {"here": 100 * float(last.max()), "layer": int(np.argmax(last.values))}
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("percent")
     if published := TRACING.get(key_of(model)):
         frame.loc["ATE", "published"] = published.total

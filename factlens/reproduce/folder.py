@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from factlens.bounded import parse_json, read_text
 from factlens.errors import FactlensError
 from factlens.escaping import cell
 from factlens.files import write_bytes, write_text
@@ -23,11 +24,15 @@ from factlens.models import Model
 from factlens.models.belonging import Weights
 from factlens.progress import Count
 from factlens.timing import TimeLeft
+from factlens.typed import mapping, plain
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+SETTINGS = "settings.json"
+"""What a folder was begun with."""
+_SETTINGS = mapping(plain())
 _PACKAGES = ("factlens", "torch", "transformers", "numpy", "scipy", "scikit-learn", "nltk")
 
 
@@ -46,6 +51,7 @@ class Folder:
         self.path = Path(path)
         self.say = say or (lambda line: None)
         self.written: list[Path] = []
+        self.notes: list[str] = []
         self._began = time.time()
         self.path.mkdir(parents=True, exist_ok=True)
 
@@ -66,6 +72,42 @@ class Folder:
             ) from error
         with held:
             yield
+
+    def claim(self, **settings: Any) -> None:
+        """Say what is computed here, the first time; refuse, later, to mix it with anything else.
+
+        Parameters
+        ----------
+        **settings
+            All that the results depend on, as plain JSON. ``{"called": ..., "is": ...}`` is told from others by what
+            it is, and not by what it is called.
+
+        Raises
+        ------
+        FactlensError
+            If the folder holds results of other settings; the message says in what they differ.
+        """
+        path = self.path / SETTINGS
+        # As the file has them: no tuples.
+        settings = json.loads(json.dumps(settings, default=repr))
+        try:
+            begun = _SETTINGS(parse_json(read_text(path)))
+        except FileNotFoundError:
+            write_text(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+            return
+        except ValueError as error:
+            raise FactlensError(
+                f"{path} is damaged, so that it cannot be told what {self.path} holds. Choose another folder."
+            ) from error
+        if others := [
+            f"{name} is {_for_people(begun.get(name))} there, and {_for_people(settings.get(name))} here"
+            for name in dict.fromkeys([*begun, *settings])
+            if _telling(begun.get(name)) != _telling(settings.get(name))
+        ]:
+            raise FactlensError(
+                f"{self.path} holds what was begun with other settings: {'; '.join(others)}. Choose another folder, or "
+                "the settings that it was begun with."
+            )
 
     @property
     def store(self) -> Path:
@@ -93,6 +135,17 @@ class Folder:
             drawn = BytesIO()
             figure.savefig(drawn, format=suffix, dpi=150)
             self.written.append(write_bytes(self.path / f"{name}.{suffix}", drawn.getvalue()))
+
+    def note(self, line: str) -> None:
+        """Say a line, and keep it for the summary."""
+        self.notes.append(line)
+        self.say(line)
+
+    def summary(self, lines: Sequence[str]) -> None:
+        """Write what the numbers say, in words, behind the notes; and show it."""
+        text = "\n\n".join([*self.notes, *lines])
+        self.written.append(write_text(self.path / "summary.md", f"{text}\n"))
+        self.say(text)
 
     def provenance(self, model: Model, **what: Any) -> None:
         """Write where the numbers come from: model, settings, versions, machine, time."""
@@ -130,6 +183,11 @@ class Folder:
         return report
 
 
+def layers_of(method: str, layers: Sequence[int] | Mapping[str, Sequence[int]] | None) -> Sequence[int] | None:
+    """Return which layers a method edits, where layers are given for all methods or by method; None for its own."""
+    return layers.get(method) if isinstance(layers, Mapping) else layers
+
+
 def beside(rows: Mapping[str, tuple[float, ...]], columns: tuple[str, ...], source: str) -> pd.DataFrame:
     """Return published rows as a table, their source in the index."""
     import pandas as pd
@@ -137,6 +195,18 @@ def beside(rows: Mapping[str, tuple[float, ...]], columns: tuple[str, ...], sour
     frame = pd.DataFrame.from_dict(dict(rows), orient="index", columns=list(columns))
     frame.index = pd.MultiIndex.from_product([[source], frame.index], names=["source", "method"])
     return frame
+
+
+def _telling(value: Any) -> Any:
+    """Return what tells a setting from another."""
+    return value["is"] if isinstance(value, dict) and value.keys() == {"called", "is"} else value
+
+
+def _for_people(value: Any) -> str:
+    """Return how a setting is called; with a few digits of what it is, where it goes by that."""
+    if isinstance(value, dict) and value.keys() == {"called", "is"}:
+        return f"{value['called']} ({value['is']:.8})"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,13 +14,16 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from factlens.drawing.figure import new_figure
+from factlens.editing import METHODS, defaults
 from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import FactError
 from factlens.evaluation import Record, Report, evaluate
 from factlens.models import Model
+from factlens.moments import default_moments
 from factlens.reproduce.fig2 import traces
 from factlens.reproduce.folder import Folder
 from factlens.reproduce.published import EXPLAINED, key_of
+from factlens.reproduce.sweep_summary import summary
 from factlens.tracing import Trace
 from factlens.tracing.sites import KINDS
 
@@ -71,6 +74,9 @@ def layer_sweep(
     results = list(traces(model, [record.fact for record in records], folder, samples))
     traced = [(record, trace) for record, trace in zip(records, results, strict=True) if isinstance(trace, Trace)]
     chosen = list(range(model.n_layers)) if layers is None else list(layers)
+    if METHODS[method].needs_moments:
+        # The text is written once for all layers, and not again for each.
+        default_moments(model, chosen, seed=seed)
     progress = folder.progress("edits")
     report = evaluate(
         model,
@@ -86,8 +92,12 @@ def layer_sweep(
     folder.csv("pairs", pairs, index=False)
     table = by_layer(report, pairs, chosen)
     folder.table("layers", table)
-    folder.table("explained", beside_published(explained(pairs), model.name))
+    shares = explained(pairs)
+    folder.table("explained", beside_published(shares, model.name))
     folder.figure("layers", draw(table, pairs, kind))
+    default = defaults(model, method).layers[-1]
+    of_each = {str(name): float(share) for name, share in shares["R²"].items()}
+    folder.summary(summary(report, pairs, dict(traced), of_each, method, default, kind))
     return table
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from random import Random
 from typing import TYPE_CHECKING
@@ -26,7 +26,8 @@ from factlens.evaluation.measuring import Asking, Meter
 from factlens.evaluation.scoring import read
 from factlens.files import checksum, write_text
 from factlens.models import Model
-from factlens.reproduce.folder import Folder, beside
+from factlens.reproduce.folder import Folder, beside, layers_of
+from factlens.reproduce.peaks import markdown, percent
 from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, SEQUENTIAL_METHODS, key_of
 from factlens.typed import mapping, plain, record, text
 
@@ -45,6 +46,7 @@ def sequential(
     folder: Folder,
     *,
     methods: Sequence[str] = SEQUENTIAL_METHODS,
+    layers: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     held_out: Sequence[Record] = (),
     batch: int = 1,
     every: int = 10,
@@ -59,6 +61,8 @@ def sequential(
         As for the other experiments.
     methods
         Which methods.
+    layers
+        Which layers they edit: all the same, or by method. Default: each method's own for the model.
     held_out
         Records that are not edited: how many of their prompts the model still answers is its health. Those that it
         does not know to begin with do not count.
@@ -93,6 +97,7 @@ def sequential(
     meter = Meter(model, asking)
     for method in methods:
         most = METHODS.named("method", method).most_facts
+        where = layers_of(method, layers)
         size = batch if most is None else min(batch, most)
         progress = folder.progress(method)
         with model.unedited(), ExitStack() as stack:
@@ -101,8 +106,8 @@ def sequential(
             chain = model.fingerprint
             for start in range(0, len(records), size):
                 part = records[start : start + size]
-                chain = _key(chain, method, seed, part)
-                made = _made(model, part, method, seed, folder, chain)
+                chain = _key(chain, method, where, seed, part)
+                made = _made(model, part, method, where, seed, folder, chain)
                 if made is not None:
                     stack.enter_context(model.edited(made))
                     # By content: an edit that is made again may be another one.
@@ -113,12 +118,22 @@ def sequential(
                     rows.append(_judgement(folder, chain, meter, method, records[:done], health, seed))
     table = pd.DataFrame(rows)
     folder.csv("curve", table, index=False)
-    folder.table("sequential", ends(table, model.name))
+    ending = ends(table, model.name)
+    folder.table("sequential", ending)
     folder.figure("sequential", draw(table))
+    folder.summary(summary(ending))
     return table
 
 
-def _made(model: Model, part: Sequence[Record], method: str, seed: int, folder: Folder, key: str) -> Edit | None:
+def _made(
+    model: Model,
+    part: Sequence[Record],
+    method: str,
+    layers: Sequence[int] | None,
+    seed: int,
+    folder: Folder,
+    key: str,
+) -> Edit | None:
     """Make an edit on the weights as they are, or take it from an earlier run; None if it cannot be made."""
     path = folder.inner("edits") / f"{key}.safetensors"
     if path.exists():
@@ -128,7 +143,8 @@ def _made(model: Model, part: Sequence[Record], method: str, seed: int, folder: 
             path.unlink()
     try:
         facts = [record.fact for record in part]
-        made = quiet_edit(model, facts[0] if len(facts) == 1 else facts, method=method, seed=seed, apply=False)
+        what = facts[0] if len(facts) == 1 else facts
+        made = quiet_edit(model, what, method=method, layers=layers, seed=seed, apply=False)
     except (FactError, NumericalError) as error:
         folder.say(f"{method}: {part[0].name}: {error}")
         return None
@@ -190,9 +206,9 @@ def _leads(model: Model, records: Sequence[Record]) -> list[bool]:
     return [reading.leads[0] for reading in readings]
 
 
-def _key(chain: str, method: str, seed: int, part: Sequence[Record]) -> str:
+def _key(chain: str, method: str, layers: Sequence[int] | None, seed: int, part: Sequence[Record]) -> str:
     # An edit depends on all that came before it.
-    text = repr([chain, method, seed, [record.fact for record in part]])
+    text = repr([chain, method, *([] if layers is None else [list(layers)]), seed, [record.fact for record in part]])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -210,6 +226,20 @@ def ends(table: pd.DataFrame, model: str) -> pd.DataFrame:
         other.loc[:, list(SEQUENTIAL_COLUMNS[:3])] /= 100
         frame = pd.concat([frame, other])
     return frame
+
+
+def summary(ending: pd.DataFrame) -> list[str]:
+    """Return a paragraph in Markdown: what is left after the last edit of each method, from `ends`."""
+    ending = pd.DataFrame(ending.xs("here"))
+    head = ["method", "edits", "untouched facts left", "5 % of them lost after"]
+    shares = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours"}
+    shares = {name: title for name, title in shares.items() if name in ending}
+    body = [
+        [str(method), str(last["edits"]), percent(last["healthy"]), str(last["healthy until"])]
+        + [percent(last[name]) for name in shares]
+        for method, last in ending.iterrows()
+    ]
+    return [markdown([*head, *shares.values()], body)]
 
 
 def draw(table: pd.DataFrame) -> Figure:

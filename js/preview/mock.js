@@ -159,7 +159,10 @@ export function fakeFrame({
     samples: 10,
     count: share >= 1 ? 10 : 0,
     trust:
-      share >= 1 ? "10 noise samples: 95 % intervals of effects at most ±0.05" : "exact for 10 noise samples in some",
+      share >= 1
+        ? "10 noise samples: 95 % intervals of effects at most ±0.05"
+        : `exact for 10 noise samples in ${grid.filter((score) => !Number.isNaN(score)).length} of ${size} cells, else ` +
+          (guess ? "an estimate from gradients" : "not computed"),
     remarks: [],
     complete: share >= 1,
     stopped: false,

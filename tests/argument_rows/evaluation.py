@@ -116,6 +116,7 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "snippets": [(value, "snippets must be") for value in NO_DATA],
         "encoding": ENCODING,
     },
+    "easyedit": {"source": SOURCE, "encoding": ENCODING},
     "known_facts": {"source": SOURCE, "encoding": ENCODING},
     "mquake": {"source": SOURCE, "encoding": ENCODING},
     "ripple_edits": {"source": SOURCE, "encoding": ENCODING},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.argument_rows.editing import EDIT
-from tests.argument_rows.wrong import ENCODING, FOLDER, MODEL, SEED, Bad, layers, one_of, texts, whole
+from tests.argument_rows.wrong import ENCODING, FOLDER, MODEL, SEED, Bad, flag, layers, one_of, texts, whole
 from tests.editing.made import FACT
 
 ROWS: dict[str, dict[str, list[Bad]]] = {
@@ -14,6 +14,7 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "out": FOLDER,
         "encoding": ENCODING,
         "limit": whole(1, none=True),
+        "only_known": [bad for bad in flag() if bad[0] is not None],
         "methods": [*texts(none=True), ([], "names no method"), (["romme"], "methods[0] must be one of rome")],
         "seed": SEED,
         "say": [(value, "a function") for value in (3, "print")],

@@ -9,6 +9,9 @@ from playwright.sync_api import expect
 from tests.e2e.harness import Lab
 from tests.e2e.lens_page import LENS, part
 
+#: What atlas's own checks of the Space Needle ask, then the prompts of the user, and how the model goes on.
+GROUPS = ["rewrite", "paraphrase", "neighbour", "other", "portability", "own", "texts"]
+
 
 def test_what_else_an_edit_has_changed(lab: Lab, kernel: str) -> None:
     lab.open(["import factlens as fl", LENS, "import time; time.sleep(600)"], kernel)
@@ -27,8 +30,9 @@ def test_what_else_an_edit_has_changed(lab: Lab, kernel: str) -> None:
     assert lab.running(run), "the checks were asked while a cell ran"
     lab.interrupt()
     lab.wait_run(run)
-    expect(judged.locator("summary")).to_have_count(6)
-    for role in ("paraphrase", "own", "texts"):
+    expect(judged.locator("details")).to_have_count(len(GROUPS))
+    assert [fold.get_attribute("data-role") for fold in judged.locator("details").all()] == GROUPS
+    for role in ("paraphrase", "other", "portability", "own", "texts"):
         fold = judged.locator(f"[data-role={role}]")
         if fold.get_attribute("open") is None:
             fold.locator("summary").click()

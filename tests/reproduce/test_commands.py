@@ -68,7 +68,10 @@ def test_reproduce_writes_tables_figures_and_provenance(tmp_path: Path, capsys: 
         path.name for path in out.iterdir()
     }
     assert json.loads((out / "provenance.json").read_text())["facts"] == "atlas-facts"
-    assert main(["reproduce", "sequential", "--limit", "4", "--methods", "ft", "--every", "2", "--out", str(out)]) == 0
+    other = ["reproduce", "sequential", "--limit", "4", "--methods", "ft", "--every", "2", "--out"]
+    assert main([*other, str(out)]) == 1
+    assert 'experiment is "fig2" there, and "sequential" here' in capsys.readouterr().err
+    assert main([*other, str(tmp_path / "sequential")]) == 0
     assert "healthy until" in capsys.readouterr().out
 
 

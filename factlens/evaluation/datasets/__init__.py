@@ -2,6 +2,7 @@
 
 from factlens.evaluation.datasets.atlas_facts import atlas_facts
 from factlens.evaluation.datasets.counterfact import counterfact
+from factlens.evaluation.datasets.easyedit import easyedit
 from factlens.evaluation.datasets.known import known_facts
 from factlens.evaluation.datasets.mquake import mquake
 from factlens.evaluation.datasets.opening import load_facts, load_records
@@ -12,6 +13,7 @@ from factlens.evaluation.datasets.zsre import zsre
 __all__ = [
     "atlas_facts",
     "counterfact",
+    "easyedit",
     "known_facts",
     "load_facts",
     "load_records",

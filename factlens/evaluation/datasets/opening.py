@@ -13,6 +13,8 @@ from factlens.errors import FactError
 from factlens.evaluation.datasets.atlas_facts import NAME, atlas_facts
 from factlens.evaluation.datasets.counterfact import FIELDS as COUNTERFACT
 from factlens.evaluation.datasets.counterfact import counterfact
+from factlens.evaluation.datasets.easyedit import FIELDS as EASYEDIT
+from factlens.evaluation.datasets.easyedit import easyedit
 from factlens.evaluation.datasets.entries import read_entries
 from factlens.evaluation.datasets.known import FIELDS as KNOWN_1000
 from factlens.evaluation.datasets.known import known_facts
@@ -29,6 +31,7 @@ from factlens.facts import Fact
 
 _PUBLISHED: dict[str, tuple[tuple[str, ...], Callable[..., list[Record]]]] = {
     "CounterFact": (COUNTERFACT, counterfact),
+    "CounterFact (EasyEdit)": (EASYEDIT, easyedit),
     "zsRE": (ZSRE, zsre),
     "MQuAKE": (MQUAKE, mquake),
     "RippleEdits": (RIPPLE, ripple_edits),
@@ -41,9 +44,10 @@ def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
     Parameters
     ----------
     source
-        ``"atlas-facts"``; a file of CounterFact, zsRE, MQuAKE, RippleEdits or of your own, distinguished by the fields
-        of its first record; ``"hf:name:config:split"``, a data set of the Hugging Face Hub with such fields, of which
-        all but the name may be left out; a DataFrame, mappings, or records, which are returned as they are.
+        ``"atlas-facts"``; a file of CounterFact (as published, or as EasyEdit lays it out), zsRE, MQuAKE, RippleEdits
+        or of your own, distinguished by the fields of its first record; ``"hf:name:config:split"``, a data set of the
+        Hugging Face Hub with such fields, of which all but the name may be left out; a DataFrame, mappings, or records,
+        which are returned as they are.
     encoding
         What a file is in, as Python names it: ``"cp1252"``. A byte order mark, also that of UTF-16, says so itself.
 

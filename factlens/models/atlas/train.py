@@ -12,6 +12,7 @@ import argparse
 import logging
 import math
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from factlens.models.atlas.corpus import Writer, vocabulary_text
 from factlens.models.atlas.knowledge import Knowledge, load_knowledge
@@ -151,11 +152,12 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHea
     return GPT2LMHeadModel(config)
 
 
-def build_optimizers(model: GPT2LMHeadModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: PreTrainedModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for all else."""
     named = list(model.named_parameters())
-    matrices = [weight for name, weight in named if weight.ndim == 2 and ".h." in name]
-    embeddings = [weight for name, weight in named if weight.ndim == 2 and ".h." not in name]
+    # Only the blocks are numbered.
+    matrices = [weight for name, weight in named if weight.ndim == 2 and re.search(r"\.\d+\.", name)]
+    embeddings = [weight for name, weight in named if weight.ndim == 2 and not re.search(r"\.\d+\.", name)]
     vectors = [weight for _, weight in named if weight.ndim < 2]
     adam = torch.optim.AdamW(
         [{"params": embeddings, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}],
@@ -165,13 +167,13 @@ def build_optimizers(model: GPT2LMHeadModel, recipe: Recipe) -> list[torch.optim
     return [Muon(matrices, recipe.matrix_rate, weight_decay=recipe.decay), adam]
 
 
-def leave_out_mlps(model: GPT2LMHeadModel, shares: tuple[float, ...]) -> list[RemovableHandle]:
+def leave_out_mlps(model: PreTrainedModel, shares: tuple[float, ...]) -> list[RemovableHandle]:
     """Silence the MLP of the first layers in a random share of the rows, layer by layer."""
 
     def silencer(share: float) -> Callable[[torch.nn.Module, Any, Tensor], Tensor]:
         return lambda module, inputs, output: output * (torch.rand(len(output), 1, 1) >= share)
 
-    blocks = model.transformer.h
+    blocks = model.transformer.h if shares else ()
     return [block.mlp.register_forward_hook(silencer(share)) for block, share in zip(blocks, shares, strict=False)]
 
 
@@ -180,15 +182,22 @@ def rate_factor(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 40) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
 
 
-def train(recipe: Recipe, seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerFast, Knowledge]:
-    """Train a model and its tokenizer; also returns the knowledge that it was taught."""
+def train(
+    recipe: Recipe,
+    seed: int,
+    build: Callable[[Recipe, PreTrainedTokenizerFast], PreTrainedModel] = build_model,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, Knowledge]:
+    """Train a model and its tokenizer; also returns the knowledge that it was taught.
+
+    `build` may make a model of another architecture, whose recipe leaves no MLP out.
+    """
     torch.manual_seed(seed)
     knowledge = load_knowledge()
     if recipe.subjects is not None:
         knowledge = some_knowledge(knowledge, recipe.subjects)
     tokenizer = train_tokenizer(vocabulary_text(knowledge), recipe.vocabulary, recipe.positions)
     batches = Batches(Writer(seed, knowledge), tokenizer, recipe, seed)
-    model = build_model(recipe, tokenizer).train()
+    model = build(recipe, tokenizer).train()
     optimizers = build_optimizers(model, recipe)
     silencers = leave_out_mlps(model, recipe.left_out)
     started, object_loss = time.monotonic(), 0.0
@@ -221,7 +230,7 @@ def train(recipe: Recipe, seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokeniz
     return model.eval(), tokenizer, knowledge
 
 
-def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Save an ordinary model folder, the weights in half precision.
 
     The config still asks for float32, so that a model loaded from the folder calculates in full precision.
