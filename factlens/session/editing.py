@@ -10,7 +10,11 @@ import traitlets as t
 
 from factlens.editing import METHODS, Edit, defaults
 from factlens.editing.api import quiet_edit, settle
+from factlens.editing.calibrated import CALIBRATED
+from factlens.editing.hparams import Defaults
+from factlens.editing.looking import Look, looked
 from factlens.editing.methods import DEFAULT_METHOD
+from factlens.editing.settings import by_look, is_open
 from factlens.errors import FactError, FactlensError
 from factlens.facts import Fact
 from factlens.models import Model
@@ -20,7 +24,10 @@ from factlens.session.locating import Locating
 from factlens.session.received import bytes_of, file_name, read_bytes
 from factlens.session.working import Work, gesture
 from factlens.spelling import Exactly, Wording
+from factlens.tracing.subject import layer_by
 from factlens.warned import warnings_kept
+
+_BY_TRACE = "the last layer with much of the MLP's effect in the trace of this fact"
 
 
 class Editing(Locating):
@@ -34,7 +41,8 @@ class Editing(Locating):
         A new object that is being written, and its tokens after the prompt: ``{"text", "pieces", "why"}``; why it has
         none, where it cannot have any.
     remarks
-        What the last edit's new object may not have been meant to be, as texts: spelled otherwise than the model would.
+        What there is to say of what was done last, as texts: that the model would spell a new object otherwise, or that
+        nothing was found to be best.
     """
 
     # Live: a method that is registered later may be chosen.
@@ -185,14 +193,39 @@ class Editing(Locating):
         return self.layers_up_to(self.edit_layer)
 
     @property
+    def defaults(self) -> Defaults:
+        """The method's layers and settings for the model, and where they are from.
+
+        Where nothing else says where to edit, the trace of the fact in hand does.
+        """
+        nothing_else = is_open(self.model, self.method) and looked(self.model) is None
+        layer = self._traced_layer() if nothing_else else None
+        if layer is None:
+            return defaults(self.model, self.method)
+        return by_look(self.model, self.method, Look(layer, _BY_TRACE))
+
+    def _traced_layer(self) -> int | None:
+        trace, fact = self.trace, self.fact
+        if trace is None or fact is None or trace.fingerprint != self.base:
+            return None
+        alike = (trace.fact.prompt, trace.fact.subject_span) == (fact.prompt, fact.subject_span)
+        return layer_by(trace) if alike else None
+
+    @property
     def default_layer(self) -> int:
         """The method's default layer for the model, or the last of several."""
-        return defaults(self.model, self.method).layers[-1]
+        return self.defaults.layers[-1]
+
+    @property
+    def calibrated(self) -> tuple[int, str] | None:
+        """The layer that a calibration has measured for the method (the last of several), and that in words."""
+        default = self.defaults
+        return (default.layers[-1], default.source) if default.source.startswith(CALIBRATED) else None
 
     def layers_up_to(self, layer: int) -> tuple[int, ...]:
         """Return as many layers as the method edits by default, of which `layer` is the last."""
         last = self.model.check_layer(layer)
-        count = len(defaults(self.model, self.method).layers)
+        count = len(self.defaults.layers)
         return tuple(range(max(0, last - count + 1), last + 1))
 
     @property
@@ -201,7 +234,7 @@ class Editing(Locating):
 
         One that is left open there follows from others, which are offered in its place.
         """
-        hparams = defaults(self.model, self.method).hparams
+        hparams = self.defaults.hparams
         values = {knob: getattr(hparams, knob.name) for knob in METHODS[self.method].knobs}
         offered = {knob.name: value for knob, value in values.items() if value is not None}
         return {

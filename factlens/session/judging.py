@@ -17,7 +17,7 @@ from factlens.evaluation.texts import generate
 from factlens.facts import Fact
 from factlens.models.belonging import ids_of
 from factlens.models.spellings import wording_of
-from factlens.session.editing import Editing
+from factlens.session.calibrating import Calibrating
 from factlens.session.following import label_of
 from factlens.session.working import Work, gesture
 from factlens.spelling import Wording
@@ -26,7 +26,7 @@ MOST_OWN = 20
 _TOKENS = 40
 
 
-class Judging(Editing):
+class Judging(Calibrating):
     """What else changed.
 
     Attributes

@@ -18,7 +18,8 @@ class Session(Judging):
         The fact to begin with.
 
     Its traits are those of `factlens.session.working.Working`, `factlens.session.following.Following`,
-    `factlens.session.locating.Locating`, `factlens.session.editing.Editing` and `factlens.session.judging.Judging`.
+    `factlens.session.locating.Locating`, `factlens.session.editing.Editing`,
+    `factlens.session.calibrating.Calibrating` and `factlens.session.judging.Judging`.
     """
 
     def __init__(self, model: Model, fact: Fact | None = None) -> None:

@@ -20,7 +20,7 @@ P = ParamSpec("P")
 S = TypeVar("S", bound="Working")
 Work = Callable[[], object]
 
-STATUSES = ("idle", "queued", "tracing", "editing", "judging", "stopping")
+STATUSES = ("idle", "queued", "tracing", "editing", "calibrating", "judging", "stopping")
 _DOING = {
     "locate": "a trace is being computed",
     "edit": "an edit is being computed",
@@ -32,7 +32,7 @@ PATIENCE = 5.0
 
 
 def gesture(
-    verb: str, place: str, title: str
+    verb: str, place: str, title: str, doing: str = ""
 ) -> Callable[[Callable[Concatenate[S, P], Work]], Callable[Concatenate[S, P], None]]:
     """Make a gesture of a method that checks it and returns its work, which is done on the worker's thread.
 
@@ -44,6 +44,8 @@ def gesture(
         What is asked for, in words: "Cannot undo now".
     place, title
         Where an error belongs, and what is said above it.
+    doing
+        What is being done, in words, where that is not what usually is there.
     """
 
     def made(check: Callable[Concatenate[S, P], Work]) -> Callable[Concatenate[S, P], None]:
@@ -54,7 +56,7 @@ def gesture(
                 self._stop = threading.Event()
                 work = settled(check(self, *args, **kwargs))
                 self._give_way()
-                self.worker.start(Job(_DOING[place], place, title, lambda _stop: work(), self._stop))
+                self.worker.start(Job(doing or _DOING[place], place, title, lambda _stop: work(), self._stop))
 
         return start
 

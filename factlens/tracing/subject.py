@@ -47,13 +47,31 @@ class MlpRow(NamedTuple):
         return int(np.flatnonzero(shares >= _MUCH * shares.max())[-1])
 
 
+def edited_kind(trace: Trace) -> str | None:
+    """Return the kind of a trace that is what edits change; None where that was not traced."""
+    return next((kind for kind, site in zip(trace.kinds, trace.sites, strict=True) if site.edited), None)
+
+
 def mlp_row_of(trace: Trace) -> MlpRow | None:
     """Return the row that a trace has; None before it is exact in every layer, be it for one noise sample."""
-    place = next((kind for kind, site in zip(trace.kinds, trace.sites, strict=True) if site.edited), None)
+    place = edited_kind(trace)
     if place is None:
         return None
     effects = trace.effects.sel(kind=place).values[trace.subject_range[1] - 1]
     return None if np.isnan(effects).any() else MlpRow(effects, trace.total_effect)
+
+
+def layer_by(trace: Trace) -> int | None:
+    """Return the layer where a trace by itself says that its fact is looked up: `MlpRow.layer` of its row.
+
+    An effect that noise explains counts for none. None where there is no such layer, where noise explains the total
+    effect, and where the model does not know the fact.
+    """
+    row = None if trace.known is False or trace.total_within_noise else mlp_row_of(trace)
+    if row is None:
+        return None
+    noise = trace.within_noise.sel(kind=edited_kind(trace)).values[trace.subject_range[1] - 1]
+    return row._replace(effects=np.where(noise, 0.0, row.effects)).layer
 
 
 def mlp_row(model: Model, fact: Fact, *, samples: int, seed: int = 1, stop: Event | None = None) -> MlpRow | None:

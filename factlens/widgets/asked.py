@@ -41,6 +41,7 @@ ASKED: Mapping[str, Callable[[Session, Payload, bytes], object]] = {
     "method": lambda session, asked, data: session.choose_method(text_in(asked, "method")),
     "spell": lambda session, asked, data: session.spell(_wording(asked)),
     "apply": _apply,
+    "calibrate": lambda session, asked, data: session.start_calibrate(),
     "undo": lambda session, asked, data: session.start_undo(text_in(asked, "key")),
     "redo": lambda session, asked, data: session.start_redo(text_in(asked, "key")),
     "drop": lambda session, asked, data: session.start_drop(text_in(asked, "key")),

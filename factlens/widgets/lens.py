@@ -136,12 +136,12 @@ class Lens(w.VBox):
         panels = (self.locate, self.editor, self.reader, self.judge)
         shown: tuple[tuple[tuple[str, ...], Callable[[Session], object]], ...] = (
             *((panel.watched, panel.show) for panel in panels),
-            (("run", "frame", "stopped"), self._show_frame),
+            (("run", "frame", "stopped", "method"), self._show_frame),
             (("previous", "trace", "complete"), self._show_comparison),
             (("trace", "frame", "edits", "status"), self._show_picture),
             (("status",), lambda now: self.heatmap.set_trait("busy", now.status in ("tracing", "queued"))),
             # Before the selection, whose sentence speaks of it.
-            (("method", "selection"), self._show_edit),
+            (("method", "selection", "trace", "status", "edits"), self._show_edit),
             (("selection",), lambda now: self.heatmap.set_trait("selection", now.selection)),
             (("comparison", "answers_due"), lambda now: self.bars.show(now.comparison, current=not now.answers_due)),
         )
@@ -282,7 +282,9 @@ class Lens(w.VBox):
                 watch.look()
 
     def _show_frame(self, session: Session) -> None:
-        self.heatmap.frame = frame_of(session.trace, run=session.run, stopped=session.stopped)
+        self.heatmap.frame = frame_of(
+            session.trace, run=session.run, stopped=session.stopped, calibrated=session.calibrated
+        )
         self._draw_profile()
 
     def _show_comparison(self, session: Session) -> None:

@@ -23,6 +23,7 @@ from factlens.session import Session
 from factlens.session.following import label_of
 from factlens.session.locating import written_down
 from factlens.spelling import Exactly
+from factlens.timing import duration
 from factlens.tracing.sites import site_of
 from factlens.visible import arrowed
 from factlens.widgets.base import Bundled, Part
@@ -63,11 +64,16 @@ def locate_state(session: Session) -> dict[str, Any]:
 
 def edit_state(session: Session) -> dict[str, Any]:
     """Return what the panel below the heatmap shows."""
-    values = session.knobs
+    values, default = session.knobs, session.defaults
     return {
         "layer": session.selection["layer"] if session.selection else None,
         "edit_layers": list(session.edit_layers),
-        "default_layer": session.default_layer,
+        "default": {
+            "layers": list(default.layers),
+            "source": default.source,
+            "calibrated": session.calibrated is not None,
+        },
+        "budget": duration(session.budget),
         "method": session.method,
         "methods": [{"name": name, "title": method.title} for name, method in METHODS.items()],
         "knobs": [
@@ -238,7 +244,7 @@ class EditPanel(Panel):
 
     _esm = Bundled("edit.js")
     watched = (
-        *("selection", "method", "fact", "target", "spelt", "remarks", "comparison", "answers_due"),
+        *("selection", "trace", "method", "fact", "target", "spelt", "remarks", "comparison", "answers_due"),
         *("status", "edits", "origins", "undone", "foreign", "error"),
     )
     state_of = staticmethod(edit_state)

@@ -17,6 +17,7 @@ from factlens.tracing.picture import trace_picture
 from factlens.tracing.recipe import caption_of, code_of
 from factlens.tracing.side_by_side import side_by_side
 from factlens.tracing.sites import Site, site_of
+from factlens.tracing.subject import edited_kind, layer_by
 
 SCHEMA = 4
 _QUALITY = {
@@ -25,8 +26,13 @@ _QUALITY = {
 }
 
 
-def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dict[str, Any]:
-    """Return the whole state of a heatmap: a dict with its grids as float32 bytes; empty without a trace."""
+def frame_of(
+    trace: Trace | None, *, run: int = 0, stopped: bool = False, calibrated: tuple[int, str] | None = None
+) -> dict[str, Any]:
+    """Return the whole state of a heatmap: a dict with its grids as float32 bytes; empty without a trace.
+
+    Of a `calibrated` method the layer is suggested that was measured, with where that is from in words.
+    """
     if trace is None:
         return {}
     picture = trace_picture(trace)
@@ -55,7 +61,7 @@ def frame_of(trace: Trace | None, *, run: int = 0, stopped: bool = False) -> dic
         "count": int(trace.sample_counts.min()),
         "complete": trace.complete,
         "stopped": stopped,
-        "suggested": _suggested(trace, picture.values),
+        "suggested": _suggested(trace, calibrated),
         "quality": None if estimate is None else _QUALITY,
         "grid": _bytes(picture.values),
         "estimate": None if estimate is None else _bytes(estimate),
@@ -151,22 +157,14 @@ def _total(trace: Trace, end: float) -> dict[str, Any]:
     }
 
 
-def _suggested(trace: Trace, scores: np.ndarray) -> dict[str, Any] | None:
-    """Return the MLP cell with the largest effect at the subject's last token, where ROME takes its key.
+def _suggested(trace: Trace, calibrated: tuple[int, str] | None) -> dict[str, Any] | None:
+    """Return the cell at the subject's last token, where ROME takes its key, in the layer to edit; None without any.
 
-    None before that row is known exactly (estimates suggest nothing), be it for one noise sample. None when even that
-    effect is less than a tenth of the total: a fact that is not read there suggests no layer. None where the total
-    effect or this one lies within the noise, or the model does not know the fact.
+    The layer is the calibration's, with what that says of itself; where there is none, the one that the trace speaks
+    for, which nothing has measured. Estimates suggest nothing.
     """
-    place = next((i for i, site in enumerate(trace.sites) if site.edited), None)
-    if place is None or abs(trace.total_effect) < 1e-9 or trace.total_within_noise or trace.known is False:
+    kind = edited_kind(trace)
+    layer, source = (layer_by(trace), None) if calibrated is None else calibrated
+    if kind is None or layer is None:
         return None
-    token = trace.subject_range[1] - 1
-    # As a share of the total, so that it reads the same where corruption has raised the metric.
-    row = (scores[place, token] - trace.low) / trace.total_effect
-    if np.isnan(row).any() or row.max() < 0.1:
-        return None
-    layer = int(row.argmax())
-    if trace.within_noise.values[place, token, layer]:
-        return None
-    return {"kind": trace.kinds[place], "token": token, "layer": layer}
+    return {"kind": kind, "token": trace.subject_range[1] - 1, "layer": layer, "source": source}

@@ -203,8 +203,9 @@ export function fakeLocate({ metric = "probability", ...rest } = {}) {
 export function fakeEdit(rest = {}) {
   return {
     layer: null,
-    edit_layers: rest.layer === undefined || rest.layer === null ? [1] : [rest.layer],
-    default_layer: 1,
+    edit_layers: rest.layer === undefined || rest.layer === null ? (rest.default?.layers ?? [1]) : [rest.layer],
+    default: { layers: [1], source: "tuned with benchmarks/edit_quality.py", calibrated: false },
+    budget: "10 min",
     method: "rome",
     methods: [
       { name: "rome", title: "ROME" },

@@ -102,7 +102,9 @@ describe("decodeFrame", () => {
 
   test("a suggestion outside the grid is none", () => {
     const suggested = { kind: "mlp", token: 1, layer: 1 };
-    expect(decodeFrame(wire(new ArrayBuffer(0), { suggested }))?.suggested).toEqual(suggested);
+    expect(decodeFrame(wire(new ArrayBuffer(0), { suggested }))?.suggested).toEqual({ ...suggested, source: "" });
+    const measured = { ...suggested, source: "calibrated" };
+    expect(decodeFrame(wire(new ArrayBuffer(0), { suggested: measured }))?.suggested).toEqual(measured);
     expect(decodeFrame(wire(new ArrayBuffer(0), { suggested: { ...suggested, layer: 2 } }))?.suggested).toBeNull();
     expect(decodeFrame(wire(new ArrayBuffer(0), { suggested: { ...suggested, kind: "attn" } }))?.suggested).toBeNull();
   });

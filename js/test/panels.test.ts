@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { layerWords, originWords } from "../src/edit/sentences";
+import { layerWords, measureWords, originWords, sourceWords } from "../src/edit/sentences";
 import { answerLine, editsBadge } from "../src/locate/sentences";
 import { SyncedText } from "../src/shared/synced-text";
 import { METRICS } from "./metrics";
@@ -24,6 +24,11 @@ test("sentences of the panels", () => {
   expect(layerWords([2, 3, 4], false)).toBe("at layers 2 to 4 (the default)");
   expect(layerWords([2, 3, 5], true)).toBe("at layers 2, 3, 5");
   expect(layerWords([], false)).toBe("at the default layer");
+  expect(sourceWords([1], "a rule", false)).toBe("Default layer 1: a rule (not calibrated).");
+  expect(sourceWords([1, 2], "calibrated today", true)).toBe("Default layers 1 to 2: calibrated today.");
+  expect(sourceWords([], "", false)).toBe("");
+  expect(measureWords("5 min", false)).toBe("Measure (up to about 5 min)");
+  expect(measureWords("5 min", true)).toBe("Measure again (up to about 5 min)");
   expect(["here", "lens", "python", "", "<b>"].map(originWords)).toEqual([
     "",
     "from another lens",

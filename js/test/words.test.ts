@@ -255,7 +255,13 @@ test("the state of the trace", () => {
     "10 noise samples: …. No effect: ….",
   );
   expect(say.details(frame())).toBe("");
-  expect(say.suggestion(frame(), { kind: "mlp", token: 1, layer: 2 })).toBe(
-    "Suggested: layer 2 · MLP · token “Needle”, the largest MLP effect at the subject’s last token.",
+  const suggested = { kind: "mlp", token: 1, layer: 2, source: "" };
+  expect(say.suggestion(frame(), suggested)).toBe(
+    "Suggested: layer 2 · MLP · token “Needle”, the last layer with much of the MLP’s effect at the subject’s last " +
+      "token, by this trace and no calibration.",
+  );
+  expect(say.suggestion(frame(), { ...suggested, source: "calibrated 2026-11-27 on 8 facts" })).toBe(
+    "Suggested: layer 2 · MLP · token “Needle”, by the calibration and not by this trace (calibrated 2026-11-27 on 8 " +
+      "facts).",
   );
 });

@@ -79,6 +79,8 @@ SELECTED = "selection: {kind: 'mlp', token: 2, layer: 4}"
 MARKED = f"""{SELECTED}, layer_range: [2, 5], token_range: [1, 3], pins: [{{kind: 'state', token: 2, layer: 1}},
     {{kind: 'mlp', token: 2, layer: 2}}, {{kind: 'attn', token: 6, layer: 5}}, {{kind: 'attn', token: 6, layer: 6}}]"""
 SUGGESTED = "suggested: {kind: 'mlp', token: 2, layer: 2}"
+CALIBRATED = "'calibrated 2026-11-27 on 24 facts: S 94.1 ± 3.0 on 8 others'"
+MEASURED = f"suggested: {{kind: 'mlp', token: 2, layer: 2, source: {CALIBRATED}}}"
 COMPLETE: Part = ("heatmap", f"{{frame: fakeFrame({{{SUGGESTED}, sure: true}}), {MARKED}}}")
 STREAMING: Part = ("heatmap", "{frame: fakeFrame({share: 4 / 7, guess: true}), selection: null, busy: true}")
 COMPARISON: Part = (
@@ -104,7 +106,7 @@ WILD = [
 ]
 SCRIPTS: Part = (
     "heatmap",
-    f"{{frame: fakeFrame({{answer: 'ש', answer_part: '⟨D7⟩', {SUGGESTED}, tokens: {json.dumps(WILD)}.map("
+    f"{{frame: fakeFrame({{answer: 'ש', answer_part: '⟨D7⟩', {MEASURED}, tokens: {json.dumps(WILD)}.map("
     "(text, i) => ({text, id: 100 + i, subject: i < 3})), sure: true}), "
     "selection: {kind: 'mlp', token: 1, layer: 4}, token_range: [0, 2], pins: [{kind: 'mlp', token: 0, layer: 1}, "
     "{kind: 'attn', token: 7, layer: 5}]}",
@@ -185,12 +187,18 @@ STATES = {
     "edit": State(
         parts=(
             one("edit", f"fakeEdit({{layer: 4, target: 'Paris', edits: {EDITS}, redo: {REDO}, error: {NO_SUBJECT}}})"),
-            one("edit", f"fakeEdit({{status: 'editing', target: 'Paris', edits: {EDITS}}})"),
+            one(
+                "edit",
+                f"fakeEdit({{status: 'calibrating', target: 'Paris', edits: {EDITS}, "
+                f"default: {{layers: [3], source: {CALIBRATED}, calibrated: true}}}})",
+            ),
         ),
         then=unfold,
     ),
     "edit-foreign": State(
-        parts=(one("edit", f"fakeEdit({{target: 'Paris', edits: {FROM_ALL}, foreign: {CHANGED}}})"),), width=420
+        parts=(one("edit", f"fakeEdit({{target: 'Paris', edits: {FROM_ALL}, foreign: {CHANGED}}})"),),
+        then=unfold,
+        width=420,
     ),
     "judge": State(
         parts=(one("judge", "fakeJudge({outdated: true, error: {title: 'Too long', text: 'Make it short.'}})"),),

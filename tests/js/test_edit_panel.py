@@ -78,6 +78,29 @@ def test_apply_and_undo(page):
     assert page.evaluate("gestures.at(-1)") == {"lens": "lens-1", "name": "undo", "key": "b"}
 
 
+def test_the_fold_says_where_the_defaults_are_from_and_measures_them(page):
+    record_gestures(page)
+    put(page, "edit", state="js:fakeEdit()")
+    page.get_by_test_id("factlens-method").locator("summary").click()
+    source, measure = page.get_by_test_id("factlens-source"), page.get_by_test_id("factlens-measure")
+    expect(source).to_have_text("Default layer 1: tuned with benchmarks/edit_quality.py (not calibrated).")
+    expect(measure).to_have_text("Measure (up to about 10 min)")
+    expect(measure).to_have_attribute("title", re.compile("trial edits of facts that the model knows with ROME"))
+    measure.click()
+    assert page.evaluate("gestures") == [{"lens": "lens-1", "name": "calibrate"}]
+    change(page, "a", state="js:fakeEdit({status: 'calibrating'})")
+    expect(page.get_by_test_id("factlens-edit-status")).to_have_text("measuring where and how to edit …")
+    expect(page.get_by_role("region", name="Edit a fact")).to_have_attribute("aria-busy", "true")
+    expect(measure).to_have_attribute("aria-disabled", "true")
+    expect(measure).to_have_attribute("title", re.compile("when the running work is finished"))
+    measure.click(force=True)
+    assert page.evaluate("gestures.length") == 1
+    measured = "{layers: [2, 3], source: 'calibrated today: S <b>94</b>', calibrated: true}"
+    change(page, "a", state=f"js:fakeEdit({{default: {measured}, edit_layers: [2, 3]}})")
+    expect(source).to_have_text("Default layers 2 to 3: calibrated today: S <b>94</b>.")
+    expect(measure).to_have_text("Measure again (up to about 10 min)")
+
+
 def test_undo_and_redo_act_on_what_they_name(page):
     record_gestures(page)
     entry = "{{key: '{0}', label: '{1}', method: 'rome', layers: [1]}}".format

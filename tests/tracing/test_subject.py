@@ -10,8 +10,9 @@ import pytest
 
 import factlens as fl
 from factlens.errors import Interrupted
-from factlens.tracing.subject import MlpRow, mean_row, mlp_row, mlp_row_of
+from factlens.tracing.subject import MlpRow, layer_by, mean_row, mlp_row, mlp_row_of
 from tests.support import small_model
+from tests.tracing.made import made_trace
 
 FACT = fl.Fact("The capital of {} is the", "the river")
 
@@ -60,6 +61,23 @@ def test_a_trace_without_mlps_or_a_row_that_is_not_whole_has_none() -> None:
     first = next(iter(fl.stream(model, FACT, samples=1)))
     assert not first.trace.complete
     assert mlp_row_of(first.trace) is None
+
+
+def test_a_trace_speaks_for_a_layer_where_it_has_an_effect_that_is_no_noise() -> None:
+    trace = made_trace(samples=4, low=0.1, high=0.9)
+    token, mlp = trace.subject_range[1] - 1, trace.kinds.index("mlp")
+    trace.low_samples[:] = 0.1
+    trace.samples.values[:] = 0.1
+    assert layer_by(trace) is None
+    trace.samples.values[mlp, token, 2] = (0.5, 0.6, 0.5, 0.6)
+    trace.samples.values[mlp, token, 5] = (0.4, 0.5, 0.4, 0.5)
+    assert layer_by(trace) == 5
+    trace.samples.values[mlp, token, 5] = (1.0, 0.1, 0.1, 1.0)
+    assert mlp_row_of(trace).layer == 5
+    assert layer_by(trace) == 2, "noise explains the other one"
+    trace.known = False
+    assert layer_by(trace) is None
+    assert layer_by(made_trace(kinds=("state",))) is None
 
 
 def test_it_can_be_stopped() -> None:

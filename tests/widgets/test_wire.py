@@ -102,7 +102,7 @@ def test_a_layer_is_suggested_where_corruption_raised_the_metric() -> None:
     trace.samples.values[:] = -1.0
     trace.samples.values[mlp, token, 2] = -2.5
     trace.samples.values[mlp, token, 0] = -0.2
-    assert frame_of(trace)["suggested"] == {"kind": "mlp", "token": token, "layer": 2}
+    assert frame_of(trace)["suggested"] == {"kind": "mlp", "token": token, "layer": 2, "source": None}
     trace.known = False
     assert frame_of(trace)["suggested"] is None, "the model does not know this fact"
     trace.known = True
@@ -118,7 +118,7 @@ def test_what_the_noise_does_not_tell_from_none_is_marked_and_suggests_nothing()
     token, mlp = trace.subject_range[1] - 1, trace.kinds.index("mlp")
     trace.samples.values[mlp, token, 3] = (0.5, 0.6, 0.5, 0.6)
     frame = frame_of(trace)
-    assert frame["suggested"] == {"kind": "mlp", "token": token, "layer": 3}
+    assert frame["suggested"] == {"kind": "mlp", "token": token, "layer": 3, "source": None}
     assert (frame["total"]["none"], frame["total"]["end"]) == (False, 0.9)
     assert grid_of(frame, "noise")[mlp, token, 3] == 0
     trace.samples.values[mlp, token, 3] = (1.0, 0.1, 0.1, 0.9)
@@ -141,6 +141,15 @@ def test_a_layer_is_suggested_only_where_there_is_an_effect() -> None:
     trace.samples.values[mlp, token, 3] = 0.15
     assert frame_of(trace)["suggested"] is None, "a twentieth of the total effect"
     trace.samples.values[mlp, token, 3] = 0.5
-    assert frame_of(trace)["suggested"] == {"kind": "mlp", "token": token, "layer": 3}
+    assert frame_of(trace)["suggested"] == {"kind": "mlp", "token": token, "layer": 3, "source": None}
     trace.samples.values[mlp, token, 0] = np.nan
     assert frame_of(trace)["suggested"] is None, "the row is not known yet"
+
+
+def test_a_calibration_suggests_in_the_place_of_the_trace() -> None:
+    trace = made_trace(samples=4, known=False)
+    token = trace.subject_range[1] - 1
+    assert frame_of(trace)["suggested"] is None
+    suggested = frame_of(trace, calibrated=(5, "calibrated today"))["suggested"]
+    assert suggested == {"kind": "mlp", "token": token, "layer": 5, "source": "calibrated today"}
+    assert frame_of(made_trace(kinds=("state",)), calibrated=(5, "calibrated today"))["suggested"] is None

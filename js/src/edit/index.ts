@@ -15,6 +15,7 @@ import { Target } from "./target";
 
 const STATUS: Record<string, string> = {
   editing: "computing the edit …",
+  calibrating: "measuring where and how to edit …",
   judging: "checking what else changed …",
   queued: "waiting for its turn …",
   stopping: "stopping …",
@@ -34,7 +35,10 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
   const undo = new NamingButton("Undo", "undo", (key) => gesture("undo", { key }), signal);
   const redo = new NamingButton("Redo", "redo", (key) => gesture("redo", { key }), signal);
   const load = fileButton("Load …", "load", (bytes) => gesture("load", { buffers: [bytes] }), signal);
-  const fold = new MethodFold((method) => gesture("method", { method }), signal);
+  const fold = new MethodFold(
+    { choose: (method) => gesture("method", { method }), measure: () => gesture("calibrate") },
+    signal,
+  );
   const status = statusLine("edit-status");
   const foreign = new ForeignChange(gesture, signal);
   const warning = new Banner("edit-warning", "notice");
@@ -55,7 +59,7 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
     target.update(state);
     const layers = list(state.edit_layers).flatMap((at) => number(at) ?? []);
     setText(layer, layerWords(layers, chosenLayer !== null));
-    fold.update(state);
+    fold.update(state, idle);
     const remarked = list(state.remarks).map(text);
     redraw(remarks, remarked, () => remarked.map((remark) => element("p", { class: "fl-remark" }, remark)));
     show(remarks, remarked.length > 0);
@@ -69,7 +73,7 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
     foreign.update(text(state.foreign), idle);
     warning.update(state.warning);
     updateButtons();
-    return now === "editing";
+    return now === "editing" || now === "calibrating";
   }
 
   function updateButtons(): void {

@@ -17,6 +17,12 @@ export interface Cell {
   layer: number;
 }
 
+/** Where to edit. */
+export interface Suggestion extends Cell {
+  /** Of a layer that a calibration has measured: that in words; "" where the trace alone speaks for it. */
+  source: string;
+}
+
 /** What the ends of a panel's colours stand for. A diverging one runs from -high through zero to high. */
 export interface Scale {
   low: number;
@@ -47,7 +53,7 @@ export interface Frame {
   count: number;
   complete: boolean;
   stopped: boolean;
-  suggested: Cell | null;
+  suggested: Suggestion | null;
   /** C order [kind, token, layer], as are the two below. */
   scores: Float32Array;
   /** Estimates of the same, to be shown where there is no score. */
@@ -162,7 +168,8 @@ export function decodeFrame(value: unknown): Frame | null {
     rowOf: null,
     tokenAt: null,
   };
-  frame.suggested = decodeCell(fields.suggested, frame);
+  const suggested = decodeCell(fields.suggested, frame);
+  frame.suggested = suggested && { ...suggested, source: text(record(fields.suggested).source) };
   return frame;
 }
 

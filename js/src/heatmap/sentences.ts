@@ -6,7 +6,7 @@ import { number as integer, list, record, text } from "../shared/model";
 import { siteTitle } from "../shared/sites";
 import { halfAt, inward, isNoiseAt, outward, scaleOf, siteOf, sourceOf, type Value, valueAt } from "./cells";
 import { isDifference } from "./comparison";
-import type { Cell, Frame } from "./grid";
+import type { Cell, Frame, Suggestion } from "./grid";
 import type { Means } from "./range";
 import { windowOf } from "./scales";
 
@@ -168,9 +168,12 @@ export function pending(frame: Frame, cell: Cell): string {
   return `${cellName(frame, cell)} chosen; waiting for the kernel.`;
 }
 
-export function suggestion(frame: Frame, cell: Cell): string {
+export function suggestion(frame: Frame, cell: Suggestion): string {
   const name = cellName(frame, cell);
-  return `Suggested: ${name.charAt(0).toLowerCase()}${name.slice(1)}, the largest MLP effect at the subject’s last token.`;
+  const why = cell.source
+    ? `by the calibration and not by this trace (${cell.source})`
+    : "the last layer with much of the MLP’s effect at the subject’s last token, by this trace and no calibration";
+  return `Suggested: ${name.charAt(0).toLowerCase()}${name.slice(1)}, ${why}.`;
 }
 
 /** The lines of the tooltip: what the cell is, its value, how sure it is, and what was restored for it. */

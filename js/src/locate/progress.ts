@@ -6,6 +6,7 @@ const STATUS: Record<string, string> = {
   queued: "Waiting for its turn …",
   tracing: "Tracing …",
   editing: "Editing …",
+  calibrating: "Measuring where and how to edit …",
   judging: "Checking what else changed …",
   stopping: "Stopping …",
 };
