@@ -141,7 +141,7 @@ class Lens(w.VBox):
             (("trace", "frame", "edits", "status"), self._show_picture),
             (("status",), lambda now: self.heatmap.set_trait("busy", now.status in ("tracing", "queued"))),
             # Before the selection, whose sentence speaks of it.
-            (("method", "selection", "trace", "status", "edits"), self._show_edit),
+            (("method", "selection", "trace", "base", "status", "edits"), self._show_edit),
             (("selection",), lambda now: self.heatmap.set_trait("selection", now.selection)),
             (("comparison", "answers_due"), lambda now: self.bars.show(now.comparison, current=not now.answers_due)),
         )

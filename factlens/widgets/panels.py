@@ -244,7 +244,7 @@ class EditPanel(Panel):
 
     _esm = Bundled("edit.js")
     watched = (
-        *("selection", "trace", "method", "fact", "target", "spelt", "remarks", "comparison", "answers_due"),
+        *("selection", "trace", "base", "method", "fact", "target", "spelt", "remarks", "comparison", "answers_due"),
         *("status", "edits", "origins", "undone", "foreign", "error"),
     )
     state_of = staticmethod(edit_state)

@@ -1,0 +1,50 @@
+"""Calibrating from the page: what the panel and the heatmap say of the layer follows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+import factlens as fl
+from factlens.calibration import Calibration
+from factlens.editing import defaults
+from factlens.editing.calibrated import Choice, calibration_file
+from factlens.session import calibrating
+from tests.widgets.driving import gesture
+
+SOURCE = "calibrated 2026-11-27 on 8 facts: S 94.0 ± 3.0 of these"
+
+
+def test_the_whole_lens_follows_a_calibration(lens: fl.Lens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACTLENS_CACHE", str(tmp_path))
+    during: list[dict] = []
+
+    def calibrate(model: fl.Model, *, methods: str, **_options: object) -> None:
+        during.append(lens.editor.state)
+        choice = Choice((3,), {**asdict(defaults(model, methods).hparams), "clamp": 2.5}, SOURCE)
+        made = Calibration(model.name, model.fingerprint, "2026-11-27", 0, 8, (), (), {methods: choice})
+        path = calibration_file(model.fingerprint)
+        path.parent.mkdir(parents=True)
+        made.save(path)
+
+    monkeypatch.setattr(calibrating, "calibrate", calibrate)
+    lens.start()
+    assert lens.session.wait(60)
+    before = lens.editor.state
+    assert (before["default"]["calibrated"], before["budget"]) == (False, "10 min")
+    assert lens.heatmap.edit["layers"] == before["edit_layers"] == before["default"]["layers"]
+    gesture(lens, "calibrate")
+    assert lens.session.wait(60)
+    assert (lens.error, lens.status) == (None, "idle")
+    assert during[0]["status"] == "calibrating"
+    state = lens.editor.state
+    assert state["default"] == {"layers": [3], "source": SOURCE, "calibrated": True}
+    assert state["edit_layers"] == lens.heatmap.edit["layers"] == [3]
+    assert {knob["name"]: knob["value"] for knob in state["knobs"]}["clamp"] == 2.5
+    suggested = lens.heatmap.frame["suggested"]
+    assert (suggested["layer"], suggested["source"]) == (3, SOURCE)
+    gesture(lens, "method", method="memit")
+    assert lens.editor.state["default"]["calibrated"] is False
+    assert (lens.heatmap.frame["suggested"] or {"source": None})["source"] is None
