@@ -88,7 +88,7 @@ def swept(best: int, apart: float = 1) -> str:
     layers, each = (1, 3, 6), traces(mlp=3, attn=5, state=3)
 
     def others(layer: int, i: int) -> float:
-        return 0.1 * layer - 0.02 * i if apart else 0.94 - 0.01 * i + 0.03 * (i % 2) * layer
+        return 0.1 * layer - 0.02 * i if apart else 0.44 + 0.1 * (-1) ** i + layer / 6
 
     rows = [
         {
