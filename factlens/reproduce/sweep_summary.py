@@ -84,13 +84,12 @@ def _table(report: Report, best: Peak, causal: Mapping[str, Peak], layers: Seque
     numbers: dict[Any, dict[str, Any]] = report.summary().to_dict("index")  # type: ignore[assignment]
     of_score = {layer: row for layer in layers if (row := numbers.get((f"layer {layer}", "score")))}
     if of_score:
-        highest = max(of_score, key=lambda layer: of_score[layer]["after"])
-        row = of_score[highest]
-        good = [str(layer) for layer in layers if of_score[layer]["after"] >= row["after_low"]]
+        row = max(of_score.values(), key=lambda one: one["after"])
+        best_ones = [layer for layer in layers if of_score[layer]["after"] == row["after"]]
+        good = [layer for layer in layers if of_score[layer]["after"] >= row["after_low"]]
         shown = percent(row["after"], row["after_low"], row["after_high"])
-        body.append(
-            ["S of edits (ES, PS and NS)", shown, f"layer {highest}", f"within its interval: {', '.join(good)}"]
-        )
+        where = f"layer{'s' * (len(best_ones) > 1)} {', '.join(map(str, best_ones))}"
+        body.append(["S of edits (ES, PS and NS)", shown, where, f"within its interval: {', '.join(map(str, good))}"])
     return markdown(["", "largest mean", "there", "at least half of it"], body)
 
 
@@ -103,9 +102,8 @@ def _coincidence(method: str, scores: pd.DataFrame, best: Peak, swept: Peak, kin
     if best.layer == swept.layer:
         verdict = "They coincide."
     else:
-        gap = number(float(lost.mean()), lower, upper)
-        clear = "clearly worse" if lower > 0 else "not clearly worse"
-        verdict = f"They do not coincide; editing at the causal peak is {clear}: the rewrite score is {gap} lower."
+        gap = f"editing at the causal peak, the rewrite score is {number(float(lost.mean()), lower, upper)} lower"
+        verdict = f"They do not coincide: {gap}." if lower > 0 else f"These facts do not tell the two apart: {gap}."
     own = f" By itself, {method} edits layer {default} of this model."
     if default in scores.columns:
         own = f"{own[:-1]}, with a rewrite score of {number(float(scores[default].mean()))}."

@@ -213,9 +213,11 @@ def test_facts_are_held_out_without_being_asked_for(
 
 
 def test_several_facts_in_each_edit(model: fl.Model, records: list[Record], folder: Folder) -> None:
-    table = sequential.sequential(model, records[:5], folder, methods=("ft",), batch=2, every=2)
+    table = sequential.sequential(model, records[:5], folder, methods=("ft",), layers={"ft": [1]}, batch=2, every=2)
     assert list(table.edits) == [0, 2, 4, 5]
-    assert len(list((folder.path / "edits").iterdir())) == 3
+    edits = list((folder.path / "edits").iterdir())
+    assert [fl.Edit.load(path).layers for path in edits] == [(1,)] * 3
+    assert "| ft | 5 | – | over 5 |" in (folder.path / "summary.md").read_text()
     assert table.healthy.isna().all(), "no facts were held out"
 
 
