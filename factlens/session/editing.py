@@ -89,8 +89,8 @@ class Editing(Locating):
     ) -> Work:
         """Make the model answer `target`: at `layer`, else at the selected one, else at the method's default.
 
-        A method that spreads an edit over layers takes as many as by default, up to the chosen one. `settings` are
-        those of `factlens.edit`.
+        A method that spreads an edit over layers takes as many as by default, up to the chosen one. Where nothing says
+        where to edit, `factlens.edit` looks first. `settings` are those of `factlens.edit`.
         """
         if self.fact is None:
             raise FactError("There is no fact to edit yet: write a prompt and its subject, and trace it.")
@@ -98,8 +98,8 @@ class Editing(Locating):
         numbers = _numbers(settings or {})
         chosen = self.edit_layers if layer is None else self.layers_up_to(layer)
         settle(self.model, self.method, chosen, numbers)
-        method = self.method
-        return lambda: self._edit(fact, method, chosen, numbers)
+        method, unsaid = self.method, layer is None and not self.selection and self._only_rule
+        return lambda: self._edit(fact, method, None if unsaid else chosen, numbers)
 
     @gesture("undo", "edit", "Nothing was undone")
     def start_undo(self, key: str | None = None) -> Work:
@@ -198,11 +198,18 @@ class Editing(Locating):
 
         Where nothing else says where to edit, the trace of the fact in hand does.
         """
-        nothing_else = is_open(self.model, self.method) and looked(self.model) is None
-        layer = self._traced_layer() if nothing_else else None
+        layer = self._traced_layer() if self._nothing_else else None
         if layer is None:
             return defaults(self.model, self.method)
         return by_look(self.model, self.method, Look(layer, _BY_TRACE))
+
+    @property
+    def _nothing_else(self) -> bool:
+        return is_open(self.model, self.method) and looked(self.model) is None
+
+    @property
+    def _only_rule(self) -> bool:
+        return self._nothing_else and self._traced_layer() is None
 
     def _traced_layer(self) -> int | None:
         trace, fact = self.trace, self.fact
@@ -245,7 +252,7 @@ class Editing(Locating):
 
     # On the worker thread ----------------------------------------------------------------------------------------
 
-    def _edit(self, fact: Fact, method: str, layers: tuple[int, ...], settings: dict[str, Any]) -> None:
+    def _edit(self, fact: Fact, method: str, layers: tuple[int, ...] | None, settings: dict[str, Any]) -> None:
         def say(step: str, share: float) -> None:
             with self.gate:
                 names = {"second moment": "collecting the second moment of the keys", "value": METHODS[method].doing}

@@ -11,6 +11,7 @@ import pytest
 
 import factlens as fl
 from factlens.editing import defaults
+from factlens.editing.looking import Look
 from factlens.errors import FactlensWarning
 from factlens.session import Session, calibrating
 from factlens.warned import warn
@@ -168,3 +169,15 @@ def test_atlas_is_measured_with_what_it_was_taught(
     assert "too short to compare settings of rome" in remark
     assert session.defaults.source.startswith("tuned")
     session.close()
+
+
+def test_an_edit_with_nothing_to_go_by_looks_first(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("factlens.editing.api.look", lambda *_: Look(2, "by a look"))
+    assert session.default_layer != 2
+    session.start_edit("Rome")
+    assert session.wait(120)
+    assert [edit.layers for edit in session.edits] == [(2,)]
+    # What is chosen, or selected, is taken as it is.
+    session.start_edit("Paris", layer=0)
+    assert session.wait(120)
+    assert session.edits[-1].layers == (0,)
