@@ -103,7 +103,7 @@ def _by_knowledge(model: Model, stop: Event | None) -> Look | None:
 
 def _row(model: Model, fact: Fact, stop: Event | None) -> MlpRow | None:
     try:
-        row = mlp_row(model, Fact(fact.template, subject=fact.subject, object=fact.object), samples=1, stop=stop)
+        row = mlp_row(model, fact, samples=1, stop=stop)
     except (FactError, NumericalError):
         # A fact that this tokenizer reads otherwise, or a model that answers NaN: the edit itself says so, if need be.
         return None
