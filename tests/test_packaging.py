@@ -60,7 +60,7 @@ def test_the_wheel_carries_the_whole_package(names: set[str]) -> None:
         ("models/atlas/weights", "*.json"),
         ("models/atlas/facts", "*.tsv"),
         ("models/atlas", "*.toml"),
-        ("calibration", "*.toml"),
+        ("knowledge", "*.toml"),
         ("static", "*.js"),
     ],
 )

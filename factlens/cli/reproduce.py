@@ -24,7 +24,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--method", help="the method of layer-sweep (that of factlens.edit)")
     command.add_argument(
         "--layers",
-        help="which layers: 3,4,5 (layer-sweep: all); by method, for the others: rome=3,memit=2+3+4 (its own)",
+        help="which layers: 3,4,5 (layer-sweep: all); by method, for the others: METHOD=3,METHOD=2+3+4 (its own)",
     )
     command.add_argument(
         "--known",
@@ -83,7 +83,8 @@ def _layers(text: str) -> list[int] | dict[str, list[int]]:
         method, equals, layers = part.partition("=")
         if not equals:
             raise FactlensError(
-                f"--layers takes methods with their layers, such as rome=3,memit=2+3+4: not {part!r} in {text!r}."
+                f"--layers takes methods with their layers, METHOD=3 or METHOD=2+3+4 with commas between: not {part!r} "
+                f"in {text!r}."
             )
         by_method[method.strip()] = numbers(layers.replace("+", ","))
     return by_method

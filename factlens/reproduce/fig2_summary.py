@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from factlens.editing import METHODS
-from factlens.editing.methods.published import GPT2_XL
 from factlens.reproduce.peaks import Peak, markdown, peak_of, percent
-from factlens.reproduce.published import TRACING, key_of
+from factlens.reproduce.published import EDITED_IN_GPT2_XL, TRACING, key_of
 from factlens.tracing import Average
 from factlens.tracing.statistics import mean_interval
 
@@ -60,8 +58,7 @@ def _early(result: Average, every: dict[tuple[str, str], Peak]) -> str:
         f"{_against(result, every, LAST_SUBJECT, 'mlp', 'attn')}"
     )
     if key_of(result.model) != REFERENCE:
-        (layer,) = METHODS["rome"].published[GPT2_XL].layers
-        words += f" In GPT-2 XL it lies in the middle of the network, and ROME edits layer {layer} there."
+        words += f" In GPT-2 XL it lies in the middle of the network, and {EDITED_IN_GPT2_XL} there."
     return words
 
 

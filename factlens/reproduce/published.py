@@ -31,6 +31,9 @@ class Tracing(NamedTuple):
 
 TRACING: Mapping[str, Tracing] = {"gpt2-xl": Tracing(18.6, 8.7, 15, 6.6, 1.6)}
 
+EDITED_IN_GPT2_XL = "ROME edits layer 17"
+"""Where the published settings edit (Meng et al. 2022)."""
+
 COLUMNS = ("score", "rewrite_success", "paraphrase_success", "neighbour_success", "fluency", "consistency")
 """The metrics of the published tables: S, ES, PS, NS, GE, RS."""
 

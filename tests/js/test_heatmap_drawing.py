@@ -32,7 +32,8 @@ def test_the_page_says_what_is_drawn(page):
     expect(legend).to_contain_text("clean 93 %")
     expect(legend).to_contain_text("not computed")
     expect(page.get_by_test_id("factlens-suggestion")).to_have_text(
-        "Suggested: layer 2 · MLP · token “down”, the largest MLP effect at the subject’s last token."
+        "Suggested: layer 2 · MLP · token “down”, the last layer with much of the MLP’s effect at the subject’s last "
+        "token, by this trace and no calibration."
     )
     expect(root).to_contain_text("it does not prove where to edit (Hase et al. 2023, arXiv:2301.04213)")
     expect(page.locator("[data-kind=state] .fl-label.fl-subject")).to_have_text(["The*", "·Space*", "·Needle*"])

@@ -78,9 +78,12 @@ OTHERS = {"editing", "models"}
 #: Strings elsewhere that look like a site's name, each with its reason.
 REASONS = {
     "drawing/colours": {"attn", "mlp", "state"},  # colours by family
+    "reproduce/fig2_summary": {"attn", "mlp", "state"},  # the sites that the figure is about; so the sweep's
+    "reproduce/sweep_summary": {"mlp", "state"},
     "reproduce/layer_sweep": {"state"},  # a default; so below
     "tracing/averages": {"mlp"},
     "tracing/result": {"mlp"},
+    "tracing/subject": {"mlp"},  # what edits change
     "tracing/estimate_quality": {"attn", "mlp", "state"},  # what was measured of some
     "widgets/profile": {"attn", "mlp"},  # the two sites that the paper speaks of, shown where nothing is pinned
     "widgets/wire": {"head"},  # a field's name
