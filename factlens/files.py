@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from factlens.arguments import a_path
-from factlens.bounded import ANOTHER, open_file, parse_json
+from factlens.bounded import ANOTHER, open_file, parse_json, read_text
 from factlens.errors import FileFormatError, FileNotWritten
 from factlens.tensors import read_arrays, read_header, write_tensors
 
@@ -294,6 +294,37 @@ def fields_of(record: Mapping[str, Any]) -> dict[str, Any]:
 def checksum(content: object) -> str:
     """Return eight hex digits of what JSON can say; the order of fields counts, the layout of the text does not."""
     return f"{zlib.crc32(json.dumps(content, separators=(',', ':')).encode()):08x}"
+
+
+def check_sum(where: str | Path, content: dict[str, Any]) -> None:
+    """Take the checksum out of what a file says, and check it.
+
+    Raises
+    ------
+    FileFormatError
+        If the rest is not what was written.
+    """
+    written = content.pop("checksum", None)
+    if written != checksum(content):
+        raise FileFormatError(f"{where} is damaged: what is in it is not what was written. {ANOTHER}")
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """Return what a file says in JSON.
+
+    Raises
+    ------
+    FileFormatError
+        If it is no JSON; the message calls it no `what` of factlens.
+    FileNotFoundError, PermissionError
+        If there is no such file, or it may not be read.
+    """
+    try:
+        return parse_json(read_text(path))
+    except FileFormatError:
+        raise
+    except ValueError as error:
+        raise FileFormatError(f"{path} is damaged, or not a {what} of factlens: {error}. {ANOTHER}") from error
 
 
 def _checksum_of_arrays(header: str, arrays: Mapping[str, np.ndarray]) -> str:

@@ -11,8 +11,7 @@ from threading import Event
 from typing import Any
 
 from factlens.arguments import a_seed, event, function, optional, whole
-from factlens.editing.taking import say
-from factlens.errors import FactError
+from factlens.editing.taking import leads_each
 from factlens.evaluation.chatting import as_read
 from factlens.evaluation.checks import Checks, Probe
 from factlens.evaluation.datasets.atlas_facts import atlas_facts
@@ -305,24 +304,13 @@ def _says(model: Model, facts: Sequence[Fact], late: Callable[[], bool], done: S
     leads = [False] * len(facts)
     for start in range(0, len(order), _AT_ONCE):
         part = order[start : start + _AT_ONCE]
-        for i, says_it in zip(part, _each(model, [facts[i] for i in part]), strict=True):
+        for i, says_it in zip(part, leads_each(model, [facts[i] for i in part]), strict=True):
             leads[i] = says_it
         if done is not None:
             done(len(part))
         if late():
             break
     return leads
-
-
-def _each(model: Model, facts: Sequence[Fact]) -> list[bool]:
-    try:
-        return [answer.leads for answer in say(model, facts)]
-    except FactError:
-        # One that the model cannot read, such as a prompt that is too long, is simply not known.
-        if len(facts) == 1:
-            return [False]
-        middle = len(facts) // 2
-        return _each(model, facts[:middle]) + _each(model, facts[middle:])
 
 
 def _counted(progress: Share | None, total: int) -> Share | None:

@@ -11,10 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from factlens.bounded import ANOTHER, parse_json, read_text
 from factlens.caches import cache_for
 from factlens.errors import FactlensWarning, FileFormatError
-from factlens.files import check_kind, checksum, complete, fields_of
+from factlens.files import check_kind, check_sum, complete, fields_of, read_json
 from factlens.typed import Check, many, mapping, plain, record, text, whole
 from factlens.warned import warn
 
@@ -73,15 +72,8 @@ def calibration_content(path: str | Path) -> dict[str, Any]:
     FileNotFoundError, PermissionError
         If there is no such file, or it may not be read.
     """
-    try:
-        content = parse_json(read_text(path))
-    except FileFormatError:
-        raise
-    except ValueError as error:
-        raise FileFormatError(f"{path} is damaged, or not a calibration of factlens: {error}. {ANOTHER}") from error
-    content = fields_of(check_kind(path, content, FORMAT, SCHEMA))
-    if content.pop("checksum", None) != checksum(content):
-        raise FileFormatError(f"{path} is damaged: what is in it is not what was written. {ANOTHER}")
+    content = fields_of(check_kind(path, read_json(path, "calibration"), FORMAT, SCHEMA))
+    check_sum(path, content)
     return content
 
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from factlens.editing.taking import say
+from factlens.editing.taking import leads_each
 from factlens.errors import FactError, NumericalError
 from factlens.facts import Fact
 from factlens.knowledge.pool import pool
@@ -114,22 +114,16 @@ def _facts_known_to(model: Model) -> Iterator[Fact]:
     """Yield facts of general knowledge that greedy decoding gives: of each relation in turn, one about a subject."""
     subjects: set[str] = set()
     relations = [
-        [Fact(relation.templates[0], subject=subject, object=answer) for subject, answer in relation.objects.items()]
+        [
+            Fact(relation.templates[0], subject, target=answer, object=answer)
+            for subject, answer in relation.objects.items()
+        ]
         for relation in pool()
     ]
     facts = [fact for turn in zip_longest(*relations) for fact in turn if fact is not None][:_ASKED]
     for start in range(0, len(facts), _AT_ONCE):
         some = facts[start : start + _AT_ONCE]
-        for fact, leads in zip(some, _leads(model, some), strict=True):
+        for fact, leads in zip(some, leads_each(model, some), strict=True):
             if leads and fact.subject not in subjects:
                 subjects.add(fact.subject)
                 yield fact
-
-
-def _leads(model: Model, facts: list[Fact]) -> list[bool]:
-    wished = [Fact(fact.template, subject=fact.subject, target=fact.object) for fact in facts]
-    try:
-        return [answer.leads for answer in say(model, wished)]
-    except (FactError, NumericalError):
-        # One of them cannot be read: so each by itself.
-        return [False] if len(facts) == 1 else [leads for fact in facts for leads in _leads(model, [fact])]

@@ -54,7 +54,9 @@ def uncalibrated(model: Model, method: str) -> Defaults:
     if (settled := _tuned_or_published(model, method)) is not None:
         return settled
     look = looked(model)
-    return by_rule(model, method) if look is None else by_look(model, method, look)
+    if look is None:
+        return defaults_for(_kind(model), model.n_layers, model.width, method)
+    return by_look(model, method, look)
 
 
 def is_open(model: Model, method: str) -> bool:
@@ -65,11 +67,6 @@ def is_open(model: Model, method: str) -> bool:
 def by_look(model: Model, method: str, look: Look) -> Defaults:
     """Return the defaults of a method where a look has found the layer."""
     return Defaults(_layers_up_to(look.layer, model.n_layers, method), elsewhere(method), look.source)
-
-
-def by_rule(model: Model, method: str) -> Defaults:
-    """Return the defaults of a method for a model of which nothing is known."""
-    return defaults_for(_kind(model), model.n_layers, model.width, method)
 
 
 def _tuned_or_published(model: Model, method: str) -> Defaults | None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from factlens.editing.prompts import target_of
-from factlens.errors import NumericalError
+from factlens.errors import FactError, NumericalError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.hooks import on_input
@@ -180,6 +180,17 @@ def say(model: Model, facts: Sequence[Fact], *, at_the_end: Callable[[Fact, Tens
             for i, fact in enumerate(facts[start : start + _ROWS]):
                 at_the_end(fact, logits[int((of == i).nonzero()[0])])
     return answers
+
+
+def leads_each(model: Model, facts: Sequence[Fact]) -> list[bool]:
+    """Return of each fact whether the model says its target; one that it cannot read is simply not said."""
+    try:
+        return [answer.leads for answer in say(model, facts)]
+    except FactError:
+        if len(facts) == 1:
+            return [False]
+        middle = len(facts) // 2
+        return leads_each(model, facts[:middle]) + leads_each(model, facts[middle:])
 
 
 def say_with(model: Model, facts: Sequence[Fact], edit: WeightEdit) -> list[Said]:

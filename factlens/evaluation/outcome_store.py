@@ -14,14 +14,8 @@ from factlens.bounded import open_file, parse_json
 from factlens.errors import FileFormatError, FileNotWritten
 from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome
-from factlens.evaluation.report_files import (
-    EARLIER,
-    SCHEMA,
-    check_sum,
-    outcome_from_json,
-    outcome_to_json,
-)
-from factlens.files import checksum, json_bytes
+from factlens.evaluation.report_files import EARLIER, SCHEMA, outcome_from_json, outcome_to_json
+from factlens.files import check_sum, checksum, json_bytes
 from factlens.typed import text
 
 _BEGINNING = b'{"schema": '

@@ -9,9 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from factlens.bounded import ANOTHER, LARGEST_TEXT, parse_json, read_text
+from factlens.bounded import LARGEST_TEXT
 from factlens.editing.taking import read_took, took_to_json
-from factlens.errors import FileFormatError
 from factlens.evaluation.checks import Checks, Probe
 from factlens.evaluation.measures import MOST
 from factlens.evaluation.measuring import Measured
@@ -20,7 +19,7 @@ from factlens.evaluation.records import Record
 from factlens.evaluation.report import Outcome, Report
 from factlens.evaluation.scoring import Reading
 from factlens.facts import read_fact
-from factlens.files import check_kind, checksum, complete, fields_of, json_bytes, write_bytes
+from factlens.files import check_kind, check_sum, checksum, complete, fields_of, json_bytes, read_json, write_bytes
 from factlens.spelling import read_wording
 from factlens.typed import Check, flag, many, mapping, number_within, optional, plain, record, text, whole
 
@@ -65,13 +64,7 @@ def read_report(path: str | Path) -> Report:
     FileNotFoundError, PermissionError
         If there is no such file, or it may not be read.
     """
-    try:
-        content = parse_json(read_text(path))
-    except FileFormatError:
-        raise
-    except ValueError as error:
-        raise FileFormatError(f"{path} is damaged, or not a report of factlens: {error}. {ANOTHER}") from error
-    content = check_kind(path, content, FORMAT, SCHEMA, *EARLIER)
+    content = check_kind(path, read_json(path, "report"), FORMAT, SCHEMA, *EARLIER)
     schema, content = content["schema"], fields_of(content)
     check_sum(path, content)
     with complete(path, "report"):
@@ -79,19 +72,6 @@ def read_report(path: str | Path) -> Report:
         if len(report.outcomes) > report.wanted:
             raise ValueError(f"it has {len(report.outcomes)} outcomes of {report.wanted}")
         return report
-
-
-def check_sum(where: str | Path, content: dict[str, Any]) -> None:
-    """Take the checksum out of what a file says, and check it.
-
-    Raises
-    ------
-    FileFormatError
-        If the rest is not what was written.
-    """
-    written = content.pop("checksum", None)
-    if written != checksum(content):
-        raise FileFormatError(f"{where} is damaged: what is in it is not what was written. {ANOTHER}")
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from factlens.reproduce.peaks import markdown, percent
 from factlens.reproduce.published import COLUMNS, COUNTERFACT, TABLE4_METHODS, key_of
 
 REFERENCE = "gpt2-xl"
-"""The model of the published markdown that always stand beside."""
+"""The model of the published rows that always stand beside."""
 
 
 def table4(
@@ -28,7 +28,7 @@ def table4(
     layers: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
 ) -> Report:
-    """Judge single edits of every record by every method; write tables, a figure, and the published markdown.
+    """Judge single edits of every record by every method; write tables, a figure, and the published rows.
 
     Parameters
     ----------
@@ -90,16 +90,16 @@ def summary(report: Report) -> list[str]:
 
 
 def as_published(report: Report) -> pd.DataFrame:
-    """Return the published table's columns, in its units, with its markdown for the model where there are any."""
+    """Return the published table's columns, in its units, with its rows for the model where there are any."""
     summary = report.summary()
     first = report.labels[0]
-    markdown = {"unedited": (first, "before"), **{label: (label, "after") for label in report.labels}}
+    rows = {"unedited": (first, "before"), **{label: (label, "after") for label in report.labels}}
     table = {
         name: [
             summary[when].get((label, metric), float("nan")) * (100 if METRIC_COLUMNS[metric].share else 1)
             for metric in COLUMNS
         ]
-        for name, (label, when) in markdown.items()
+        for name, (label, when) in rows.items()
     }
     frame = pd.DataFrame.from_dict(table, orient="index", columns=list(COLUMNS))
     frame.index = pd.MultiIndex.from_product([["here"], frame.index], names=["source", "method"])

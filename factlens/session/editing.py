@@ -226,7 +226,7 @@ class Editing(Locating):
     @property
     def calibrated(self) -> tuple[int, str] | None:
         """The layer that a calibration has measured for the method (the last of several), and that in words."""
-        default = self.defaults
+        default = defaults(self.model, self.method)  # asked with each frame: no trace is looked at for it
         return (default.layers[-1], default.source) if default.source.startswith(CALIBRATED) else None
 
     def layers_up_to(self, layer: int) -> tuple[int, ...]:

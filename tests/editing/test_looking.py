@@ -33,7 +33,7 @@ def asked(model: fl.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
     relation = Relation("near", (TEMPLATES[1],), MappingProxyType(objects))
     monkeypatch.setattr(looking, "pool", lambda: (relation,))
     # What is said need not be what can be written: see tests/calibration/made.py.
-    monkeypatch.setattr(looking, "_leads", lambda model, facts: [True] * len(facts))
+    monkeypatch.setattr(looking, "leads_each", lambda model, facts: [True] * len(facts))
     traced: list[str] = []
 
     def row(model: fl.Model, fact: fl.Fact, **_: object) -> MlpRow:
@@ -85,7 +85,7 @@ def test_weights_that_have_changed_are_looked_at_again(model: fl.Model, asked: l
 def test_a_model_without_general_knowledge_is_looked_at_by_the_fact(
     model: fl.Model, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking, "_leads", lambda model, facts: [False] * len(facts))
+    monkeypatch.setattr(looking, "leads_each", lambda model, facts: [False] * len(facts))
     edit = fl.edit(model, FACT, apply=False, **QUICK)
     assert edit.layers == (2,)
     assert "on this fact" in edit.defaults
