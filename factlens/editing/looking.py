@@ -1,8 +1,8 @@
 """The layers to edit in a model of which nothing was measured and nothing published: where it looks facts up.
 
 A look asks the model about general knowledge, traces the first few facts that it knows at the subject's last token, and
-takes the last layer whose MLP still has half of the largest effect. What it costs is a few forward passes; it is made
-once for each model. No rule finds the best layer of every model: `factlens.calibrate` measures it.
+takes the last layer whose MLP still has three fifths of the largest effect. What it costs is a few forward passes; it
+is made once for each model. No rule finds the best layer of every model: `factlens.calibrate` measures it.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def defaults(model: Model, method: str = DEFAULT_METHOD) -> Defaults:
     A model that `factlens.calibrate` has measured gets what was best there; it is known by its fingerprint, as of the
     last look at its weights. Else the model that ships with factlens has settings that were tuned for it, and there may
     be published settings for models of an architecture, depth and width. A model without gets those that the published
-    ones share. Its layer is the last one whose MLP has half of the largest effect on facts that it knows, which
+    ones share. Its layer is the last one whose MLP has three fifths of the largest effect on facts that it knows, which
     `factlens.edit` finds out when it is first needed (`factlens.editing.looking`); until then, and where the model
     knows none, the one a third of the way up, where ROME's layers of the GPT-2 family lie (0.33 to 0.35; 0.16 to 0.34
     in other families). The methods that spread an edit over layers take up to five that end there.

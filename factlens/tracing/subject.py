@@ -15,7 +15,9 @@ from factlens.tracing.result import Trace
 
 LEAST_SHARE = 0.1
 """Less than this of the total effect in every layer: the fact is not looked up there."""
-_MUCH = 0.5
+_MUCH = 0.6
+"""Of the largest effect. At half, one noise sample and two do not always say the same of SmolLM2, in which layer 7 has
+.50 to .56 of it and layer 4 less."""
 
 
 class MlpRow(NamedTuple):
@@ -34,7 +36,7 @@ class MlpRow(NamedTuple):
 
     @property
     def layer(self) -> int | None:
-        """The last layer that still brings back half of what the best one does; None where none brings back much.
+        """The last layer that brings back three fifths of what the best one does; None where none brings back much.
 
         Behind it the fact has been looked up, and an edit comes too late for part of what reads it.
         """

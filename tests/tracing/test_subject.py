@@ -22,8 +22,9 @@ FACT = fl.Fact("The capital of {} is the", "the river")
     [
         ((0.01, 0.12, 0.14, 0.16, 0.03), 0.65, 3),
         ((0.2, 0.21, 0.1, 0.09), 0.75, 1),
-        # Just half is much, and a second rise far above counts as well.
-        ((0.4, 0.1, 0.2, 0.0), 0.5, 2),
+        # Three fifths are much, half is not; and a second rise far above counts as well.
+        ((0.5, 0.1, 0.3, 0.0), 0.6, 2),
+        ((0.5, 0.4, 0.25, 0.0), 0.6, 1),
         # Corruption has raised the metric, and the MLP takes it down again.
         ((-0.1, -0.4, -0.1), -0.5, 1),
         # Nothing comes back there, or nothing was lost.
