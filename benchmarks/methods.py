@@ -160,7 +160,9 @@ def main() -> None:
                 trial = judged(bench, candidate, records, at_once)
             numbers = [100 * one for one in (trial.score.mean, trial.score.low, trial.score.high, *trial.shares)]
             with options.csv.open("a", encoding="utf-8", newline="") as file:
-                csv.writer(file).writerow([*row, *(f"{one:.1f}" for one in numbers), f"{trial.seconds:.0f}", trial.note])
+                csv.writer(file).writerow(
+                    [*row, *(f"{one:.1f}" for one in numbers), f"{trial.seconds:.0f}", trial.note]
+                )
             score, low, high, *shares = (f"{one:.1f}" for one in numbers)
             print(*row, f"S {score} [{low}, {high}]", *shares, f"{trial.seconds:.0f} s", trial.note, flush=True)
 

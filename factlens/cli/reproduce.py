@@ -33,6 +33,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--kind", help="whose tracing effect, for layer-sweep: state, mlp, attn (state)")
     command.add_argument("--generate", action="store_true", default=None, help="measure text too, for sequential")
+    command.add_argument(
+        "--text", type=Path, help="ordinary text to measure perplexity on, for sequential (atlas's own)"
+    )
     command.add_argument("--batch", type=int, help="facts per edit, for sequential (1)")
     command.add_argument("--every", type=int, help="facts between two judgements, for sequential (10)")
     add_records(command)
@@ -43,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from factlens.reproduce import reproduce
     from factlens.reproduce.experiments import data_of
 
-    named = ("samples", "batch", "every", "method", "kind", "generate")
+    named = ("samples", "batch", "every", "method", "kind", "generate", "text")
     chosen = {name: value for name in named if (value := getattr(options, name)) is not None}
     if options.layers:
         chosen["layers"] = _layers(options.layers)

@@ -27,13 +27,14 @@ from factlens.editing import METHODS
 from factlens.editing.api import settle
 from factlens.editing.methods import DEFAULT_METHOD
 from factlens.editing.settings import a_method
-from factlens.errors import ArgumentError
+from factlens.errors import ArgumentError, FactlensError
 from factlens.evaluation import Record
 from factlens.evaluation.datasets import load_facts, load_records
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.belonging import Weights
 from factlens.models.given import a_model, some_layers
+from factlens.moments.textfiles import text_files, texts_in
 from factlens.registry import Registry
 from factlens.reproduce.fig2 import fig2
 from factlens.reproduce.folder import Folder, layers_of
@@ -65,6 +66,7 @@ _CHECKS: dict[str, Callable[[Model, str, Any], Any]] = {
     "batch": lambda _, name, value: whole(name, value, least=1, example="1"),
     "every": lambda _, name, value: whole(name, value, least=1, example="10"),
     "generate": lambda _, name, value: flag(name, value),
+    "text": lambda _, name, value: _texts(name, value),
 }
 # What sequential edits leave alone: at least a part of the records, and no more than are needed to see 5 % fall.
 _HELD_OUT_SHARE, _HELD_OUT = 6, 500
@@ -123,7 +125,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         ),
         "sequential": Experiment(
             "edits on top of each other, until the model breaks down",
-            ("methods", "layers", "batch", "every", "generate"),
+            ("methods", "layers", "batch", "every", "generate", "text"),
             sequential,
             holds_out=True,
         ),
@@ -183,8 +185,8 @@ def reproduce(
         Called with lines about progress and results: ``print`` shows them.
     **options
         Passed to the experiment: ``samples`` (fig2, layer-sweep), ``layers``, ``kind``, ``method`` (layer-sweep),
-        ``batch``, ``every``, ``generate`` (sequential). ``layers`` of table4 and sequential are those of every method,
-        or a mapping, ``{"rome": 3, "memit": [2, 3, 4]}``; methods that it does not name edit their own.
+        ``batch``, ``every``, ``generate``, ``text`` (sequential). ``layers`` of table4 and sequential are those of
+        every method, or a mapping, ``{"rome": 3, "memit": [2, 3, 4]}``; methods that it does not name edit their own.
 
     Returns
     -------
@@ -299,6 +301,14 @@ def _check_layers(model: Model, settings: Mapping[str, Any]) -> None:
         )
     for method in settings["methods"]:
         settle(model, method, layers_of(method, layers), {})
+
+
+def _texts(name: str, value: Any) -> Path:
+    """Return a path that has text; what cannot be read is said before anything is edited."""
+    path = a_path(name, value)
+    for _ in texts_in(text_files(path), "text"):
+        return path
+    raise FactlensError(f"{path} has no text in it.")
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:

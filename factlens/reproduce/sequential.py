@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,11 +24,12 @@ from factlens.editing import METHODS, Edit
 from factlens.editing.api import quiet_edit
 from factlens.errors import FactError, FileFormatError, NumericalError
 from factlens.evaluation import Outcome, Record, Report
-from factlens.evaluation.elsewhere import ordinary_text, unrelated_prompts
+from factlens.evaluation.elsewhere import TEXTS, ordinary_text, unrelated_prompts
 from factlens.evaluation.measuring import Asking, Meter
 from factlens.evaluation.scoring import read
 from factlens.files import checksum, write_text
 from factlens.models import Model
+from factlens.moments.textfiles import text_files, texts_in
 from factlens.reproduce.folder import Folder, beside, layers_of
 from factlens.reproduce.peaks import markdown, percent
 from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, SEQUENTIAL_METHODS, key_of
@@ -51,6 +55,7 @@ def sequential(
     batch: int = 1,
     every: int = 10,
     generate: bool = False,
+    text: Path | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Edit records one batch after the other, and judge the model after every few; write tables and a figure.
@@ -72,6 +77,9 @@ def sequential(
         Facts between two judgements.
     generate
         Whether fluency and consistency are measured as well; it takes long.
+    text
+        A file of ordinary text, as for `factlens stats --text`: the perplexity of its first 20 texts is measured. None:
+        of what the model brings, which is something for atlas alone.
     seed
         Of edits, and of which edits are judged where there are more than 200.
 
@@ -91,7 +99,8 @@ def sequential(
         others = [record for record in held_out if record.fact.object]
         health = [record for record, leads in zip(others, _leads(model, others), strict=True) if leads]
     facts = [record.fact for record in records]
-    asking = Asking(generate, tuple(unrelated_prompts(model, facts)), tuple(ordinary_text(model)), seed)
+    texts = ordinary_text(model) if text is None else list(islice(texts_in(text_files(text), "text"), TEXTS))
+    asking = Asking(generate, tuple(unrelated_prompts(model, facts)), tuple(texts), seed)
     rows: list[dict[str, object]] = []
     # What the model says before any edit is the same for all methods.
     meter = Meter(model, asking)
@@ -102,7 +111,8 @@ def sequential(
         progress = folder.progress(method)
         with model.unedited(), ExitStack() as stack:
             meter.before([record.checks for record in records])
-            rows.append({"method": method, "edits": 0, "healthy": 1.0 if health else float("nan")})
+            unedited = meter.unedited(records[0].checks).perplexity
+            rows.append({"method": method, "edits": 0, "healthy": 1.0 if health else math.nan, "perplexity": unedited})
             chain = model.fingerprint
             for start in range(0, len(records), size):
                 part = records[start : start + size]
@@ -234,23 +244,27 @@ def summary(ending: pd.DataFrame) -> list[str]:
     head = ["method", "edits", "untouched facts left", "5 % of them lost after"]
     shares = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours"}
     shares = {name: title for name, title in shares.items() if name in ending}
+    read_text_too = ["perplexity"] if "perplexity" in ending and ending.perplexity.notna().any() else []
     body = [
         [str(method), str(last["edits"]), percent(last["healthy"]), str(last["healthy until"])]
         + [percent(last[name]) for name in shares]
+        + [f"{last[name]:,.3g}" for name in read_text_too]
         for method, last in ending.iterrows()
     ]
-    return [markdown([*head, *shares.values()], body)]
+    return [markdown([*head, *shares.values(), *read_text_too], body)]
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw the curves: edits that hold, neighbours, untouched facts."""
-    figure = new_figure("Drawing the curves", 10, 3.2)
+    """Draw the curves: edits that hold, neighbours, untouched facts; and perplexity, where there was text to read."""
     titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "untouched facts"}
-    for axes, (name, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
+    read_text_too = "perplexity" in table and table.perplexity.notna().any()
+    shown = {**titles, **({"perplexity": "perplexity of other text"} if read_text_too else {})}
+    figure = new_figure("Drawing the curves", 3.3 * len(shown), 3.2)
+    for axes, (name, title) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
         for method, rows in table.groupby("method", sort=False):
             if name in rows:
                 axes.plot(rows.edits, rows[name], "o-", ms=3, label=method)
-        axes.set(title=title, xlabel="edits", ylim=(-0.03, 1.03))
+        axes.set(title=title, xlabel="edits", **({"ylim": (-0.03, 1.03)} if name in titles else {"yscale": "log"}))
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("share")
     figure.axes[-1].legend(frameon=False, fontsize=8)

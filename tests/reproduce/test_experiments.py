@@ -12,6 +12,7 @@ import pytest
 
 import factlens as fl
 from factlens.evaluation import Checks, Record, Report, evaluate, judging
+from factlens.evaluation.texts import perplexity
 from factlens.reproduce import EXPERIMENTS, experiments, fig2, layer_sweep, published, reproduce, sequential, table4
 from factlens.reproduce.folder import Folder
 from tests.support import small_model
@@ -219,6 +220,32 @@ def test_several_facts_in_each_edit(model: fl.Model, records: list[Record], fold
     assert [fl.Edit.load(path).layers for path in edits] == [(1,)] * 3
     assert "| ft | 5 | – | over 5 |" in (folder.path / "summary.md").read_text()
     assert table.healthy.isna().all(), "no facts were held out"
+
+
+def test_other_text_is_read_before_and_after(
+    model: fl.Model, records: list[Record], folder: Folder, tmp_path: Path
+) -> None:
+    path = tmp_path / "text.txt"
+    texts = ["The capital of France is Paris.", "Nobody has ever seen the far side."]
+    path.write_text("\n\n".join(texts))
+    options = {"methods": ("ft",), "held_out": records[4:], "every": 2}
+    table = sequential.sequential(model, records[:2], folder, text=path, **options)
+    assert table.perplexity[0] == pytest.approx(perplexity(model, texts))
+    edits = [
+        fl.Edit.load(path) for path in sorted((folder.path / "edits").iterdir(), key=lambda one: one.stat().st_mtime_ns)
+    ]
+    with model.edited(edits[0]), model.edited(edits[1]):
+        assert table.perplexity[1] == pytest.approx(perplexity(model, texts))
+    assert "perplexity" in (folder.path / "summary.md").read_text()
+
+
+def test_text_that_cannot_be_read_is_refused_before_anything_is_edited(model: fl.Model, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n")
+    for path, says in ((empty, "has no text"), (tmp_path / "none.txt", "no file or folder")):
+        with pytest.raises(fl.FactlensError, match=says):
+            reproduce("sequential", model, "atlas-facts", tmp_path / "out", text=path)
+    assert not (tmp_path / "out").exists()
 
 
 def test_health_ends_where_a_twentieth_is_lost(folder: Folder) -> None:
