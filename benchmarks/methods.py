@@ -2,7 +2,8 @@
 
     python benchmarks/methods.py --model smollm2 --facts counterfact.json
     python benchmarks/methods.py --model smollm2 --facts counterfact.json relations.json --at-once 100 --methods memit
-    python benchmarks/methods.py --model smollm2 --facts counterfact.json --try alphaedit nullspace=0.1,0.3 layers=3,4
+    python benchmarks/methods.py --pool --methods alphaedit --try nullspace=0.1,0.3 layer=3,4    # to choose by
+    python benchmarks/methods.py --facts atlas-facts --model FOLDER --methods rome --at-once 1 --tokens 0 256 2048
 
 Facts come from files that `factlens.load_records` reads, or from a file of relations (a list of objects with
 "prompt_templates" and "samples", Hernandez et al. 2023): their first wording is the prompt, the others are paraphrases,
@@ -10,10 +11,11 @@ other known facts of the relation neighbours. Taken are those whose object the m
 subject, and none about a subject of the pool by which `factlens.calibrate` and the look at a model choose layers and
 settings: no choice has seen them. `--pool` takes facts of that pool instead, to choose by.
 
-Methods have the settings that `factlens.edit` gives them, or those of `--try`. S is the harmonic mean of efficacy (ES),
-paraphrases (PS) and neighbourhood (NS), in percent, with a 95 % interval over facts. Values that methods share are
-optimised once, so that the seconds are those of what came first. Each row is written to the CSV file as it is done, and
-not done again.
+Methods have the settings that `factlens.edit` gives them, or those of `--try`; second moments are of as many tokens of
+the model's own text as it takes, or of as many as `--tokens` says, 0 being the identity matrix. S is the harmonic mean
+of efficacy (ES), paraphrases (PS) and neighbourhood (NS), in percent, with a 95 % interval over facts. Values that
+methods share are optimised once, so that the seconds are those of what came first. Each row is written to the CSV file
+as it is done, and not done again.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ import argparse
 import ast
 import csv
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -41,7 +42,22 @@ from factlens.evaluation.records import Record
 from factlens.knowledge.pool import pool
 from factlens.moments import default_moments
 
-COLUMNS = ("facts", "at once", "method", "layers", "changed", "S", "low", "high", "ES", "PS", "NS", "seconds", "note")
+COLUMNS = (
+    "tokens",
+    "facts",
+    "at once",
+    "method",
+    "layers",
+    "changed",
+    "S",
+    "low",
+    "high",
+    "ES",
+    "PS",
+    "NS",
+    "seconds",
+    "note",
+)
 
 
 def relations(path: Path) -> list[dict[str, Any]] | None:
@@ -52,16 +68,17 @@ def relations(path: Path) -> list[dict[str, Any]] | None:
     return [one for one in content if one["properties"]["relation_type"] == "factual"]
 
 
-def known(model: fl.Model, path: Path) -> list[Record]:
-    """Return the records of a file that the model knows."""
-    tables = relations(path)
+def known(model: fl.Model, source: str) -> list[Record]:
+    """Return the records of a data set that the model knows."""
+    tables = relations(Path(source)) if Path(source).exists() else None
     if tables is None:
-        return known_records(model, fl.load_records(path), n=10_000)
+        return known_records(model, fl.load_records(source), n=10_000)
     words: dict[str, list[str]] = {}
     facts = []
     for relation in tables:
-        first, *others = [*relation["prompt_templates"], *relation["prompt_templates_zs"]]
-        words.setdefault(first, others)
+        templates: list[str] = [*relation["prompt_templates"], *relation["prompt_templates_zs"]]
+        first = templates[0]
+        words.setdefault(first, templates[1:])
         facts += [fl.Fact(first, one["subject"], object=one["object"]) for one in relation["samples"]]
     found = []
     for record in known_records(model, facts, n=10_000):
@@ -85,6 +102,25 @@ def unseen(records: Sequence[Record]) -> list[Record]:
     return kept
 
 
+def counterfact(number: int, record: Record) -> dict[str, Any]:
+    """Return a record as CounterFact has it, for `factlens reproduce`."""
+    fact = record.fact
+    return {
+        "case_id": number,
+        "requested_rewrite": {
+            "prompt": fact.template,
+            "subject": fact.subject,
+            "target_new": {"str": fact.target},
+            "target_true": {"str": fact.object},
+        },
+        "paraphrase_prompts": [probe.prompt for probe in record.checks.probes if probe.role == "paraphrase"],
+        # A neighbour there has the fact's own old object.
+        "neighborhood_prompts": [
+            probe.prompt for probe in record.checks.probes if probe.role == "neighbour" and probe.old == fact.object
+        ],
+    }
+
+
 def candidates(model: fl.Model, method: str, tries: Sequence[str]) -> Iterator[tuple[str, Candidate]]:
     """Yield what to run of a method: what `factlens.edit` takes, or each combination of what is to be tried."""
     default = defaults(model, method)
@@ -104,6 +140,13 @@ def candidates(model: fl.Model, method: str, tries: Sequence[str]) -> Iterator[t
         yield shown, Candidate(method, layers, default.hparams.with_changes(**changes))
 
 
+def moments(model: fl.Model, layers: Sequence[int], tokens: int | None) -> dict[int, fl.SecondMoment]:
+    """Return second moments of so many tokens."""
+    if tokens == 0:
+        return {layer: fl.SecondMoment.identity_matrix(model, layer) for layer in layers}
+    return default_moments(model, layers, tokens=tokens) if layers else {}
+
+
 def judged(bench: Bench, candidate: Candidate, records: Sequence[Record], at_once: int) -> Trial:
     """Judge records in edits of so many; the methods of one fact edit them one by one in any case."""
     if at_once >= len(records) or METHODS[candidate.method].most_facts == 1:
@@ -120,12 +163,14 @@ def judged(bench: Bench, candidate: Candidate, records: Sequence[Record], at_onc
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--facts", type=Path, nargs="+", help="files of facts")
+    parser.add_argument("--facts", nargs="+", help="files of facts, or atlas-facts")
     parser.add_argument("--pool", action="store_true", help="facts of the pool of general knowledge, in their place")
     parser.add_argument("--n", type=int, default=40, help="facts in all (40)")
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 20], help="facts per edit (1 20)")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[None], help="of which second moments are made")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--try", dest="tries", nargs="+", metavar="SETTING=A,B", default=[], help="also layer=, width=")
+    parser.add_argument("--write", type=Path, help="write all known facts in CounterFact's layout, and edit nothing")
     parser.add_argument("--csv", type=Path, default=Path("methods.csv"))
     options = parser.parse_args()
     if bool(options.facts) == options.pool:
@@ -137,23 +182,34 @@ def main() -> None:
     else:
         records = unseen([record for path in options.facts for record in known(model, path)])
     print(f"{model.name} knows {len(records)} of these facts; {min(options.n, len(records))} are taken.")
+    if options.write:
+        options.write.write_text(json.dumps([counterfact(*one) for one in enumerate(records)], indent=1), "utf-8")
+        return
     records = records[: options.n]
     done = set()
     if options.csv.exists():
         with options.csv.open(encoding="utf-8", newline="") as file:
-            done = {tuple(row[name] for name in COLUMNS[:5]) for row in csv.DictReader(file)}
+            done = {tuple(row[name] for name in COLUMNS[:6]) for row in csv.DictReader(file)}
     else:
         options.csv.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
     chosen = [(name, *one) for name in options.methods for one in candidates(model, name, options.tries)]
     layers = sorted({layer for name, _, one in chosen if METHODS[name].needs_moments for layer in one.layers})
-    began = time.perf_counter()
-    bench = Bench(model, default_moments(model, layers))
-    print(f"Second moments of layers {layers}: {time.perf_counter() - began:.0f} s")
-    for at_once in options.at_once:
+    bench = Bench(model, {})
+    for tokens, at_once in product(options.tokens, options.at_once):
+        began = time.perf_counter()
+        bench = bench.with_moments(moments(model, layers, tokens))
+        print(f"Second moments of layers {layers}: {time.perf_counter() - began:.0f} s")
         for name, changed, candidate in chosen:
             if METHODS[name].most_facts == 1 and at_once != min(options.at_once):
                 continue
-            row = (str(len(records)), str(at_once), name, " ".join(map(str, candidate.layers)), changed)
+            row = (
+                "default" if tokens is None else str(tokens),
+                str(len(records)),
+                str(at_once),
+                name,
+                " ".join(map(str, candidate.layers)),
+                changed,
+            )
             if row in done:
                 continue
             with model.unedited():
@@ -168,4 +224,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -195,6 +195,12 @@ class Bench:
         self._contexts: dict[ValueHparams, Sequence[Context]] = {}
         self._alone: dict[tuple[Candidate, str], Result] = {}
 
+    def with_moments(self, moments: Mapping[int, SecondMoment]) -> Bench:
+        """Return a bench with other second moments, and no trials, that shares the values: these depend on none."""
+        other = Bench(self.model, moments)
+        other._values, other._contexts = self._values, self._contexts
+        return other
+
     def judge(self, candidate: Candidate, records: Sequence[Record], split: str = "train") -> Trial:
         """Edit records and ask what came of it: one by one for a method of one fact, else all in one edit.
 
