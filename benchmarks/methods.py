@@ -198,7 +198,9 @@ def main() -> None:
     for tokens, at_once in product(options.tokens, options.at_once):
         began = time.perf_counter()
         bench = bench.with_moments(moments(model, layers, tokens))
-        print(f"Second moments of layers {layers}: {time.perf_counter() - began:.0f} s")
+        print(f"Second moments, in {time.perf_counter() - began:.0f} s:")
+        for layer, moment in bench.moments.items():
+            print(f"  layer {layer}: {moment.described}")
         for name, changed, candidate in chosen:
             if METHODS[name].most_facts == 1 and at_once != min(options.at_once):
                 continue

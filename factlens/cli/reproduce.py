@@ -19,7 +19,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("experiment", help="fig2, table4, layer-sweep or sequential")
     command.add_argument("--facts", default=ATLAS_FACTS, help="the data set, as for evaluate (atlas-facts)")
     command.add_argument("--out", type=Path, help="the folder for tables and figures (reproduce-EXPERIMENT)")
-    command.add_argument("--methods", help="which methods, with commas between them (the experiment's own)")
+    command.add_argument(
+        "--methods",
+        help="which methods, with commas between them, with settings as METHOD:name=value (the experiment's own)",
+    )
     command.add_argument("--samples", type=int, help="corrupted runs per fact, where facts are traced (10)")
     command.add_argument("--method", help="the method of layer-sweep (that of factlens.edit)")
     command.add_argument(
@@ -83,7 +86,8 @@ def _layers(text: str) -> list[int] | dict[str, list[int]]:
         return numbers(text)
     by_method = {}
     for part in text.split(","):
-        method, equals, layers = part.partition("=")
+        # A method's settings have equals signs of their own.
+        method, equals, layers = part.rpartition("=")
         if not equals:
             raise FactlensError(
                 f"--layers takes methods with their layers, METHOD=3 or METHOD=2+3+4 with commas between: not {part!r} "

@@ -42,6 +42,7 @@ from factlens.reproduce.knowledge import ask
 from factlens.reproduce.layer_sweep import layer_sweep
 from factlens.reproduce.sequential import sequential
 from factlens.reproduce.table4 import table4
+from factlens.reproduce.ways import a_way
 from factlens.tracing import KINDS
 
 
@@ -52,14 +53,15 @@ def _layers(model: Model, name: str, value: Any) -> list[int] | dict[str, list[i
     if not value:
         raise ArgumentError(f"{name} is empty: name a method with its layers, such as {{{DEFAULT_METHOD!r}: 3}}.")
     return {
-        a_method(f"a method in {name}", method): list(some_layers(model, f"{name}[{shown(method)}]", layers))
+        str(method): list(some_layers(model, f"{name}[{shown(method)}]", layers))
         for method, layers in value.items()
+        if a_way(f"a method in {name}", method)
     }
 
 
 _CHECKS: dict[str, Callable[[Model, str, Any], Any]] = {
     "samples": lambda _, name, value: whole(name, value, least=1, example="10"),
-    "methods": lambda _, name, value: tuple(a_method(f"{name}[{i}]", one) for i, one in enumerate(_names(name, value))),
+    "methods": lambda _, name, value: _ways(name, value),
     "layers": _layers,
     "kind": lambda _, name, value: one_of(name, value, KINDS),
     "method": lambda _, name, value: a_method(name, value),
@@ -178,7 +180,8 @@ def reproduce(
         Default: as published, that is yes for ``"fig2"`` and ``"layer-sweep"``, and no for ``"table4"`` and
         ``"sequential"``, which are about every record.
     methods
-        Which methods, for the experiments that compare several.
+        Which methods, for the experiments that compare several; with settings as ``"rome:as_published=true"``, their
+        values as JSON has them.
     seed
         Of edits and generated text.
     say
@@ -299,8 +302,9 @@ def _check_layers(model: Model, settings: Mapping[str, Any]) -> None:
         raise ArgumentError(
             f"layers names {others[0]}, which is not among the methods: {', '.join(settings['methods'])}."
         )
-    for method in settings["methods"]:
-        settle(model, method, layers_of(method, layers), {})
+    for name in settings["methods"]:
+        way = a_way("methods", name)
+        settle(model, way.method, layers_of(name, layers), way.settings)
 
 
 def _texts(name: str, value: Any) -> Path:
@@ -311,8 +315,10 @@ def _texts(name: str, value: Any) -> Path:
     raise FactlensError(f"{path} has no text in it.")
 
 
-def _names(name: str, value: Any) -> tuple[str, ...]:
+def _ways(name: str, value: Any) -> tuple[str, ...]:
     names = some_texts(name, value, example=shown(list(METHODS)[:2]))
     if not names:
         raise ArgumentError(f"{name} names no method. There is {', '.join(METHODS)}.")
+    for i, one in enumerate(names):
+        a_way(f"{name}[{i}]", one)
     return names

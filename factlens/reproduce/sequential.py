@@ -33,6 +33,7 @@ from factlens.moments.textfiles import text_files, texts_in
 from factlens.reproduce.folder import Folder, beside, layers_of
 from factlens.reproduce.peaks import markdown, percent
 from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, SEQUENTIAL_METHODS, key_of
+from factlens.reproduce.ways import a_way
 from factlens.typed import mapping, plain, record, text
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def sequential(
     model, records, folder
         As for the other experiments.
     methods
-        Which methods.
+        Which methods, as for `factlens.reproduce.ways.a_way`.
     layers
         Which layers they edit: all the same, or by method. Default: each method's own for the model.
     held_out
@@ -105,7 +106,7 @@ def sequential(
     # What the model says before any edit is the same for all methods.
     meter = Meter(model, asking)
     for method in methods:
-        most = METHODS.named("method", method).most_facts
+        most = METHODS[a_way("methods", method).method].most_facts
         where = layers_of(method, layers)
         size = batch if most is None else min(batch, most)
         progress = folder.progress(method)
@@ -154,7 +155,9 @@ def _made(
     try:
         facts = [record.fact for record in part]
         what = facts[0] if len(facts) == 1 else facts
-        made = quiet_edit(model, what, method=method, layers=layers, seed=seed, apply=False)
+        way = a_way("methods", method)
+        settings = {"seed": seed, **way.settings}
+        made = quiet_edit(model, what, method=way.method, layers=layers, apply=False, **settings)
     except (FactError, NumericalError) as error:
         folder.say(f"{method}: {part[0].name}: {error}")
         return None

@@ -14,6 +14,7 @@ from factlens.models import Model
 from factlens.reproduce.folder import Folder, beside, layers_of
 from factlens.reproduce.peaks import markdown, percent
 from factlens.reproduce.published import COLUMNS, COUNTERFACT, TABLE4_METHODS, key_of
+from factlens.reproduce.ways import a_way
 
 REFERENCE = "gpt2-xl"
 """The model of the published rows that always stand beside."""
@@ -39,7 +40,7 @@ def table4(
     folder
         Where to write, and what is there already.
     methods
-        Which methods.
+        Which methods, as for `factlens.reproduce.ways.a_way`.
     layers
         Which layers they edit: all the same, or by method. Default: each method's own for the model.
     seed
@@ -49,7 +50,7 @@ def table4(
     report = evaluate(
         model,
         records,
-        method={method: {"method": method, "layers": layers_of(method, layers), "seed": seed} for method in methods},
+        method={name: _recipe(name, layers, seed) for name in methods},
         seed=seed,
         store=folder.store,
         progress=lambda so_far, total: progress(len(so_far.outcomes), total),
@@ -60,6 +61,11 @@ def table4(
     folder.figure("table4", report.plot())
     folder.summary(summary(report))
     return report
+
+
+def _recipe(name: str, layers: Sequence[int] | Mapping[str, Sequence[int]] | None, seed: int) -> dict[str, Any]:
+    way = a_way("methods", name)
+    return {"method": way.method, "layers": layers_of(name, layers), "seed": seed, **way.settings}
 
 
 def summary(report: Report) -> list[str]:

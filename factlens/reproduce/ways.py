@@ -1,0 +1,60 @@
+"""How experiments edit: by a method, and with settings of it where they are not its own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from factlens.editing import METHODS
+from factlens.errors import ArgumentError
+
+
+class Way(NamedTuple):
+    """A method with settings.
+
+    Attributes
+    ----------
+    method
+        Its name.
+    settings
+        Those that differ from what the method takes for the model.
+    """
+
+    method: str
+    settings: dict[str, Any]
+
+
+def a_way(name: str, value: Any) -> Way:
+    """Return what ``"rome"`` or ``"rome:as_published=true:clamp=8"`` says.
+
+    Parameters
+    ----------
+    name
+        What the argument is called in errors.
+    value
+        A method, and settings of it behind colons, their values as JSON; what is no JSON is a text.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such method or setting, or a value cannot be.
+    """
+    if not isinstance(value, str):
+        METHODS.named(name, value)
+    method, *parts = str(value).split(":")
+    hparams = METHODS.named(name, method).hparams
+    settings = {}
+    for part in parts:
+        setting, equals, text = part.partition("=")
+        if not equals:
+            raise ArgumentError(f"{name} has settings as METHOD:setting=value: not {part!r} in {value!r}.")
+        settings[setting] = _value(text)
+    hparams().with_changes(**settings)
+    return Way(method, settings)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
