@@ -9,13 +9,14 @@ Facts come from files that `factlens.load_records` reads, or from a file of rela
 "prompt_templates" and "samples", Hernandez et al. 2023): their first wording is the prompt, the others are paraphrases,
 other known facts of the relation neighbours. Taken are those whose object the model says by itself, one for each
 subject, and none about a subject of the pool by which `factlens.calibrate` and the look at a model choose layers and
-settings: no choice has seen them. `--pool` takes facts of that pool instead, to choose by.
+settings: no choice has seen them. Several files take turns. A neighbour that the model gets wrong by itself says
+nothing of an edit, and is not asked. `--pool` takes facts of that pool instead, to choose by.
 
 Methods have the settings that `factlens.edit` gives them, or those of `--try`; second moments are of as many tokens of
 the model's own text as it takes, or of as many as `--tokens` says, 0 being the identity matrix. S is the harmonic mean
 of efficacy (ES), paraphrases (PS) and neighbourhood (NS), in percent, with a 95 % interval over facts. Values that
 methods share are optimised once, so that the seconds are those of what came first. Each row is written to the CSV file
-as it is done, and not done again.
+as it is done, and not done again; what became of each fact is written beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from factlens.editing.looking import look
 from factlens.editing.settings import by_look, is_open
 from factlens.evaluation.checks import Probe
 from factlens.evaluation.records import Record
+from factlens.evaluation.scoring import read
 from factlens.knowledge.pool import pool
 from factlens.moments import default_moments
 
@@ -100,6 +102,21 @@ def unseen(records: Sequence[Record]) -> list[Record]:
             taken.add(subject)
             kept.append(record)
     return kept
+
+
+def right_before(model: fl.Model, records: Sequence[Record]) -> list[Record]:
+    """Return records with those neighbours that the model gets right as it is."""
+    right = []
+    for record in records:
+        probes = record.checks.probes
+        readings = read(model, [probe.prompt for probe in probes], [(probe.old, probe.new) for probe in probes])
+        probes = tuple(
+            probe
+            for probe, reading in zip(probes, readings, strict=True)
+            if probe.role != "neighbour" or reading.probabilities[0] > reading.probabilities[1]
+        )
+        right.append(replace(record, checks=replace(record.checks, probes=probes)))
+    return right
 
 
 def counterfact(number: int, record: Record) -> dict[str, Any]:
@@ -180,12 +197,14 @@ def main() -> None:
     if options.pool:
         records = known_records(model, n=options.n)
     else:
-        records = unseen([record for path in options.facts for record in known(model, path)])
+        turns = zip_longest(*(known(model, path) for path in options.facts))
+        records = unseen([record for turn in turns for record in turn if record is not None])
     print(f"{model.name} knows {len(records)} of these facts; {min(options.n, len(records))} are taken.")
     if options.write:
         options.write.write_text(json.dumps([counterfact(*one) for one in enumerate(records)], indent=1), "utf-8")
         return
-    records = records[: options.n]
+    records = right_before(model, records[: options.n])
+    each = options.csv.with_name(f"{options.csv.stem}-facts.csv")
     done = set()
     if options.csv.exists():
         with options.csv.open(encoding="utf-8", newline="") as file:
@@ -222,6 +241,9 @@ def main() -> None:
                     [*row, *(f"{one:.1f}" for one in numbers), f"{trial.seconds:.0f}", trial.note]
                 )
             score, low, high, *shares = (f"{one:.1f}" for one in numbers)
+            with each.open("a", encoding="utf-8", newline="") as file:
+                for record, result in zip(records, trial.results, strict=True):
+                    csv.writer(file).writerow([*row, record.fact.prompt, record.fact.target, *result[1:]])
             print(*row, f"S {score} [{low}, {high}]", *shares, f"{trial.seconds:.0f} s", trial.note, flush=True)
 
 
