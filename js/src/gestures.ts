@@ -2,6 +2,7 @@
 //
 // It shows nothing. It listens once per page (initialize), however many views the notebook has, and it alone sends:
 // a comm on which Python streams would make a click wait for the user's cell (docs/wire.md says why).
+import { focusPart, keepPlainKeys, onPressWithoutFocus } from "./shared/focus";
 import { dispatchWaiting, onGesture } from "./shared/gestures-event";
 import { type AnyModel, lensOf, onMessage, type RenderProps, record, text } from "./shared/model";
 import { offer } from "./shared/offer";
@@ -71,10 +72,27 @@ function render({ model, el }: RenderProps): () => void {
   model.send({ type: "hello" });
   const end = new AbortController();
   requestAnimationFrame(() => hidePicture(el, lensOf(model), end.signal));
+  keepTheKeyboard(el, end.signal);
   return () => {
     end.abort();
     marker.remove();
   };
+}
+
+/** After a press anywhere in the lens, also on parts that are not ours (charts), the notebook does not get the keys. */
+function keepTheKeyboard(el: HTMLElement, signal: AbortSignal): void {
+  const kept = new WeakSet<HTMLElement>();
+  // Asked for at each press: here, the lens around is not on the page yet.
+  const lens = () => el.closest<HTMLElement>(".factlens-lens");
+  onPressWithoutFocus(
+    lens,
+    (part) => {
+      if (!kept.has(part)) keepPlainKeys(part, signal);
+      kept.add(part);
+      focusPart(part);
+    },
+    signal,
+  );
 }
 
 /**

@@ -181,7 +181,7 @@ def test_buttons_are_large_enough(page):
 @pytest.mark.parametrize("name", sorted(path.name for path in STATIC.iterdir()))
 def test_bundles_are_small_and_load_nothing(name):
     source = (STATIC / name).read_text(encoding="utf-8")
-    assert len(source.encode()) < 60_000
+    assert len(source.encode()) < 70_000
     source = source.replace("http://www.w3.org/2000/svg", "")  # a name that XML wants, not an address to load
     loads = r"https?://|//#\s*sourceMappingURL|@import|\bimport\s*\(|\bfrom\s*[\"']"
     assert not re.search(rf"{loads}|innerHTML|insertAdjacentHTML", source)

@@ -102,6 +102,12 @@ export function buildPointing({ shown, page, stage, signal }: Scene, cursor: Cur
     cursor.focus();
   }
 
+  /** The keys are ours after a press beside the cells, too; a tooltip of where they begin would be in the way. */
+  function takeKeys(): void {
+    dismissed = true;
+    cursor.focus();
+  }
+
   /** Takes the tooltip away; false when there is none. */
   function dismiss(): boolean {
     if (!tooltip.visible) return false;
@@ -113,5 +119,5 @@ export function buildPointing({ shown, page, stage, signal }: Scene, cursor: Cur
   cursor.root.addEventListener("focusin", () => hover(hovered), { signal });
   cursor.root.addEventListener("focusout", () => requestAnimationFrame(() => hover(hovered)), { signal });
   page.scroller.addEventListener("scroll", () => hover(null), { signal, passive: true });
-  return { at: () => cell, follow, begin, letGo, refresh, hover, move, click, dismiss };
+  return { at: () => cell, follow, begin, letGo, refresh, hover, move, click, takeKeys, dismiss };
 }

@@ -1,5 +1,6 @@
 // Joins the parts of the heatmap, and draws them in their order.
 import { onClick, setText, show } from "../shared/dom";
+import { keepPlainKeys, onPressWithoutFocus } from "../shared/focus";
 import { dispatchGesture } from "../shared/gestures-event";
 import { lensOf, onTrait, type RenderProps } from "../shared/model";
 import { followTheme, readTheme, type Theme } from "../shared/theme";
@@ -49,6 +50,8 @@ function render({ model, el }: RenderProps): () => void {
   const choosing = buildChoosing(scene, pointing);
   const marks = buildMarks(scene, pinList);
   onKeys(cursor, shown, pointing, choosing, marks, toolbar, signal);
+  onPressWithoutFocus(() => root, pointing.takeKeys, signal);
+  keepPlainKeys(root, signal);
   onClick(page.resume, () => gesture("resume", {}), signal);
   el.append(root);
 
