@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("--facts", nargs="+", help="files of facts, or atlas-facts")
     parser.add_argument("--pool", action="store_true", help="facts of the pool of general knowledge, in their place")
     parser.add_argument("--n", type=int, default=40, help="facts in all (40)")
+    parser.add_argument("--skip", type=int, default=0, help="facts to leave out before these (0)")
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 20], help="facts per edit (1 20)")
     parser.add_argument("--tokens", type=int, nargs="+", default=[None], help="of which second moments are made")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
@@ -203,7 +204,7 @@ def main() -> None:
     if options.write:
         options.write.write_text(json.dumps([counterfact(*one) for one in enumerate(records)], indent=1), "utf-8")
         return
-    records = right_before(model, records[: options.n])
+    records = right_before(model, records[options.skip : options.skip + options.n])
     each = options.csv.with_name(f"{options.csv.stem}-facts.csv")
     done = set()
     if options.csv.exists():

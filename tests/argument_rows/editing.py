@@ -46,6 +46,7 @@ SETTINGS: dict[str, list[Bad]] = {
     "keep_tokens": whole(1),
     "shrinkage": number("at least 0", -1e-9, none=True),
     "as_published": flag(),
+    "balanced": flag(),
     "moment_weight": number("positive", 0, -1, none=True),
     "emmet ridge": number("at least 0", -1e-9, none=True),
     "alphaedit ridge": number("positive", 0, -1, none=True),

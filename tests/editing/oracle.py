@@ -124,15 +124,28 @@ def ridged(C: torch.Tensor, shrinkage: float | None) -> torch.Tensor:
 
 def rome_matrix(found: Found, C: torch.Tensor, hparams) -> torch.Tensor:
     """What ROME adds to the down projection, as ``(values, keys)``."""
+    if hparams.balanced:
+        k, Wk = balanced_key(found, C, hparams), found.bare_output
+        u = torch.inverse(ridged(C, hparams.shrinkage)) @ k
+        return torch.outer((found.wanted - Wk) / (k @ u), u)
     u = torch.inverse(ridged(C, hparams.shrinkage)) @ found.key
     k, Wk = (found.bare_key, found.bare_output) if hparams.as_published else (found.key, found.output)
     return torch.outer((found.wanted - Wk) / (k @ u), u)
 
 
+def balanced_key(found: Found, C: torch.Tensor, hparams) -> torch.Tensor:
+    """The shortest of the keys from the mean one to the bare one, in the metric of C⁻¹, by its normal equations."""
+    K = torch.stack([found.key, found.bare_key], 1)
+    gram = K.T @ torch.inverse(ridged(C, hparams.shrinkage)) @ K
+    shares = torch.linalg.solve(gram, torch.ones(2, dtype=torch.float64))
+    bare = float((shares[1] / shares.sum()).clamp(0, 1))
+    return (1 - bare) * found.key + bare * found.bare_key
+
+
 def emmet_matrix(found: list[Found], C: torch.Tensor, hparams) -> torch.Tensor:
     """What EMMET adds: the solution of the constrained least squares, by its own normal equations."""
-    K = torch.stack([one.key for one in found], 1)
-    R = torch.stack([one.wanted - one.output for one in found], 1)
+    K = torch.stack([balanced_key(one, C, hparams) if hparams.balanced else one.key for one in found], 1)
+    R = torch.stack([one.wanted - (one.bare_output if hparams.balanced else one.output) for one in found], 1)
     inverse = torch.inverse(ridged(C, hparams.shrinkage))
     weight = weight_against([float(k @ inverse @ k) for k in K.T], hparams.ridge, hparams.strength)
     ridge = (weight if len(found) > 1 else 0.0) * torch.eye(len(found), dtype=torch.float64)

@@ -139,6 +139,7 @@ def test_many_facts_are_told_apart(atlas: fl.Model) -> None:
     [
         (RomeHparams(), "Try a larger bare_share (now as published) or a later layer (now 2, by default 3)."),
         (RomeHparams(as_published=True), "prompt. Try a later layer (now 2, by default 3)."),
+        (RomeHparams(balanced=True), "prompt. Try a later layer (now 2, by default 3)."),
         (RomeHparams(contexts=(), openings=()), "prompt. Try a later layer (now 2, by default 3)."),
         (EmmetHparams(bare_share=0.5), "Try a larger bare_share (now 0.5) or"),
     ],

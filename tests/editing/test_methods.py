@@ -32,10 +32,10 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("as_published", [False, True])
-def test_rome(kind: str, as_published: bool) -> None:
+@pytest.mark.parametrize("key", [{}, {"as_published": True}, {"balanced": True}])
+def test_rome(kind: str, key: dict[str, bool]) -> None:
     model, layer = small_model(kind, dtype=torch.float64), 2
-    settings = {**FEW, "contexts": ((3, 4),), "as_published": as_published}
+    settings = {**FEW, "contexts": ((3, 4),), "as_published": False, "balanced": False, **key}
     moment, hparams = moment_of(model, layer), replace(RomeHparams(), **settings)
     edit = fl.edit(model, FACT, layers=layer, moments=moment, apply=False, **settings)
     found = oracle.find(model, FACT, layer, "mlp", contexts(model, hparams), hparams)
@@ -53,18 +53,35 @@ def test_the_mean_key_maps_to_the_value(kind: str) -> None:
     missed = []
     for as_published in (False, True):
         edit = fl.edit(
-            model, FACT, layers=1, moments=moment_of(model, 1), apply=False, **FEW, as_published=as_published
+            model,
+            FACT,
+            layers=1,
+            moments=moment_of(model, 1),
+            apply=False,
+            **FEW,
+            as_published=as_published,
+            balanced=False,
         )
         missed.append(float((found.output + as_matrix(model, 1, edit) @ found.key - found.wanted).norm()))
     assert missed[0] < 1e-5 * float(found.wanted.norm()) < missed[1]
 
 
+def test_a_balanced_key_of_a_bare_prompt_alone_is_its_own() -> None:
+    model = small_model("gpt2", dtype=torch.float64)
+    one, other = (
+        fl.edit(model, FACT, layers=2, moments=moment_of(model, 2), apply=False, **FEW, contexts=(), balanced=balanced)
+        for balanced in (False, True)
+    )
+    close(as_matrix(model, 2, one), as_matrix(model, 2, other))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("facts", [FACTS, FACTS[:1]], ids=["three", "one"])
 @pytest.mark.parametrize("ridge", [0.1, None])
-def test_emmet(kind: str, facts: list[fl.Fact], ridge: float | None) -> None:
+@pytest.mark.parametrize("balanced", [False, True])
+def test_emmet(kind: str, facts: list[fl.Fact], ridge: float | None, balanced: bool) -> None:
     model, layer = small_model(kind, dtype=torch.float64), 2
-    settings = {**FEW, "contexts": ((2, 4),), "ridge": ridge}
+    settings = {**FEW, "contexts": ((2, 4),), "ridge": ridge, "balanced": balanced}
     hparams, moment = replace(EmmetHparams(), **settings), moment_of(model, layer)
     edit = fl.edit(model, facts, method="emmet", layers=layer, moments=moment, apply=False, **settings)
     found = [oracle.find(model, fact, layer, "mlp", contexts(model, hparams), hparams) for fact in facts]

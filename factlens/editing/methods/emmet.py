@@ -16,8 +16,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from factlens.arguments import flag
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
-from factlens.editing.hparams import ValueHparams, a_number, a_shrinkage
+from factlens.editing.balance import balanced_keys
+from factlens.editing.hparams import ValueHparams, a_number, a_shrinkage, setting
 from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution, weight_knobs
 from factlens.editing.methods.rome import FEW_CONTEXTS, store
 from factlens.editing.shrinkage import shrinkage_for
@@ -43,6 +45,9 @@ class EmmetHparams(ValueHparams):
         Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
         `factlens.moments.SecondMoment.solve`. None: 1e-3, or 1e-2 where C is of few tokens; see
         `factlens.editing.shrinkage`.
+    balanced
+        Take for each fact the key between the mean over contexts and the bare prompt's by which both get the whole
+        change, as far as the other facts leave it, instead of the mean; see `factlens.editing.balance`.
     """
 
     method: ClassVar[str] = "emmet"
@@ -50,6 +55,7 @@ class EmmetHparams(ValueHparams):
     ridge: float | None = a_number(0.1, open=True, least=0)
     strength: float = a_strength()
     shrinkage: float | str | None = a_shrinkage()
+    balanced: bool = setting(False, flag)
 
 
 def solve(problem: Problem[EmmetHparams]) -> Solution:
@@ -59,8 +65,12 @@ def solve(problem: Problem[EmmetHparams]) -> Solution:
 
 def equality_update(projection: Projection, values: Values, moment: SecondMoment, hparams: EmmetHparams) -> LowRank:
     """Return the closed-form update for all facts, solved in float64; parameters as in `rome.rank_one_update`."""
-    keys, residual = values.keys.T, (values.optimised - values.outputs).T
-    spread = moment.solve(keys, shrinkage_for(moment, hparams.shrinkage, 1e-3))
+    shrinkage = shrinkage_for(moment, hparams.shrinkage, 1e-3)
+    keys, outputs = values.keys, values.outputs
+    if hparams.balanced:
+        keys, outputs = balanced_keys(values, lambda some: moment.solve(some, shrinkage)), values.bare_outputs
+    keys, residual = keys.T, (values.optimised - outputs).T
+    spread = moment.solve(keys, shrinkage)
     gram = keys.T @ spread
     if len(gram) > 1:
         gram = gram + weight_for(gram, hparams.ridge, hparams.strength) * torch.eye(len(gram), dtype=gram.dtype)
@@ -70,7 +80,8 @@ def equality_update(projection: Projection, values: Values, moment: SecondMoment
 def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
     """Say what may have held the weights back: the ridge between many facts, or the mean key."""
     tries = [advised_weight("ridge", made.hparams)] if made.facts > 1 else []
-    return NOT_PUT_OUT, [*tries, *larger_bare_share(made), another_layer(made)]
+    keys = [] if made.hparams.balanced else larger_bare_share(made)
+    return NOT_PUT_OUT, [*tries, *keys, another_layer(made)]
 
 
 EMMET = Method(
@@ -83,7 +94,7 @@ EMMET = Method(
     site="mlp",
     doing="optimising v*",
     knobs=(*VALUE_KNOBS, *weight_knobs(RIDGE)),
-    elsewhere={"ridge": None, "contexts": FEW_CONTEXTS},
+    elsewhere={"ridge": None, "contexts": FEW_CONTEXTS, "balanced": True},
     tries={"ridge": (None,), "strength": (0.8, 0.95, 0.5)},
     advise=advise,
 )

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from factlens.arguments import flag
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
+from factlens.editing.balance import balanced_keys
 from factlens.editing.batches import contexts_of, values_of
 from factlens.editing.hparams import Defaults, ValueHparams, a_shrinkage, setting
 from factlens.editing.methods import published
@@ -46,12 +47,16 @@ class RomeHparams(ValueHparams):
     as_published
         Use the published code's two keys (mean over contexts in ``C⁻¹k``, bare prompt elsewhere) instead
         of the mean everywhere. The mean is R-ROME (Gupta et al. 2024): it makes ``W_new k* = v*`` true.
+    balanced
+        Take for k* the key between the mean and the bare prompt's by which both get the whole change δ, instead of the
+        mean; see `factlens.editing.balance`. Without effect where `as_published`.
     """
 
     method: ClassVar[str] = "rome"
 
     shrinkage: float | str | None = a_shrinkage()
     as_published: bool = setting(False, flag)
+    balanced: bool = setting(False, flag)
 
 
 def solve(problem: Problem[RomeHparams]) -> Solution:
@@ -79,10 +84,14 @@ def rank_one_update(projection: Projection, values: Values, moment: SecondMoment
     moment
         C at this layer.
     hparams
-        `shrinkage`, and `as_published`.
+        `shrinkage`, `as_published`, `balanced`.
     """
     key, output = values.keys[0], values.outputs[0]
-    direction = moment.solve(key, shrinkage_for(moment, hparams.shrinkage, 1e-3))
+    shrinkage = shrinkage_for(moment, hparams.shrinkage, 1e-3)
+    if hparams.balanced and not hparams.as_published:
+        (key,) = balanced_keys(values, lambda keys: moment.solve(keys, shrinkage))
+        output = values.bare_outputs[0]
+    direction = moment.solve(key, shrinkage)
     # The published code has two keys: the mean over contexts in C⁻¹k, the bare prompt's elsewhere. R-ROME takes the
     # mean throughout. A bias of the projection stands in the values on both sides, and cancels.
     if hparams.as_published:
@@ -93,7 +102,7 @@ def rank_one_update(projection: Projection, values: Values, moment: SecondMoment
 
 def advise(made: Circumstances, report: Mapping[str, Any]) -> Reason:
     """Say what may have held the weights back: the mean key, where the edit was made for it."""
-    tries = [] if made.hparams.as_published else larger_bare_share(made)
+    tries = [] if made.hparams.as_published or made.hparams.balanced else larger_bare_share(made)
     return NOT_PUT_OUT, [*tries, another_layer(made)]
 
 
@@ -117,6 +126,6 @@ ROME = Method(
         published.LLAMA3: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.FANG25),
         published.QWEN25: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.WANG24),
     },
-    elsewhere={"contexts": FEW_CONTEXTS},
+    elsewhere={"contexts": FEW_CONTEXTS, "balanced": True},
     advise=advise,
 )

@@ -30,7 +30,7 @@ export function focusPart(part: HTMLElement): void {
 }
 
 /**
- * Keeps plain keys that nothing inside has used from whatever is around: front ends that know nothing of JupyterLab's
+ * Keeps plain keys that nothing inside has used from what is around: front ends that know nothing of JupyterLab's
  * attribute listen further out. Keys with Ctrl, Alt or the command key go through: they save, copy, and reload.
  */
 export function keepPlainKeys(part: HTMLElement, signal: AbortSignal): void {
