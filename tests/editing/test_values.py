@@ -74,7 +74,7 @@ def test_the_state_of_a_block_in_the_first_and_last_layer(kind: str, layer: int)
     compare_tail(small_model(kind, bos=True, dtype=torch.float64), layer, "block")
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "mixtral"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "falcon"])
 def test_the_output_of_the_last_mlp(kind: str) -> None:
     compare_tail(small_model(kind, dtype=torch.float64), 4, "mlp")
 
