@@ -19,9 +19,9 @@ from transformers import DynamicCache
 
 from factlens.editing.prompts import Prompts
 from factlens.models import Model
-from factlens.models.hooks import Kept, all_of, on_input, on_output
+from factlens.models.hooks import Kept, all_of, fused_activations, on_input, on_output
 from factlens.models.masks import LayerMask, watching_mask
-from factlens.models.partial import Entry, run_from
+from factlens.models.partial import Entry, mlp_only_at, run_from
 
 Place = Literal["mlp", "block"]
 
@@ -156,7 +156,15 @@ class Tail:
             return Entry(self.residual if above == 0 else hidden, self.masks[above], self.alibi[above])
 
         module = model.mlp(self.layer) if site == "mlp" else model.blocks[self.layer]
-        contexts = [on_output(module, add), on_input(model.head, lambda hidden: hidden[row, offset][None])]
+        # Of the last block nothing is read but these places.
+        read = torch.zeros(count, tokens, dtype=torch.bool, device=row.device)
+        read[row, offset] = True
+        contexts = [
+            fused_activations(model.model),
+            mlp_only_at(model, model.n_layers - 1, read),
+            on_output(module, add),
+            on_input(model.head, lambda hidden: hidden[row, offset][None]),
+        ]
         return run_from(
             model,
             self.layer,

@@ -10,15 +10,14 @@ forward pass per cell, which ``tests/tracing/oracle.py`` computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from factlens.models import Model
-from factlens.models.hooks import fused_activations, replacing_forward
-from factlens.models.partial import Entry, run_from
+from factlens.models.hooks import fused_activations
+from factlens.models.partial import Entry, mlp_only_at, run_from
 from factlens.tracing.cells import Cell, Track, tracks_for
 from factlens.tracing.runs import SOURCES, Runs, reading
 from factlens.tracing.sites import MLP
@@ -69,7 +68,7 @@ class _Walk:
         self.model, self.runs, self.tracks, self.start, self.first = model, runs, tracks, start, first
         self.tokens = runs.tokens - start
         # Looked up once: a configuration is slow to ask.
-        self.width, self.heads = model.width, model.n_heads
+        self.heads = model.n_heads
 
     def hooks(self) -> Iterator[Any]:
         """Yield the context managers that turn a partial pass of the model into the sweep."""
@@ -140,9 +139,8 @@ class _Walk:
 
         return put
 
-    @contextmanager
-    def _mlp_where_needed(self, layer: int, rows: int, setting: Sequence[int]) -> Iterator[None]:
-        """Run the MLP only at positions whose output is used.
+    def _mlp_where_needed(self, layer: int, rows: int, setting: Sequence[int]) -> Any:
+        """Return a context in which the MLP runs only at positions whose output is used.
 
         Unused are: outputs that are set anyway; in the last layer, all but the positions that are read.
         """
@@ -151,27 +149,4 @@ class _Walk:
             needed[:, : self.tokens - self.runs.positions] = False
         for i in setting:
             needed[i, self._offset(self.tracks[i])] = False
-        # Gathering and scattering cost about as much as a twentieth of the MLP.
-        if needed.float().mean() > 0.95:
-            yield
-            return
-        index = needed.repeat_interleave(self.runs.samples, 0).flatten().nonzero()[:, 0]
-        mlp = self.model.mlp(layer)
-        real = mlp.forward
-
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            hidden = args[0] if len(args) == 1 and not kwargs else None
-            if not isinstance(hidden, Tensor) or hidden.shape[:2] != (rows * self.runs.samples, self.tokens):
-                return real(*args, **kwargs)
-            places = index.to(hidden.device)
-            output = hidden.new_zeros(rows * self.runs.samples * self.tokens, self.width)
-            result = real(hidden.flatten(0, 1)[places][None]) if len(places) else None
-            if result is None:
-                return output.view(len(hidden), self.tokens, -1)
-            if not isinstance(result, Tensor):
-                return real(*args, **kwargs)
-            output[places] = result[0]
-            return output.view(len(hidden), self.tokens, -1)
-
-        with replacing_forward([mlp], forward):
-            yield
+        return mlp_only_at(self.model, layer, needed.repeat_interleave(self.runs.samples, 0))

@@ -75,6 +75,30 @@ def test_the_state_of_a_block_in_the_first_and_last_layer(kind: str, layer: int)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "falcon"])
+def test_the_output_of_the_last_mlp(kind: str) -> None:
+    compare_tail(small_model(kind, dtype=torch.float64), 4, "mlp")
+
+
+def test_the_last_mlp_runs_only_where_it_is_read() -> None:
+    model = small_model("gpt2")
+    prompts = prompts_of(model, FACTS)
+    tail = Tail.read(model, 2, prompts)
+    reads = torch.cat([prompts.targets[:, :2], prompts.preserved])
+    seen: list[int] = []
+    handles = [
+        model.down_projection(layer).module.register_forward_hook(
+            lambda _module, args, _output: seen.append(args[0].shape[:-1].numel())
+        )
+        for layer in (3, 4)
+    ]
+    tail.logits("mlp", torch.zeros(len(prompts.ids), model.width), reads)
+    for handle in handles:
+        handle.remove()
+    assert seen == [tail.positions.numel(), len(reads.unique(dim=0))]
+    assert seen[1] < seen[0]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "falcon"])
 @pytest.mark.parametrize("site", ["mlp", "block"])
 def test_the_whole_optimisation(kind: str, site: str) -> None:
     model = small_model(kind, dtype=torch.float64)
