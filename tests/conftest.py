@@ -23,7 +23,10 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["FACTLENS_CACHE"] = tempfile.mkdtemp(prefix="factlens-cache-")
 
-E2E = Path(__file__).parent / "e2e"
+TESTS = Path(__file__).parent
+E2E = TESTS / "e2e"
+_WITHOUT_LOOP = {"calibration", "editing", "evaluation", "models", "moments", "reproduce", "tracing"}
+"""Folders whose tests are plain functions on tensors, which run in any process."""
 #: With this set (make test sets it) a test that skips itself has failed, unless it is marked gpu.
 NO_SKIP = os.environ.get("FACTLENS_NO_SKIP") == "1"
 
@@ -53,10 +56,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group_of(item: pytest.Item) -> str:
-    """Return with which tests one runs in a process: the long ones apart, for whichever process is free."""
+    """Return with which tests one runs in a process.
+
+    Files of plain functions go to whichever process is free, and the longest of them by test. Others stay together,
+    away from the browser: they may ask for an event loop, and Playwright's would be in the way.
+    """
     if item.get_closest_marker("browser"):
         return "browser"
-    return f"others: {item.name.partition('[')[0]}" if item.path.name == "test_strikes.py" else "others"
+    file = item.path.relative_to(TESTS)
+    if file.parts[0] not in _WITHOUT_LOOP:
+        return "others"
+    name = item.name.partition("[")[0] if file.name == "test_strikes.py" else ""
+    return f"others: {file.as_posix()} {name}".strip()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +50,15 @@ def cell_does(model: fl.Model, what: str, edit: fl.Edit | None) -> None:
     getattr(model, what)(*[] if edit is None else [edit])
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(ACTORS)), ids=" then ".join)
+#: Everybody in every place, and right after everybody else: a balanced Latin square, from both ends.
+ORDERS = [
+    tuple(list(ACTORS)[i] for i in row[::way])
+    for row in ((0, 1, 3, 2), (1, 2, 0, 3), (2, 3, 1, 0), (3, 0, 2, 1))
+    for way in (1, -1)
+]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" then ".join)
 def test_everybody_sees_what_anybody_does(world: World, order: tuple[str, ...]) -> None:
     world.first.start_trace()
     world.settle()
