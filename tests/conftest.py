@@ -23,8 +23,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["FACTLENS_CACHE"] = tempfile.mkdtemp(prefix="factlens-cache-")
 
-TESTS = Path(__file__).parent
-E2E = TESTS / "e2e"
+E2E = Path(__file__).parent / "e2e"
 _WITHOUT_LOOP = {"calibration", "editing", "evaluation", "models", "moments", "reproduce", "tracing"}
 """Folders whose tests are plain functions on tensors, which run in any process."""
 #: With this set (make test sets it) a test that skips itself has failed, unless it is marked gpu.
@@ -42,7 +41,6 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the browser tests last, or with ``-n 2 --dist loadgroup`` in a process of their own beside all others.
 
@@ -52,23 +50,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
     items.sort(key=lambda item: (E2E in item.path.parents) + bool(item.get_closest_marker("browser")))
 
 
-def _group_of(item: pytest.Item) -> str:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Share the groups out; the marks of xdist 3.8 for this are lost on pytest 9.2, which makes ids of its own."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group_of(nodeid)
+
+    return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def _group_of(nodeid: str) -> str:
     """Return with which tests one runs in a process.
 
     Files of plain functions go to whichever process is free, and the longest of them by test. Others stay together,
     away from the browser: they may ask for an event loop, and Playwright's would be in the way.
     """
-    if item.get_closest_marker("browser"):
+    path = nodeid.partition("::")[0]
+    folder = path.removeprefix("tests/").partition("/")[0]
+    if folder in ("e2e", "js"):
         return "browser"
-    file = item.path.relative_to(TESTS)
-    if file.parts[0] not in _WITHOUT_LOOP:
+    if folder not in _WITHOUT_LOOP:
         return "others"
-    name = item.name.partition("[")[0] if file.name == "test_strikes.py" else ""
-    return f"others: {file.as_posix()} {name}".strip()
+    return nodeid.partition("[")[0] if path.endswith("test_strikes.py") else path
 
 
 @pytest.fixture(scope="session")
