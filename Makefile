@@ -43,7 +43,8 @@ test-js: $(VENV)/.dev js/node_modules/.package-lock.json  ## the TypeScript: typ
 	$(NPM) run test
 	$(NPM) run fresh
 
-# Two processes: the browser tests in one, which mostly wait, and all others in the other (tests/conftest.py).
+# Two processes: the browser tests in one, which mostly wait, what may not share it in the other, and the files of plain
+# functions in whichever is free (tests/conftest.py).
 test-python: setup-test  ## pytest; PYTEST_ARGS="tests/e2e -k theme" for a part
 	FACTLENS_NO_SKIP=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 $(PYTEST_ARGS)
 

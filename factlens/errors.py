@@ -124,6 +124,20 @@ class EditWarning(FactlensWarning):
     """An edit did not take: the model does not say the new object after it. The message says which half failed."""
 
 
+class CalibrationWarning(FactlensWarning):
+    """A calibration has chosen nothing, or cannot be kept.
+
+    Attributes
+    ----------
+    on_the_page
+        The same for who has a button in front of them and no call.
+    """
+
+    def __init__(self, message: str, on_the_page: str) -> None:
+        super().__init__(message)
+        self.on_the_page = on_the_page
+
+
 class Busy(FactlensError, RuntimeError):
     """The session is already computing something."""
 

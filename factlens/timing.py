@@ -77,7 +77,11 @@ class Clock:
     @property
     def share(self) -> float:
         """Share of the time that has gone by; above 1 when it is over."""
-        return (time.monotonic() - self._began) / max(self._seconds, 1e-9)
+        return self.share_after(0.0)
+
+    def share_after(self, seconds: float) -> float:
+        """Return the share of the time that will have gone by after some more seconds."""
+        return (time.monotonic() + seconds - self._began) / max(self._seconds, 1e-9)
 
     @property
     def left(self) -> float:

@@ -24,6 +24,8 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["FACTLENS_CACHE"] = tempfile.mkdtemp(prefix="factlens-cache-")
 
 E2E = Path(__file__).parent / "e2e"
+_WITHOUT_LOOP = {"calibration", "editing", "evaluation", "models", "moments", "reproduce", "tracing"}
+"""Folders whose tests are plain functions on tensors, which run in any process."""
 #: With this set (make test sets it) a test that skips itself has failed, unless it is marked gpu.
 NO_SKIP = os.environ.get("FACTLENS_NO_SKIP") == "1"
 
@@ -48,15 +50,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
     items.sort(key=lambda item: (E2E in item.path.parents) + bool(item.get_closest_marker("browser")))
 
 
-def _group_of(item: pytest.Item) -> str:
-    """Return with which tests one runs in a process: the long ones apart, for whichever process is free."""
-    if item.get_closest_marker("browser"):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Share the groups out; the marks of xdist 3.8 for this are lost on pytest 9.2, which makes ids of its own."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group_of(nodeid)
+
+    return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def _group_of(nodeid: str) -> str:
+    """Return with which tests one runs in a process.
+
+    Files of plain functions go to whichever process is free, and the longest of them by test. Others stay together,
+    away from the browser: they may ask for an event loop, and Playwright's would be in the way.
+    """
+    path = nodeid.partition("::")[0]
+    folder = path.removeprefix("tests/").partition("/")[0]
+    if folder in ("e2e", "js"):
         return "browser"
-    return f"others: {item.name.partition('[')[0]}" if item.path.name == "test_strikes.py" else "others"
+    if folder not in _WITHOUT_LOOP:
+        return "others"
+    return nodeid.partition("[")[0] if path.endswith("test_strikes.py") else path
 
 
 @pytest.fixture(scope="session")

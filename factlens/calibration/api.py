@@ -18,12 +18,13 @@ from factlens.calibration.showing import score_text, useless
 from factlens.calibration.trials import Bench, Candidate, Trial, record_id
 from factlens.editing.calibrated import CALIBRATED, Choice, calibration_file
 from factlens.editing.methods import METHODS
-from factlens.errors import ArgumentError, FactError, FactlensError, FactlensWarning, Interrupted
+from factlens.errors import ArgumentError, CalibrationWarning, FactError, FactlensError, Interrupted
 from factlens.evaluation.datasets.opening import records_or_facts
 from factlens.evaluation.records import Record
 from factlens.models import Model
 from factlens.models.given import a_model, some_layers
 from factlens.models.interrupts import interruption_point, stopped_by
+from factlens.models.record import ModelEvent, record_of
 from factlens.models.settling import settled
 from factlens.moments import SecondMoment, default_moments
 from factlens.progress import Share, StageShare
@@ -118,7 +119,7 @@ def calibrate(
 
     Warns
     -----
-    FactlensWarning
+    CalibrationWarning
         If the time was too short for a method, or nothing that was tried of it works: nothing is chosen for it then.
         And if the result could not be stored.
     """
@@ -181,6 +182,8 @@ def calibrate(
                 record.choose(name, Search(model, bench, name, likeliest, within, train, held_out, left, tick).run())
                 if store:
                     record.store()
+            if store:
+                record_of(model.model).announce(ModelEvent("calibrated"))
     except KeyboardInterrupt as error:
         if record is not None and store:
             record.store()
@@ -196,21 +199,30 @@ def _warn_of_nothing(calibration: Calibration, names: Sequence[str], seconds: fl
     without = [name for name in names if name not in calibration.choices]
     failed = [name for name in without if useless(tried[name])]
     if failed:
+        nothing = f"Nothing that was tried of {{}} edits facts of {calibration.model} as it should (S is 0), so that "
+        nothing += "nothing is chosen."
         warn(
-            FactlensWarning(
-                f"Nothing that was tried of {', '.join(failed)} edits facts of {calibration.model} as it should "
-                "(S is 0), so that nothing is chosen. Calibrate another method, or try other layers with layers=[...]; "
-                "to_dataframe() shows what was tried."
+            CalibrationWarning(
+                f"{nothing.format(', '.join(failed))} Calibrate another method, or try other layers with layers=[...]; "
+                "to_dataframe() shows what was tried.",
+                f"{nothing.format(_titles(failed))} Choose another method, and measure that.",
             )
         )
     if short := [name for name in without if name not in failed]:
+        nothing = f"{duration(seconds)} were too short to compare settings of {{}}, for which nothing is chosen."
         warn(
-            FactlensWarning(
-                f"{duration(seconds)} were too short to compare settings of {', '.join(short)}, for which nothing is "
-                f"chosen. Give more time, for example budget='{max(2, math.ceil(seconds / 30))}m'"
-                + ("; what was measured is not measured again." if store else ".")
+            CalibrationWarning(
+                f"{nothing.format(', '.join(short))} Give more time, for example "
+                f"budget='{max(2, math.ceil(seconds / 30))}m'"
+                + ("; what was measured is not measured again." if store else "."),
+                f"{nothing.format(_titles(short))} What was measured is kept: measure again, and it goes on from "
+                "there.",
             )
         )
+
+
+def _titles(names: Sequence[str]) -> str:
+    return ", ".join(METHODS[name].title for name in names)
 
 
 class _Record:
@@ -271,10 +283,12 @@ class _Record:
         except OSError as error:
             if not self._unwritable:
                 reason = getattr(error, "reason", "") or error.strerror or str(error)
+                lost = f"The calibration cannot be kept in {path.parent}: {reason}."
+                another = "ame another folder in the environment variable FACTLENS_CACHE"
                 warn(
-                    FactlensWarning(
-                        f"The calibration cannot be kept in {path.parent}: {reason}. It is returned all the same; save "
-                        "it yourself, or name another folder in the environment variable FACTLENS_CACHE."
+                    CalibrationWarning(
+                        f"{lost} It is returned all the same; save it yourself, or n{another}.",
+                        f"{lost} N{another}, start Python again, and measure again.",
                     )
                 )
             self._unwritable = True

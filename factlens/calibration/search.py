@@ -7,11 +7,12 @@
 4. The winner, with full settings, and what would be taken without it, on facts held out.
 
 What would be taken without a calibration goes through every round, so that the winner has always been compared with it.
+No trial is begun that would end after the time, as long as the longest so far took for each fact; but for the first
+few, without which nothing can be said.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ class Search:
     train, held_out
         Records to tune on, and those held out.
     seconds
-        The time there is. No trial begins after its end.
+        The time there is. No trial begins after its end, nor, but for the first `LEAST`, one that would end after it.
     tick
         Called with the share of the time that has gone by.
     """
@@ -94,6 +95,7 @@ class Search:
         """Find the layers and settings; None where the time was too short to compare anything."""
         self._clock = Clock(self.seconds)
         self._full: dict[Candidate, Candidate] = {}
+        self._longest = 0.0
         self._default = baseline(self.model, self.method)
         winner = self._winner()
         self.tick(1.0)
@@ -103,7 +105,7 @@ class Search:
         places = first_candidates(self.model, self.method, self.likeliest, self.layers)
         judged, size = self._judge(places, FEW, _UNTIL_PLACES), FEW
         if len(judged) < LEAST:
-            judged |= self._judge(places[len(judged) : LEAST], FEW, 1.0)
+            judged |= self._judge(places[len(judged) : LEAST], FEW, 1.0, least=LEAST)
         if len(judged) < min(LEAST, len(places)):
             return None
         half = self._finalists(judged, max(_PLACES, len(judged) // 2))
@@ -123,25 +125,37 @@ class Search:
                 break
             finalists = self._finalists(judged, max(2, len(finalists) // 2))
         (winner,) = best(judged, 1)
-        return Winner(
-            self._full[winner], judged[winner], self._final(self._full[winner], judged[winner].seconds / size)
-        )
+        return Winner(self._full[winner], judged[winner], self._final(self._full[winner]))
 
-    def _judge(self, candidates: Sequence[Candidate], size: int, until: float) -> Trials:
+    def _judge(self, candidates: Sequence[Candidate], size: int, until: float, *, least: int = 0) -> Trials:
+        """Judge candidates on so many facts, until a share of the time; the first few as long as there is any."""
         trials: Trials = {}
-        for candidate in candidates:
-            if self._clock.share >= until:
-                break
+        for i, candidate in enumerate(candidates):
             quick = candidate.quick()
+            late = self._clock.share >= until or self._length(quick, self.train[:size]) > self._clock.left
+            if late and (i >= least or not self._clock.left):
+                break
             self._full.setdefault(quick, candidate)
             if quick not in trials:
                 trials[quick] = self.bench.judge(quick, self.train[:size])
+                self._longest = max(self._longest, trials[quick].seconds / len(trials[quick].results))
             self.tick(min(1.0, self._clock.share))
         return trials
 
+    def _length(self, candidate: Candidate, records: Sequence[Record], split: str = "train") -> float:
+        """Return how long a trial would take, by the longest so far; 0 where it was made before, and of the first."""
+        if self.bench.earlier(candidate, records, split) is not None:
+            return 0.0
+        return self._longest * len(records) * (_FULL if split == "held out" else 1)
+
     def _round(self, candidates: Sequence[Candidate], size: int, until: float) -> Trials:
-        """Judge candidates on so many facts, the likeliest first; empty where there was no time to compare any two."""
-        trials = self._judge(candidates, size, until)
+        """Judge candidates on so many facts, the likeliest first; empty where there is no time to compare any two."""
+        if len(candidates) < 2:
+            return {}
+        first, second = (self._length(one.quick(), self.train[:size]) for one in candidates[:2])
+        if self._clock.share_after(first) >= until or first + second > self._clock.left:
+            return {}
+        trials = self._judge(candidates, size, until, least=2)
         return trials if len(trials) > 1 else {}
 
     def _finalists(self, trials: Trials, count: int) -> list[Candidate]:
@@ -150,21 +164,28 @@ class Search:
         default = [one for one in trials if one == self._default.quick()]
         return list(dict.fromkeys([first, *default, *others]))
 
-    def _final(self, chosen: Candidate, seconds: float) -> Trial | None:
+    def _final(self, chosen: Candidate) -> Trial | None:
         """Judge the choice, and what would be taken without it, on as many facts held out as there is time for."""
-        final, default = None, self._default
-        size = _HELD_OUT if self._clock.left > _FULL * _HELD_OUT * seconds else _FEWER_HELD_OUT
+        final, default, clock = None, self._default, self._clock
         compared = default != chosen and set(default.layers) <= set(self.layers)
-        while self.held_out and self._clock.left > 0:
-            final, spent = self.bench.judge(chosen, self.held_out[:size], "held out"), time.monotonic()
-            self.tick(min(1.0, self._clock.share))
-            if compared and self._clock.left > 0:
-                self.bench.judge(default, self.held_out[:size], "held out")
-                self.tick(min(1.0, self._clock.share))
-            # Twice as many take as long again.
-            if size >= len(self.held_out) or self._clock.left < time.monotonic() - spent + final.seconds:
+        size = _HELD_OUT
+        if (length := self._length(chosen, self.held_out[:size], "held out")) > clock.left:
+            size = _FEWER_HELD_OUT
+            length = self._length(chosen, self.held_out[:size], "held out")
+        while self.held_out and clock.left > 0 and length <= clock.left:
+            records = self.held_out[:size]
+            final, left = self.bench.judge(chosen, records, "held out"), clock.left
+            self.tick(min(1.0, clock.share))
+            again = self.bench.earlier(default, records, "held out") is not None
+            if compared and (again or clock.left > final.seconds):
+                self.bench.judge(default, records, "held out")
+                self.tick(min(1.0, clock.share))
+            if size >= len(self.held_out):
                 break
             size *= 2
+            # Twice as many take as long again.
+            again = self.bench.earlier(chosen, self.held_out[:size], "held out") is not None
+            length = 0.0 if again else left - clock.left + final.seconds
         return final
 
 

@@ -209,10 +209,8 @@ class Bench:
         Interrupted
             At an interruption point.
         """
-        ids = [record_id(record) for record in records]
-        for trial in self.trials:
-            if trial.split == split and trial.same(candidate, ids):
-                return trial
+        if (earlier_trial := self.earlier(candidate, records, split)) is not None:
+            return earlier_trial
         began, note = time.perf_counter(), ""
         alone = METHODS[candidate.method].most_facts == 1
         groups = [[record] for record in records] if alone else [list(records)]
@@ -227,13 +225,18 @@ class Bench:
                     self._alone[candidate, results[-1].record] = results[-1]
         except NumericalError as error:
             note = str(error)
-            results = [Result(one, 0.0, 0.0, 0.0, 0.0) for one in ids]
+            results = [Result(record_id(record), 0.0, 0.0, 0.0, 0.0) for record in records]
         spent = time.perf_counter() - began
         trial = Trial(candidate.method, candidate.layers, candidate.settings, split, tuple(results), spent, note)
         self.trials.append(trial)
         if self.made is not None:
             self.made(trial)
         return trial
+
+    def earlier(self, candidate: Candidate, records: Sequence[Record], split: str = "train") -> Trial | None:
+        """Return the trial of a candidate on these records if it was made before."""
+        ids = [record_id(record) for record in records]
+        return next((trial for trial in self.trials if trial.split == split and trial.same(candidate, ids)), None)
 
     def _edited(self, candidate: Candidate, records: Sequence[Record]) -> list[Result]:
         """Return what became of records that one edit was made of."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import torch
+
 from factlens.errors import FactlensError, FileFormatError, UnknownArchitecture
 from factlens.extras import needs
 from factlens.models.gguf_header import Header, read_header
@@ -87,9 +89,15 @@ def reading(header: Header) -> Iterator[None]:
 
 
 def as_plain_numbers(options: dict[str, Any]) -> None:
-    """Ask transformers for weights that can be edited; newer versions can also leave them packed, on some devices."""
+    """Ask transformers for weights that can be edited; newer versions can also leave them packed, on some devices.
+
+    They are float32 where nothing else is asked for. Asked for ``"auto"``, transformers takes a file that is called
+    .GGUF for a pickle.
+    """
     import transformers
 
+    if options["dtype"] == "auto":
+        options["dtype"] = torch.float32
     if hasattr(transformers, "GgufConfig"):
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
 

@@ -154,7 +154,18 @@ def a_device_map(name: str, value: Any) -> Any:
         number = isinstance(place, int) and not isinstance(place, bool)
         if not isinstance(module, str) or not (number or isinstance(place, (str, torch.device))):
             refuse(name, value, expected, "'auto'")
+        if place != "disk":
+            _check_place(f"{name}[{module!r}]", place)
     return value
+
+
+def _check_place(name: str, place: Any) -> None:
+    if isinstance(place, int):
+        try:
+            place = torch.device(place)
+        except RuntimeError:
+            refuse(name, place, "the number of an accelerator, of which this machine has none, or 'cpu'", "'cpu'")
+    a_device(name, place)
 
 
 _RULES = ("auto", "balanced", "balanced_low_0", "sequential")

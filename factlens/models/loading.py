@@ -22,6 +22,7 @@ from factlens.models.given import a_device, a_device_map, a_dtype, a_family, a_t
 from factlens.models.guests import check_not_compiled, without_wrapper
 from factlens.models.model import Model
 from factlens.models.origins import SMOLLM2, Origin, origin_of
+from factlens.models.placing import check_covers
 
 
 def load(
@@ -224,6 +225,8 @@ def _read(
         kind = _class_for(config, source)
         if family is None and not is_known(config):
             _refuse_unknown(config, source)
+        if isinstance(options["device_map"], dict):
+            check_covers(options["device_map"], kind, config)
         tokenizer = AutoTokenizer.from_pretrained(origin.place, **which)
         with _placed(options["device_map"]):
             module, report = kind.from_pretrained(

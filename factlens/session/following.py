@@ -40,6 +40,8 @@ class Following(Working):
         is settled; None as a rule.
     heard
         Counts the news of the model.
+    calibrations
+        Counts those of the model, by whomever: edits may go elsewhere by default since.
     """
 
     edits = t.Tuple()
@@ -48,6 +50,7 @@ class Following(Working):
     base = t.Unicode("")
     foreign: Any = t.Dict(allow_none=True, default_value=None)
     heard = t.Int(0)
+    calibrations = t.Int(0)
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -87,6 +90,7 @@ class Following(Working):
             with self.reporting("edit", "An observer failed"), self.hold_trait_notifications():
                 before = self.edits
                 self.heard += 1
+                self.calibrations += event.what == "calibrated"
                 settled = event.what in ("kept", "reverted")
                 if settled:
                     self._no_foreign_change()

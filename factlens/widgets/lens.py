@@ -136,12 +136,12 @@ class Lens(w.VBox):
         panels = (self.locate, self.editor, self.reader, self.judge)
         shown: tuple[tuple[tuple[str, ...], Callable[[Session], object]], ...] = (
             *((panel.watched, panel.show) for panel in panels),
-            (("run", "frame", "stopped", "method"), self._show_frame),
+            (("run", "frame", "stopped", "method", "calibrations"), self._show_frame),
             (("previous", "trace", "complete"), self._show_comparison),
             (("trace", "frame", "edits", "status"), self._show_picture),
             (("status",), lambda now: self.heatmap.set_trait("busy", now.status in ("tracing", "queued"))),
             # Before the selection, whose sentence speaks of it.
-            (("method", "selection", "trace", "base", "status", "edits"), self._show_edit),
+            (("method", "selection", "trace", "base", "status", "edits", "calibrations"), self._show_edit),
             (("selection",), lambda now: self.heatmap.set_trait("selection", now.selection)),
             (("comparison", "answers_due"), lambda now: self.bars.show(now.comparison, current=not now.answers_due)),
         )

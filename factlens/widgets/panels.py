@@ -245,7 +245,7 @@ class EditPanel(Panel):
     _esm = Bundled("edit.js")
     watched = (
         *("selection", "trace", "base", "method", "fact", "target", "spelt", "remarks", "comparison", "answers_due"),
-        *("status", "edits", "origins", "undone", "foreign", "error"),
+        *("status", "edits", "origins", "undone", "foreign", "error", "calibrations"),
     )
     state_of = staticmethod(edit_state)
 

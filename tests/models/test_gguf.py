@@ -229,3 +229,29 @@ def test_names_that_do_not_go_together(file: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"{}")
     with pytest.raises(ArgumentError, match="name the folder"):
         fl.load(tmp_path / "model.safetensors")
+
+
+def test_a_folder_may_be_called_like_a_file(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model.gguf"
+    folder.mkdir()
+    with pytest.raises(ArgumentError, match=r"model\.gguf in .* is a folder.*factlens\.load\("):
+        fl.load(tmp_path, gguf_file="model.gguf")
+    with pytest.raises(UnknownArchitecture):  # a folder without a model, and not one with GGUF files
+        fl.load(tmp_path)
+    made = original()
+    made.model.save_pretrained(folder)
+    made.tokenizer.save_pretrained(folder)
+    assert fl.load(folder, device="cpu").fingerprint == made.fingerprint
+
+
+def test_a_file_may_end_in_capitals(file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "SMALL.GGUF"
+    path.write_bytes(file.read_bytes())
+    model = fl.load(path, device="cpu")
+    assert error_between(model, original()) < 1e-4
+    assert model.dtype == torch.float32
+    assert fl.load(tmp_path, gguf_file=path.name, device="cpu").fingerprint == model.fingerprint
+    with pytest.raises(ArgumentError, match=r"holds GGUF files \(SMALL\.GGUF\)"):
+        fl.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no file .*OTHER\.GGUF"):
+        fl.load(tmp_path / "OTHER.GGUF")

@@ -14,6 +14,7 @@ import pytest
 from accelerate import dispatch_model
 
 import factlens as fl
+from factlens.errors import ArgumentError
 from tests.support import small_model, tokenizer
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower")
@@ -48,3 +49,26 @@ def test_a_placed_model_is_traced_as_if_it_were_in_one_place(kind: str, tmp_path
     # accelerate's own forwards are back in place: the model still answers, and again the same
     again = fl.trace(model, FACT, **OPTIONS)
     np.testing.assert_allclose(again.samples.values, trace.samples.values, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("device_map", "words"),
+    [
+        ({"model.embed_tokens": "cpu"}, r"no device for model\.layers\.0\.self_attn\.q_proj and \d+ more modules"),
+        ({"model": "disk"}, r"no device for lm_head: .*\{\.\.\., '': 'cpu'\}"),
+        ({"model.layers.0": "cpu", "lm_head": "disk"}, r"no device for model\.embed_tokens"),
+        ({"transformer": "cpu", "": "cpu"}, "no such module; it has 'model', 'lm_head', 'model.embed_tokens'"),
+        ({"model": "everywhere", "": "cpu"}, r"device_map\['model'\] must be a device"),
+        ({"model": "meta", "": "cpu"}, r"device_map\['model'\] must be a device that holds numbers"),
+    ],
+)
+def test_a_map_of_a_part_of_the_model_is_refused_with_what_is_missing(
+    device_map: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    made = small_model("llama")
+    made.model.save_pretrained(tmp_path)
+    made.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ArgumentError, match=words):
+        fl.load(tmp_path, device_map=device_map)
+    for whole in ({"": "cpu"}, {"model": "cpu", "lm_head": "cpu"}, {"model.layers.1": "cpu", "": "cpu"}):
+        assert fl.load(tmp_path, device_map=whole).fingerprint == made.fingerprint

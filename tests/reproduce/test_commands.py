@@ -13,6 +13,8 @@ from factlens.evaluation import Report
 from factlens.evaluation.texts import perplexity
 from factlens.reproduce.folder import Folder
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def test_evaluate_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "report.json.gz"

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +14,22 @@ import pytest
 
 import factlens as fl
 from factlens.cli import main
+from factlens.models import bundled
+from factlens.models import model as model_module
 from factlens.reproduce.folder import Folder
 
 ATLAS_FACTS = ["--model", "atlas", "--facts", "atlas-facts"]
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optimise values with few prefixes and continuations: what is asked is which edits work, not how well."""
+    few = {"contexts": [[2, 4], [2, 9]], "keep_samples": 2}
+    own = bundled.tuned()
+    lighter = {name: own[name]._replace(settings=own[name].settings | few) for name in ("rome", "memit")}
+    monkeypatch.setattr(model_module, "tuned", lambda: own | lighter)
 
 
 def run(experiment: str, out: Path, *options: str) -> Path:
@@ -48,6 +61,7 @@ def test_traces_have_an_early_and_a_late_site(tmp_path: Path) -> None:
     assert here["attn", "last token"].argmax() in (3, 4, 5, 6)
 
 
+@pytest.mark.usefixtures("light")
 def test_methods_differ_as_published(tmp_path: Path) -> None:
     """As in Table 4: unedited, no new object is preferred; ROME brings it in and leaves neighbours, FT does not."""
     out = run("table4", tmp_path / "table4", "--limit", "5", "--methods", "ft,rome,memit")
@@ -66,6 +80,7 @@ def test_methods_differ_as_published(tmp_path: Path) -> None:
     assert 200 < table.loc["rome", "GE"] < 700
 
 
+@pytest.mark.usefixtures("light")
 def test_the_layer_decides_where_edits_succeed(tmp_path: Path) -> None:
     """As Hase et al. find: edits succeed in the early and middle layers, and fail in the last one."""
     out = run("layer-sweep", tmp_path / "sweep", "--limit", "3", "--layers", "1,3,7", "--samples", "3")
@@ -92,46 +107,78 @@ def test_fine_tuning_over_and_over_ruins_the_model(tmp_path: Path) -> None:
     assert curve.rewrite_success[30] > 0.8, "the edits themselves hold"
 
 
+HANGING = """
+import sys, time
+from factlens.cli import main
+from factlens.reproduce.folder import Folder
+
+def progress(self, what):
+    tell = real(self, what)
+
+    def told(done, total):
+        tell(done, total)
+        if what == stage and done == last:
+            print("here it hangs", flush=True)
+            time.sleep(600)
+
+    return told
+
+stage, last, real = sys.argv[1], int(sys.argv[2]), Folder.progress
+Folder.progress = progress
+sys.exit(main(sys.argv[3:]))
+"""
+"""A command that goes on until so many of its pieces are there, and then waits to be killed."""
+
+
 @pytest.mark.parametrize(
-    ("experiment", "options", "pieces", "table"),
+    ("experiment", "options", "stage", "pieces", "table"),
     [
-        ("fig2", ["--limit", "8", "--samples", "3"], "traces/*", "effects.csv"),
-        ("table4", ["--limit", "3", "--methods", "ft,ft_l"], "outcomes.jsonl", "metrics.csv"),
+        ("fig2", ["--limit", "3", "--samples", "2"], "traces", "traces/*", "effects.csv"),
+        ("table4", ["--limit", "1", "--methods", "ft,ft_l"], "records", "outcomes.jsonl", "metrics.csv"),
         (
             "layer-sweep",
-            ["--limit", "3", "--method", "ft", "--layers", "2,3,4", "--samples", "2"],
+            ["--limit", "1", "--method", "ft", "--layers", "2,3", "--samples", "2"],
+            "edits",
             "outcomes.jsonl",
             "layers.csv",
         ),
-        ("sequential", ["--limit", "12", "--methods", "ft", "--every", "3"], "edits/*", "curve.csv"),
+        ("sequential", ["--limit", "3", "--methods", "ft", "--every", "1"], "ft", "edits/*", "curve.csv"),
     ],
 )
 def test_killed_it_goes_on_where_it_was(
-    experiment: str, options: list[str], pieces: str, table: str, tmp_path: Path
+    experiment: str, options: list[str], stage: str, pieces: str, table: str, tmp_path: Path
 ) -> None:
-    """A real process, killed without warning once the first pieces lie on disk."""
+    """A real process, killed without warning when the first pieces lie on disk, and once while it writes a line."""
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "factlens", "reproduce", experiment, *ATLAS_FACTS, "--out", str(out), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    asked = ["reproduce", experiment, *ATLAS_FACTS, "--out", str(out), *options]
+    last = "2" if experiment == "sequential" else "1"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, stage, last, *asked],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     try:
-        while process.poll() is None and not [path for path in out.glob(pieces) if path.suffix != ".part"]:
-            time.sleep(0.02)
+        assert "here it hangs\n" in process.stdout, "it was through before it could be killed"
         with pytest.raises(fl.FactlensError, match="Another process"), Folder(out).alone():
             pass
     finally:
         process.kill()
-        process.wait()
-    assert process.returncode == -signal.SIGKILL, "it was through before it could be killed"
-    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob(pieces) if path.suffix != ".part"}
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob(pieces)}
     assert before
     assert not (out / table).exists()
-    run(experiment, out, *options)
+    torn = [path for path in before if path.suffix == ".jsonl"]
+    for path in torn:
+        path.write_bytes(before[path][1] + before[path][1][:99])
+    with pytest.warns(UserWarning, match="unfinished or damaged") if torn else nullcontext():
+        run(experiment, out, *options)
     for path, (changed, content) in before.items():
         if path.suffix == ".jsonl":
-            # Records are added behind those that were there, of which a kill may have cut off the last.
-            whole = content[: content.rfind(b"\n") + 1]
+            # Records are added behind those that were there, of which the kill has cut off the last.
             now = path.read_bytes()
-            assert now.startswith(whole)
+            assert now.startswith(content)
             keys = [json.loads(line)["key"] for line in now.splitlines() if line.endswith(b"}")]
             assert len(keys) == len(set(keys)), "no record was judged twice"
         else:

@@ -166,7 +166,9 @@ def test_atlas_is_measured_with_what_it_was_taught(
     assert told.is_set()
     assert session.error is None
     (remark,) = session.remarks
-    assert "too short to compare settings of rome" in remark
+    assert "too short to compare settings of ROME" in remark
+    assert remark.endswith("What was measured is kept: measure again, and it goes on from there.")
+    assert "budget" not in remark
     assert session.defaults.source.startswith("tuned")
     session.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +50,12 @@ def cell_does(model: fl.Model, what: str, edit: fl.Edit | None) -> None:
     getattr(model, what)(*[] if edit is None else [edit])
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(ACTORS)), ids=" then ".join)
+#: Everybody in every place, and right after everybody else, twice: two balanced Latin squares.
+ROWS = ("0132", "1203", "2310", "3021", "0213", "2301", "3120", "1032")
+ORDERS = [tuple(list(ACTORS)[int(i)] for i in row) for row in ROWS]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" then ".join)
 def test_everybody_sees_what_anybody_does(world: World, order: tuple[str, ...]) -> None:
     world.first.start_trace()
     world.settle()

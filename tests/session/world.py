@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import factlens as fl
 from factlens.models.belonging import ids_of
 from factlens.session import Session
@@ -9,6 +11,14 @@ from tests.editing.made import FACT
 from tests.support import small_model
 
 TARGETS = ("Rome", "Oslo", "Cairo", "Lima")
+
+
+@cache
+def _made() -> tuple[fl.Edit, ...]:
+    """Edits of the one model that every world has anew, made once: nothing changes an edit."""
+    model = small_model("gpt2")
+    options = {"method": "ft", "layers": 1, "steps": 3, "learning_rate": 0.02, "apply": False}
+    return tuple(fl.edit(model, FACT.with_target(target), **options) for target in TARGETS)
 
 
 class World:
@@ -19,8 +29,7 @@ class World:
         self.again = fl.wrap(self.model.model, self.model.tokenizer)
         self.first, self.second = Session(self.model, FACT), Session(self.again, FACT)
         self.sessions = (self.first, self.second)
-        options = {"method": "ft", "layers": 1, "steps": 3, "learning_rate": 0.02, "apply": False}
-        self.made = [fl.edit(self.model, FACT.with_target(target), **options) for target in TARGETS]
+        self.made = list(_made())
 
     def settle(self) -> None:
         for session in self.sessions:

@@ -75,12 +75,13 @@ def test_nonsense_from_the_page_is_an_error_and_nothing_else(lens: fl.Lens, name
 
 
 def test_a_flood_of_gestures_leaves_the_lens_as_it_was(lens: fl.Lens) -> None:
-    """Ten thousand gestures in no order, from a page that has gone mad."""
+    """Thousands of gestures in no order, from a page that has gone mad."""
     lens.start()
     assert lens.session.wait(30)
     trace, draw = lens.trace, random.Random(1)
     say = [
         ("select", {"kind": "mlp", "token": 1, "layer": 1}),
+        ("select", {"kind": "mlp", "token": 2, "layer": 3}),
         ("select", {"kind": "mlp", "token": 10**9, "layer": -1}),
         ("pins", {"cells": [{"kind": "mlp", "token": 1, "layer": 1}] * 50}),
         ("range", {"layers": [3, 1], "tokens": "all"}),
@@ -92,14 +93,14 @@ def test_a_flood_of_gestures_leaves_the_lens_as_it_was(lens: fl.Lens) -> None:
         ("load", {}),
         ("trace", {"prompt": "", "subject": ""}),
     ]
-    for _ in range(10_000):
+    for _ in range(2_000):
         name, payload = draw.choice(say)
         lens._gesture(name, payload)
+        assert len(lens.session.worker._jobs) < 10, "nothing piles up"
     assert lens.session.wait(60)
     assert lens.trace is trace
     assert lens.status == "idle"
     assert lens.session.model.edits == ()
-    assert len(lens.session.worker._jobs) < 10
     lens._gesture("select", {"kind": "attn", "token": 2, "layer": 0})
     assert lens.selection == {"kind": "attn", "token": 2, "layer": 0}
 

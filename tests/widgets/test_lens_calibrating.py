@@ -12,6 +12,8 @@ from factlens.calibration import Calibration
 from factlens.editing import defaults
 from factlens.editing.calibrated import Choice, calibration_file
 from factlens.session import calibrating
+from tests.calibration.made import add_quick_method, facts_known_to
+from tests.support import small_model
 from tests.widgets.driving import gesture
 
 SOURCE = "calibrated 2026-11-27 on 8 facts: S 94.0 ± 3.0 of these"
@@ -48,3 +50,30 @@ def test_the_whole_lens_follows_a_calibration(lens: fl.Lens, tmp_path: Path, mon
     gesture(lens, "method", method="memit")
     assert lens.editor.state["default"]["calibrated"] is False
     assert (lens.heatmap.frame["suggested"] or {"source": None})["source"] is None
+
+
+def test_an_open_lens_follows_a_calibration_of_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACTLENS_CACHE", str(tmp_path))
+    add_quick_method(monkeypatch)
+    model = small_model("llama")
+    facts = facts_known_to(model)
+    lens, other = fl.Lens(model, facts[0]), fl.Lens(small_model("gpt2"), facts[0])
+    for each in (lens, other):
+        each.session.choose_method("quick")
+        each.start()
+        assert each.session.wait(60)
+    before, elsewhere = lens.editor.state["default"], other.editor.state
+    edits = []
+    lens.observe(edits.append, "edits")
+    options = {"methods": "quick", "layers": [2], "budget": "1h"}
+    fl.calibrate(model, facts, store=False, **options)
+    assert lens.editor.state["default"] == before
+    made = fl.calibrate(model, facts, **options)
+    source = made.choices["quick"].source
+    assert lens.status == "idle"
+    assert lens.editor.state["default"] == {"layers": [2], "source": source, "calibrated": True}
+    assert lens.editor.state["edit_layers"] == lens.heatmap.edit["layers"] == [2]
+    assert (lens.heatmap.frame["suggested"]["layer"], lens.heatmap.frame["suggested"]["source"]) == (2, source)
+    assert (other.editor.state, edits) == (elsewhere, []), "another model, and no other edits"
+    lens.close()
+    other.close()
