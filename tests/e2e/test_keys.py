@@ -11,7 +11,7 @@ from tests.e2e.lens_page import LENS, click_cell, part, wait_for_the_grid
 
 #: The commands of a notebook's cells, and the keys that the lens has itself.
 NOTEBOOK_KEYS = ("a", "b", "x", "c", "v", "m", "y", "r", "z", "d", "d", "o", "l", "j", "k", "1", "0", "0")
-LENS_KEYS = ("p", "t", "t", "?", "?", "Escape", "Home", "End", "ArrowUp", "Shift+ArrowRight", "PageDown", "Enter")
+LENS_KEYS = ("p", "?", "?", "Escape", "Home", "End", "ArrowUp", "Shift+ArrowRight", "PageDown", "Enter")
 #: What a cell is, in the notebook's own words, and which of them is active.
 CELLS = """() => {
     const { widgets, activeCellIndex } = window.jupyterapp.shell.currentWidget.content;
@@ -44,7 +44,7 @@ GESTURES: dict[str, Callable[[Lab], None]] = {
     "the heatmap's title": lambda lab: press_in_the_middle(part(lab, "heatmap").locator(".fl-heading")),
     "the legend": lambda lab: press_in_the_middle(part(lab, "heatmap").locator(".fl-legend").first),
     "a token of the prompt": lambda lab: press_in_the_middle(part(lab, "locate").locator(".fl-tokens-row")),
-    "bars of a chart": lambda lab: press_in_the_middle(lab.output(0).locator(".bqplot").first),
+    "bars of a chart": lambda lab: press_in_the_middle(lab.output(0).locator(".bqplot:visible").first),
     "words of a panel": lambda lab: press_in_the_middle(part(lab, "edit").locator(".fl-panel-name").first),
 }
 
@@ -85,4 +85,4 @@ def test_keys_after_a_press_in_the_notebook_are_not_the_lens_s(lab: Lab) -> None
     for key in ("b", "z", "p", "ArrowDown"):
         lab.page.keyboard.press(key)
     assert lab.cell_count() == 2, "b inserts a cell, z takes that back"
-    assert lab.kernel_eval("(lens.selection, lens.pins)") == (chosen, [])
+    assert lab.kernel_eval("(lens.selection, lens.pins)") == [chosen, []]
