@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_SHARPER = 2
+"""So many pixels of a picture for one of the page, for screens that have them."""
+
+
 def needs_matplotlib(what: str) -> None:
     """Refuse to do something that draws figures where matplotlib is missing.
 
@@ -29,7 +35,7 @@ def needs_matplotlib(what: str) -> None:
 
 
 def new_figure(what: str, width: float, height: float) -> Figure:
-    """Return an empty figure, in inches; no backend, no window, no state that others see.
+    """Return an empty figure, in inches, which a notebook shows; no backend, no window, no state that others see.
 
     Raises
     ------
@@ -39,7 +45,18 @@ def new_figure(what: str, width: float, height: float) -> Figure:
     needs_matplotlib(what)
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    # What IPython asks a value for. With pyplot's inline backend at work it asks that instead: shown once in any case.
+    vars(figure)["_repr_png_"] = partial(_as_png, figure)
+    return figure
+
+
+def _as_png(figure: Figure) -> tuple[bytes, dict[str, int]]:
+    """Return a picture for a notebook, and its size on the page in pixels."""
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=_SHARPER * figure.dpi)
+    width, height = (round(float(inches) * figure.dpi) for inches in figure.get_size_inches())
+    return file.getvalue(), {"width": width, "height": height}
 
 
 def panels(

@@ -45,7 +45,7 @@ class Peak(NamedTuple):
     effect: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Trace:
     """Causal tracing of one fact: how much of the answer each restored state brings back.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
+import struct
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 import factlens as fl
 from factlens.drawing import colours, numbers
@@ -148,3 +151,14 @@ def test_figures_without_matplotlib_say_how_to_get_it(monkeypatch: pytest.Monkey
     for draw in (lambda: new_figure("Drawing", 1, 1), saved.trace().plot, made.plot, made.plot_lines, one.plot):
         with pytest.raises(FactlensError, match=r"^Drawing.* needs matplotlib: pip install 'factlens\[plot\]'\.$"):
             draw()
+
+
+def test_a_notebook_shows_a_figure_that_pyplot_has_never_heard_of() -> None:
+    latin = replace(PICTURE, rows=(Row("The"), Row("tower"), Row("is")))
+    figure = grid_figure("Drawing", latin, 3, 2, beside=1)
+    data, metadata = DisplayFormatter().format(figure)
+    width, height = figure.get_size_inches() * figure.dpi
+    assert metadata["image/png"] == {"width": round(width), "height": round(height)}
+    assert struct.unpack(">II", data["image/png"][16:24]) == (round(2 * width), round(2 * height))
+    again = pickle.loads(pickle.dumps(figure))
+    assert again._repr_png_()[0][:8] == b"\x89PNG\r\n\x1a\n"

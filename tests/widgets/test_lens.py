@@ -141,6 +141,14 @@ def test_edits_set_in_code_are_those_in_force(lens: fl.Lens) -> None:
     assert all(torch.equal(value, weights[name]) for name, value in model.model.state_dict().items())
 
 
+def test_a_trace_of_the_same_fact_takes_the_others_place(lens: fl.Lens) -> None:
+    few, more = (fl.trace(lens.session.model, FACT, samples=samples) for samples in (2, 3))
+    for trace in (few, more, few):
+        lens.trace = trace
+        assert lens.session.wait(30)
+        assert lens.trace is trace
+
+
 def test_what_is_refused_in_code_raises_and_is_shown(lens: fl.Lens) -> None:
     model, other = lens.session.model, small_model("llama")
     lens.start()
