@@ -60,8 +60,8 @@ def test_a_panel_watches_all_that_its_state_is_made_of(used: Watched, panel: typ
 def test_a_panel_watches_nothing_else(used: Watched, panel: type[Panel]) -> None:
     used.read.clear()
     panel.state_of(used)
-    # A trace fills up in place, and `frame` says when.
-    assert set(panel.watched) - used.read <= {"frame"}
+    # A trace fills up in place, and `frame` says when; a calibration lies on disk, and `calibrations` says when.
+    assert set(panel.watched) - used.read <= {"frame", "calibrations"}
 
 
 def test_what_is_watched_is_shown_again_only_when_it_has_changed() -> None:
