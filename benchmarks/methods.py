@@ -35,9 +35,8 @@ from typing import Any
 import factlens as fl
 from factlens.calibration.known import known_records
 from factlens.calibration.trials import Bench, Candidate, Trial
-from factlens.editing import METHODS, defaults
-from factlens.editing.looking import look
-from factlens.editing.settings import by_look, is_open
+from factlens.editing import METHODS
+from factlens.editing.api import looked_up_defaults
 from factlens.evaluation.checks import Probe
 from factlens.evaluation.records import Record
 from factlens.evaluation.scoring import read
@@ -106,17 +105,13 @@ def unseen(records: Sequence[Record]) -> list[Record]:
 
 def right_before(model: fl.Model, records: Sequence[Record]) -> list[Record]:
     """Return records with those neighbours that the model gets right as it is."""
-    right = []
-    for record in records:
-        probes = record.checks.probes
-        readings = read(model, [probe.prompt for probe in probes], [(probe.old, probe.new) for probe in probes])
-        probes = tuple(
-            probe
-            for probe, reading in zip(probes, readings, strict=True)
-            if probe.role != "neighbour" or reading.probabilities[0] > reading.probabilities[1]
-        )
-        right.append(replace(record, checks=replace(record.checks, probes=probes)))
-    return right
+    near = [probe for record in records for probe in record.checks.probes if probe.role == "neighbour"]
+    readings = read(model, [probe.prompt for probe in near], [(probe.old, probe.new) for probe in near])
+    wrong = {probe for probe, (old, new) in zip(near, (r.probabilities for r in readings), strict=True) if old <= new}
+    return [
+        replace(record, checks=replace(record.checks, probes=tuple(p for p in record.checks.probes if p not in wrong)))
+        for record in records
+    ]
 
 
 def counterfact(number: int, record: Record) -> dict[str, Any]:
@@ -140,9 +135,7 @@ def counterfact(number: int, record: Record) -> dict[str, Any]:
 
 def candidates(model: fl.Model, method: str, tries: Sequence[str]) -> Iterator[tuple[str, Candidate]]:
     """Yield what to run of a method: what `factlens.edit` takes, or each combination of what is to be tried."""
-    default = defaults(model, method)
-    if is_open(model, method) and (seen := look(model, fl.Fact("{} is in", "Rome", target="Spain"))) is not None:
-        default = by_look(model, method, seen)
+    default = looked_up_defaults(model, method, fl.Fact("{} is in", "Rome", target="Spain"), None)
     names = [text.partition("=")[0] for text in tries]
     values = [[ast.literal_eval(one) for one in text.partition("=")[2].split(",")] for text in tries]
     for some in product(*values):

@@ -183,14 +183,20 @@ def calibrate(
                 if store:
                     record.store()
             if store:
-                record_of(model.model).announce(ModelEvent("calibrated"))
+                _announce(model)
     except KeyboardInterrupt as error:
         if record is not None and store:
             record.store()
+            _announce(model)
         partial = None if record is None or not record.calibration.trials else record.calibration
         raise Interrupted("The calibration was stopped; what there is of it is in .partial.", partial) from error
     _warn_of_nothing(record.calibration, names, seconds, store)
     return record.calibration
+
+
+def _announce(model: Model) -> None:
+    """Tell open lenses to look where edits go by default."""
+    record_of(model.model).announce(ModelEvent("calibrated"))
 
 
 def _warn_of_nothing(calibration: Calibration, names: Sequence[str], seconds: float, store: bool) -> None:
@@ -284,11 +290,11 @@ class _Record:
             if not self._unwritable:
                 reason = getattr(error, "reason", "") or error.strerror or str(error)
                 lost = f"The calibration cannot be kept in {path.parent}: {reason}."
-                another = "ame another folder in the environment variable FACTLENS_CACHE"
+                folder = "another folder in the environment variable FACTLENS_CACHE"
                 warn(
                     CalibrationWarning(
-                        f"{lost} It is returned all the same; save it yourself, or n{another}.",
-                        f"{lost} N{another}, start Python again, and measure again.",
+                        f"{lost} It is returned all the same; save it yourself, or name {folder}.",
+                        f"{lost} Name {folder}, start Python again, and measure again.",
                     )
                 )
             self._unwritable = True

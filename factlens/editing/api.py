@@ -127,7 +127,7 @@ def edit(
     _check_apart(requests)
     _check_kept(model, requests, settings)
     with model.watched(stop), stopped_by(stop):
-        default = _default(model, method, requests[0] if layers is None else None, stop)
+        default = looked_up_defaults(model, method, requests[0] if layers is None else None, stop)
         if layers is None:
             chosen, settings = settle(model, method, default.layers, hparams)
         weights = Weights.of(model)
@@ -340,7 +340,7 @@ def _moments_for(
     return {layer: moments[layer] for layer in layers}
 
 
-def _default(model: Model, method: str, fact: Fact | None, stop: Event | None) -> Defaults:
+def looked_up_defaults(model: Model, method: str, fact: Fact | None, stop: Event | None) -> Defaults:
     """Return the defaults of a method; where nothing says where to edit the model, a look does, unless it need not."""
     place = look(model, fact, stop) if fact is not None and is_open(model, method) else None
     return defaults(model, method) if place is None else by_look(model, method, place)

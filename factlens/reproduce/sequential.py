@@ -33,7 +33,7 @@ from factlens.moments.textfiles import text_files, texts_in
 from factlens.reproduce.folder import Folder, beside, layers_of
 from factlens.reproduce.peaks import markdown, percent
 from factlens.reproduce.published import SEQUENTIAL, SEQUENTIAL_COLUMNS, SEQUENTIAL_METHODS, key_of
-from factlens.reproduce.ways import a_way
+from factlens.reproduce.ways import a_way, recipe_of
 from factlens.typed import mapping, plain, record, text
 
 if TYPE_CHECKING:
@@ -155,9 +155,7 @@ def _made(
     try:
         facts = [record.fact for record in part]
         what = facts[0] if len(facts) == 1 else facts
-        way = a_way("methods", method)
-        settings = {"seed": seed, **way.settings}
-        made = quiet_edit(model, what, method=way.method, layers=layers, apply=False, **settings)
+        made = quiet_edit(model, what, apply=False, **recipe_of(method, layers, seed))
     except (FactError, NumericalError) as error:
         folder.say(f"{method}: {part[0].name}: {error}")
         return None
@@ -247,21 +245,24 @@ def summary(ending: pd.DataFrame) -> list[str]:
     head = ["method", "edits", "untouched facts left", "5 % of them lost after"]
     shares = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours"}
     shares = {name: title for name, title in shares.items() if name in ending}
-    read_text_too = ["perplexity"] if "perplexity" in ending and ending.perplexity.notna().any() else []
+    text = ["perplexity"] if _has_perplexity(ending) else []
     body = [
         [str(method), str(last["edits"]), percent(last["healthy"]), str(last["healthy until"])]
         + [percent(last[name]) for name in shares]
-        + [f"{last[name]:,.3g}" for name in read_text_too]
+        + [f"{last[name]:,.3g}" for name in text]
         for method, last in ending.iterrows()
     ]
-    return [markdown([*head, *shares.values(), *read_text_too], body)]
+    return [markdown([*head, *shares.values(), *text], body)]
+
+
+def _has_perplexity(table: pd.DataFrame) -> bool:
+    return "perplexity" in table and bool(table.perplexity.notna().any())
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the curves: edits that hold, neighbours, untouched facts; and perplexity, where there was text to read."""
     titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "untouched facts"}
-    read_text_too = "perplexity" in table and table.perplexity.notna().any()
-    shown = {**titles, **({"perplexity": "perplexity of other text"} if read_text_too else {})}
+    shown = {**titles, **({"perplexity": "perplexity of other text"} if _has_perplexity(table) else {})}
     figure = new_figure("Drawing the curves", 3.3 * len(shown), 3.2)
     for axes, (name, title) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
         for method, rows in table.groupby("method", sort=False):

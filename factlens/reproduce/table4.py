@@ -11,10 +11,10 @@ import pandas as pd
 from factlens.evaluation import Record, Report, evaluate
 from factlens.evaluation.metrics import COLUMNS as METRIC_COLUMNS
 from factlens.models import Model
-from factlens.reproduce.folder import Folder, beside, layers_of
+from factlens.reproduce.folder import Folder, beside
 from factlens.reproduce.peaks import markdown, percent
 from factlens.reproduce.published import COLUMNS, COUNTERFACT, TABLE4_METHODS, key_of
-from factlens.reproduce.ways import a_way
+from factlens.reproduce.ways import recipe_of
 
 REFERENCE = "gpt2-xl"
 """The model of the published rows that always stand beside."""
@@ -50,7 +50,7 @@ def table4(
     report = evaluate(
         model,
         records,
-        method={name: _recipe(name, layers, seed) for name in methods},
+        method={way: recipe_of(way, layers, seed) for way in methods},
         seed=seed,
         store=folder.store,
         progress=lambda so_far, total: progress(len(so_far.outcomes), total),
@@ -61,11 +61,6 @@ def table4(
     folder.figure("table4", report.plot())
     folder.summary(summary(report))
     return report
-
-
-def _recipe(name: str, layers: Sequence[int] | Mapping[str, Sequence[int]] | None, seed: int) -> dict[str, Any]:
-    way = a_way("methods", name)
-    return {"method": way.method, "layers": layers_of(name, layers), "seed": seed, **way.settings}
 
 
 def summary(report: Report) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from factlens.editing import METHODS
 from factlens.errors import ArgumentError
+from factlens.reproduce.folder import layers_of
 
 
 class Way(NamedTuple):
@@ -51,6 +53,12 @@ def a_way(name: str, value: Any) -> Way:
         settings[setting] = _value(text)
     hparams().with_changes(**settings)
     return Way(method, settings)
+
+
+def recipe_of(way: str, layers: Sequence[int] | Mapping[str, Sequence[int]] | None, seed: int) -> dict[str, Any]:
+    """Return what `factlens.edit` takes to edit in a way: method, layers, settings; a seed among these goes first."""
+    method, settings = a_way("methods", way)
+    return {"method": method, "layers": layers_of(way, layers), "seed": seed, **settings}
 
 
 def _value(text: str) -> Any:

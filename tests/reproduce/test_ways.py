@@ -9,9 +9,9 @@ import pytest
 import factlens as fl
 from factlens.errors import ArgumentError
 from factlens.evaluation.datasets import load_records
-from factlens.reproduce import sequential, table4
+from factlens.reproduce import sequential
 from factlens.reproduce.folder import Folder
-from factlens.reproduce.ways import a_way
+from factlens.reproduce.ways import a_way, recipe_of
 
 
 def test_a_method_has_settings_behind_colons() -> None:
@@ -45,5 +45,5 @@ def test_two_ways_of_one_method_stand_beside_each_other(tmp_path: Path) -> None:
     edits = [fl.Edit.load(path) for path in (tmp_path / "sequential" / "edits").iterdir()]
     assert sorted(edit.hparams["steps"] for edit in edits) == [1, 1, 3, 3]
     assert {edit.hparams["seed"] for edit in edits if edit.hparams["steps"] == 3} == {2}
-    recipe = table4._recipe("ft:steps=3", {"ft:steps=3": [2]}, 0)
+    recipe = recipe_of("ft:steps=3", {"ft:steps=3": [2]}, 0)
     assert recipe == {"method": "ft", "layers": [2], "seed": 0, "steps": 3}

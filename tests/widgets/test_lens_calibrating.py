@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import factlens as fl
 from factlens.calibration import Calibration
 from factlens.editing import defaults
 from factlens.editing.calibrated import Choice, calibration_file
+from factlens.errors import Interrupted
 from factlens.session import calibrating
 from tests.calibration.made import add_quick_method, facts_known_to
 from tests.support import small_model
@@ -74,6 +76,19 @@ def test_an_open_lens_follows_a_calibration_of_a_cell(tmp_path: Path, monkeypatc
     assert lens.editor.state["default"] == {"layers": [2], "source": source, "calibrated": True}
     assert lens.editor.state["edit_layers"] == lens.heatmap.edit["layers"] == [2]
     assert (lens.heatmap.frame["suggested"]["layer"], lens.heatmap.frame["suggested"]["source"]) == (2, source)
+    stop = threading.Event()
+    with pytest.raises(Interrupted):
+        fl.calibrate(model, facts, progress=lambda *_: stop.set(), stop=stop, **{**options, "layers": [1]})
+    assert lens.session.calibrations == 1, "nothing was kept that could be looked at"
+    stop.clear()
+
+    def stop_the_trials(stage: str, done: float) -> None:
+        if stage == "quick":
+            stop.set()
+
+    with pytest.raises(Interrupted):
+        fl.calibrate(model, facts, progress=stop_the_trials, stop=stop, **{**options, "layers": [1, 2, 3]})
+    assert lens.session.calibrations == 2, "what there was of it when it was stopped is kept"
     assert (other.editor.state, edits) == (elsewhere, []), "another model, and no other edits"
     lens.close()
     other.close()
