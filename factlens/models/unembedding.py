@@ -7,10 +7,13 @@ the given states instead of computing their own.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
+from typing import Any
 
-from factlens.models.hooks import Kept, on_output
+import torch
+from torch import Tensor, nn
+
+from factlens.models.hooks import Kept, on_output, replacing_forward
 from factlens.models.model import Model
 from factlens.models.partial import run_from
 
@@ -41,3 +44,27 @@ def tail(model: Model, hidden: Tensor) -> tuple[Tensor, Tensor]:
     logits = run_from(model, model.n_layers, len(rows), contexts)
     shape = hidden.shape[:-1]
     return read[0].float().reshape(*shape, -1), logits.float().reshape(*shape, -1)
+
+
+def can_narrow(model: Model) -> bool:
+    """Whether the unembedding is a plain matrix, of which some rows do as well as all."""
+    return type(model.head) is nn.Linear
+
+
+def narrowed(model: Model, columns: Sequence[int]) -> Any:
+    """Return a context in which the model computes some columns of its logits, and no others.
+
+    What comes behind the unembedding treats every column alike: it scales or caps. A large vocabulary is a good part of
+    what a short pass costs.
+
+    Parameters
+    ----------
+    model
+        The model, for which `can_narrow` holds.
+    columns
+        Token ids.
+    """
+    head = model.head
+    rows = torch.tensor(columns, device=head.weight.device)
+    weight, bias = head.weight[rows], None if head.bias is None else head.bias[rows]
+    return replacing_forward([head], lambda hidden: nn.functional.linear(hidden, weight, bias))

@@ -62,6 +62,19 @@ class Measurement:
         """Return the metric of logits, ``(..., positions, vocabulary)`` to ``(...)``."""
         return self.metric(logits, *self._read)
 
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The columns of the logits that the metric reads; empty for all."""
+        if not self.metric.own_columns:
+            return ()
+        return tuple(dict.fromkeys(token for tokens in self._read for token in tokens))
+
+    def score_of_columns(self, logits: Tensor) -> Tensor:
+        """Return the metric of logits of `columns` alone, ``(..., positions, columns)`` to ``(...)``."""
+        place = {token: i for i, token in enumerate(self.columns)}
+        answer, contrast = (tuple(place[token] for token in tokens) for tokens in self._read)
+        return self.metric(logits, answer, contrast)
+
     def smooth(self, logits: Tensor) -> Tensor:
         """Return what a gradient is taken of in place of the metric, of the same shape."""
         return self.metric.smooth(logits, *self._read)

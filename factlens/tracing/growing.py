@@ -18,6 +18,7 @@ from factlens.models import Model
 from factlens.models.encoding import Encoding
 from factlens.models.interrupts import interruption_point, interrupts_held, stopped_by
 from factlens.models.settling import settled
+from factlens.models.unembedding import can_narrow
 from factlens.tracing.answers import Measurement
 from factlens.tracing.cells import Cell, cells_of_row
 from factlens.tracing.protocol import AUTO
@@ -165,6 +166,9 @@ class _Growing:
 
 
 def _swept(model: Model, runs: Runs, measurement: Measurement, cells: Sequence[Cell]) -> np.ndarray:
+    columns = measurement.columns if can_narrow(model) else ()
+    if columns:
+        return measurement.score_of_columns(sweep(model, runs, cells, columns)).cpu().numpy()
     return _scores(measurement, sweep(model, runs, cells)).cpu().numpy()
 
 

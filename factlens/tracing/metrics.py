@@ -56,6 +56,9 @@ class TraceMetric:
     logarithm
         The logarithm of `function`, for a metric whose gradient vanishes where the answer has become improbable: the
         estimate takes the gradient of it in place of the function's own.
+    own_columns
+        Whether it reads no other columns of the logits than those of the answer and the contrast. Restored runs then
+        compute no others, and number the ids to fit.
     """
 
     name: str
@@ -66,6 +69,7 @@ class TraceMetric:
     better: int = 1
     contrasted: bool | None = None
     logarithm: MetricFunction | None = field(default=None, compare=False, repr=False)
+    own_columns: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         name = a_text("name", self.name)
@@ -80,6 +84,7 @@ class TraceMetric:
             "unit": visible(a_text("unit", self.unit, empty=True)),
             "contrasted": optional(flag, "contrasted", self.contrasted),
             "logarithm": optional(function, "logarithm", self.logarithm),
+            "own_columns": flag("own_columns", self.own_columns),
         }
         for part, value in checked.items():
             object.__setattr__(self, part, value)
@@ -179,7 +184,7 @@ _TABLE = {
     for metric in (
         TraceMetric("probability", probability, "p", "probability", SHARE, contrasted=False, logarithm=log_probability),
         TraceMetric("log_probability", log_probability, "log p", "log-probability", "nats", contrasted=False),
-        TraceMetric("logit_difference", logit_difference, "logit difference", contrasted=True),
+        TraceMetric("logit_difference", logit_difference, "logit difference", contrasted=True, own_columns=True),
     )
 }
 METRICS: Registry[TraceMetric] = Registry("trace metric", _TABLE, TraceMetric)

@@ -18,13 +18,14 @@ from torch import Tensor
 from factlens.models import Model
 from factlens.models.hooks import fused_activations
 from factlens.models.partial import Entry, mlp_only_at, run_from
+from factlens.models.unembedding import narrowed
 from factlens.tracing.cells import Cell, Track, tracks_for
 from factlens.tracing.runs import SOURCES, Runs, reading
 from factlens.tracing.sites import MLP
 
 
 @torch.no_grad()
-def sweep(model: Model, runs: Runs, cells: Sequence[Cell]) -> Tensor:
+def sweep(model: Model, runs: Runs, cells: Sequence[Cell], columns: Sequence[int] = ()) -> Tensor:
     """Compute restored runs.
 
     Parameters
@@ -36,11 +37,13 @@ def sweep(model: Model, runs: Runs, cells: Sequence[Cell]) -> Tensor:
     cells
         What to restore, at one token or several. All rows begin at the first of these tokens, so tokens that stand
         far apart are better swept apart.
+    columns
+        The only columns of the logits to compute, where `can_narrow` says that it can be done. Default: all.
 
     Returns
     -------
     torch.Tensor
-        Logits at the positions that are read, ``(cells, S, positions, vocabulary)``, float32.
+        Logits at the positions that are read, ``(cells, S, positions, vocabulary or columns)``, float32.
     """
     tracks, track_of = tracks_for(cells)
     start = min(runs.at[cell.token] for cell in cells)
@@ -52,7 +55,7 @@ def sweep(model: Model, runs: Runs, cells: Sequence[Cell]) -> Tensor:
         model,
         first,
         1,
-        walk.hooks(),
+        [*walk.hooks(), *([narrowed(model, columns)] if columns else [])],
         entering=walk.entering,
         prefix=[(runs.keys[i][:, :, :start], runs.values[i][:, :, :start]) for i in range(first, model.n_layers)],
         positions=torch.arange(start, runs.tokens, device=model.device)[None],

@@ -16,7 +16,7 @@ from factlens.tracing import METRICS, TraceMetric, average, resume
 from factlens.tracing.metrics import logit_difference, probability
 from factlens.tracing.recipe import code_of
 from factlens.widgets.wire import frame_of
-from tests.support import small_model
+from tests.support import SHAPES, small_model
 from tests.tracing import oracle
 from tests.tracing.made import made_trace
 from tests.tracing.test_protocols import agree, gaussian, noisy
@@ -65,9 +65,27 @@ def test_a_function_reads_what_those_of_the_table_read(name: str, options: dict,
     model = small_model("gpt2")
     given = fl.trace(model, FACT, metric=function, **QUICK, **options)
     named = fl.trace(model, FACT, metric=name, **QUICK, **options)
-    np.testing.assert_array_equal(given.samples.values, named.samples.values)
+    np.testing.assert_allclose(given.samples.values, named.samples.values, atol=1e-6)
     assert given.high == named.high
     assert given.metric == "lambda", "it has no better name"
+
+
+@pytest.mark.parametrize("family", sorted(SHAPES))
+def test_no_other_columns_are_computed_than_a_metric_reads(family: str) -> None:
+    model, widths = small_model(family), set()
+
+    def differ(logits: torch.Tensor, answer, contrast) -> torch.Tensor:
+        widths.add(logits.shape[-1])
+        return logit_difference(logits, answer, contrast)
+
+    traces = {}
+    for own in (False, True):
+        metric = TraceMetric("differ", differ, contrasted=True, own_columns=own)
+        traces[own] = fl.trace(model, FACT, metric=metric, contrast="Zürich", **QUICK)
+        vocabulary = max(widths)
+        assert widths == ({vocabulary, 2} if own else {vocabulary})
+        widths.clear()
+    np.testing.assert_allclose(traces[True].samples.values, traces[False].samples.values, atol=1e-5)
 
 
 def test_the_estimate_follows_the_function_or_its_logarithm() -> None:
