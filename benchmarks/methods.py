@@ -41,7 +41,7 @@ from factlens.evaluation.checks import Probe
 from factlens.evaluation.records import Record
 from factlens.evaluation.scoring import read
 from factlens.knowledge.pool import pool
-from factlens.moments import default_moments
+from factlens.moments import SecondMoment, default_moments
 
 COLUMNS = (
     "tokens",
@@ -150,10 +150,10 @@ def candidates(model: fl.Model, method: str, tries: Sequence[str]) -> Iterator[t
         yield shown, Candidate(method, layers, default.hparams.with_changes(**changes))
 
 
-def moments(model: fl.Model, layers: Sequence[int], tokens: int | None) -> dict[int, fl.SecondMoment]:
+def moments(model: fl.Model, layers: Sequence[int], tokens: int | None) -> dict[int, SecondMoment]:
     """Return second moments of so many tokens."""
     if tokens == 0:
-        return {layer: fl.SecondMoment.identity_matrix(model, layer) for layer in layers}
+        return {layer: SecondMoment.identity_matrix(model, layer) for layer in layers}
     return default_moments(model, layers, tokens=tokens) if layers else {}
 
 

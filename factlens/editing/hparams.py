@@ -161,6 +161,25 @@ class ValueHparams(Hparams):
 
 
 @dataclass(frozen=True)
+class SolvedHparams(ValueHparams):
+    """Settings of every method that puts values into the weights by solving with C.
+
+    Attributes
+    ----------
+    shrinkage
+        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
+        `factlens.moments.SecondMoment.solve`. None: what the method takes by itself, and at least 1e-2 where C is of
+        few tokens; see `factlens.editing.shrinkage`.
+    namesakes
+        Weight that keys of made-up subjects with the same last word have beside C, for each fact: 1 counts them as much
+        as all ordinary text. See `factlens.editing.namesakes`. Not part of the published methods (0 there).
+    """
+
+    shrinkage: float | str | None = a_shrinkage()
+    namesakes: float = a_number(0.0, least=0)
+
+
+@dataclass(frozen=True)
 class Defaults:
     """Where a method edits a model, and with which settings.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from factlens.moments import SecondMoment
+from factlens.editing.namesakes import Guarded, Memory
 from factlens.moments.second import Shrinkage
 
 ENOUGH = 8
@@ -11,9 +11,10 @@ WITH_FEW = 1e-2
 """The ridge for less: without any, C of few tokens takes what it has not seen for what never occurs."""
 
 
-def shrinkage_for(moment: SecondMoment, asked: Shrinkage | None, enough: float) -> Shrinkage:
+def shrinkage_for(memory: Memory, asked: Shrinkage | None, enough: float) -> Shrinkage:
     """Return the shrinkage of C: the one that is given, or `enough` where C is of enough tokens, or `WITH_FEW`."""
     if asked is not None:
         return asked
+    moment = memory.moment if isinstance(memory, Guarded) else memory
     few = not moment.is_identity and moment.count < ENOUGH * len(moment.total)
     return max(enough, WITH_FEW) if few else enough

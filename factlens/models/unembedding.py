@@ -8,7 +8,7 @@ the given states instead of computing their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ def narrowed(model: Model, columns: Sequence[int]) -> Any:
     columns
         Token ids.
     """
-    head = model.head
+    head = cast("nn.Linear", model.head)
     rows = torch.tensor(columns, device=head.weight.device)
     weight, bias = head.weight[rows], None if head.bias is None else head.bias[rows]
     return replacing_forward([head], lambda hidden: nn.functional.linear(hidden, weight, bias))

@@ -8,6 +8,7 @@ import torch
 
 import factlens as fl
 from factlens.editing.hparams import ValueHparams
+from factlens.editing.namesakes import namesakes
 
 Contexts = list[tuple[str, float]]
 
@@ -120,6 +121,22 @@ def ridged(C: torch.Tensor, shrinkage: float | None) -> torch.Tensor:
     """C with its ridge. The tests' C are of three tokens per dimension, which are few: 1e-2 unless asked otherwise."""
     shrinkage = 1e-2 if shrinkage is None else shrinkage
     return C + shrinkage * C.diagonal().mean() * torch.eye(len(C), dtype=torch.float64)
+
+
+def with_namesakes(
+    model: fl.Model, facts: list[fl.Fact], layer: int, C: torch.Tensor, contexts: Contexts, weight: float
+) -> torch.Tensor:
+    """C plus `weight` times the mean of k kᵀ over each fact's namesakes: every other one behind a prefix."""
+    nothing = torch.zeros(model.width, dtype=torch.float64)
+    for fact in facts:
+        products = []
+        for i, name in enumerate(namesakes(fact.subject)):
+            prefix = "" if i % 2 == 0 else contexts[1:][i // 2 % len(contexts[1:])][0]
+            encoding = model.encode(fact.with_subject(name).with_prefix(prefix))
+            key = run(model, layer, "mlp", list(encoding.ids), encoding.last_subject, nothing)[1]["key"]
+            products.append(torch.outer(key, key))
+        C = C + weight * torch.stack(products).mean(0)
+    return C
 
 
 def rome_matrix(found: Found, C: torch.Tensor, hparams) -> torch.Tensor:

@@ -35,7 +35,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 @pytest.mark.parametrize("key", [{}, {"as_published": True}, {"balanced": True}])
 def test_rome(kind: str, key: dict[str, bool]) -> None:
     model, layer = small_model(kind, dtype=torch.float64), 2
-    settings = {**FEW, "contexts": ((3, 4),), "as_published": False, "balanced": False, **key}
+    settings = {**FEW, "contexts": ((3, 4),), "as_published": False, "balanced": False, "namesakes": 0.0, **key}
     moment, hparams = moment_of(model, layer), replace(RomeHparams(), **settings)
     edit = fl.edit(model, FACT, layers=layer, moments=moment, apply=False, **settings)
     found = oracle.find(model, FACT, layer, "mlp", contexts(model, hparams), hparams)
@@ -81,7 +81,7 @@ def test_a_balanced_key_of_a_bare_prompt_alone_is_its_own() -> None:
 @pytest.mark.parametrize("balanced", [False, True])
 def test_emmet(kind: str, facts: list[fl.Fact], ridge: float | None, balanced: bool) -> None:
     model, layer = small_model(kind, dtype=torch.float64), 2
-    settings = {**FEW, "contexts": ((2, 4),), "ridge": ridge, "balanced": balanced}
+    settings = {**FEW, "contexts": ((2, 4),), "ridge": ridge, "balanced": balanced, "namesakes": 0.0}
     hparams, moment = replace(EmmetHparams(), **settings), moment_of(model, layer)
     edit = fl.edit(model, facts, method="emmet", layers=layer, moments=moment, apply=False, **settings)
     found = [oracle.find(model, fact, layer, "mlp", contexts(model, hparams), hparams) for fact in facts]
@@ -102,7 +102,7 @@ def test_emmet_with_one_fact_is_rome() -> None:
 @pytest.mark.parametrize("weight", [30.0, None])
 def test_memit(kind: str, facts: list[fl.Fact], weight: float | None) -> None:
     model, layers = small_model(kind, dtype=torch.float64), [1, 2, 3]
-    settings = {**FEW, "moment_weight": weight, "strength": 0.7, "openings": ("The", "In")}
+    settings = {**FEW, "moment_weight": weight, "strength": 0.7, "openings": ("The", "In"), "namesakes": 0.0}
     hparams = replace(MemitHparams(), **settings)
     moments = {layer: moment_of(model, layer) for layer in layers}
     edit = fl.edit(model, facts, method="memit", layers=layers, moments=moments, apply=False, **settings)
@@ -143,6 +143,43 @@ def test_alphaedit(kind: str, relative: bool, ridge: float | None) -> None:
     unprotected = oracle.alphaedit_solve(matrices, {}, hparams)
     other = oracle.spread_matrices(model, FACTS[2:], layers, wanted, about, unprotected)
     assert not torch.allclose(as_matrix(model, 1, second), other[1], rtol=1e-3, atol=0)
+
+
+# C as it is, so that what stands beside it is added to the same matrix.
+BESIDE = {"namesakes": 0.5, "shrinkage": 0.0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_namesakes_stand_beside_ordinary_text(kind: str) -> None:
+    model, layer = small_model(kind, dtype=torch.float64), 2
+    settings = {**FEW, **BESIDE, "contexts": ((2, 4),)}
+    hparams, moment = replace(EmmetHparams(ridge=None), **settings), moment_of(model, layer)
+    about = contexts(model, hparams)
+    found = [oracle.find(model, fact, layer, "mlp", about, hparams) for fact in FACTS]
+    C = oracle.with_namesakes(model, FACTS, layer, moment.matrix, about, 0.5)
+    asked = {**settings, "layers": layer, "moments": moment, "apply": False, "balanced": False}
+
+    edit = fl.edit(model, FACTS, method="emmet", ridge=None, **asked)
+    close(as_matrix(model, layer, edit), oracle.emmet_matrix(found, C, hparams))
+
+    alone = oracle.with_namesakes(model, FACTS[:1], layer, moment.matrix, about, 0.5)
+    edit = fl.edit(model, FACT, **asked)
+    close(as_matrix(model, layer, edit), oracle.rome_matrix(found[0], alone, replace(RomeHparams(), **settings)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_namesakes_in_every_layer_of_memit(kind: str) -> None:
+    model, layers = small_model(kind, dtype=torch.float64), [1, 2]
+    settings = {**FEW, **BESIDE, "moment_weight": 2.0, "openings": ("The", "In")}
+    hparams = replace(MemitHparams(), **settings)
+    moments = {layer: moment_of(model, layer) for layer in layers}
+    edit = fl.edit(model, FACTS, method="memit", layers=layers, moments=moments, apply=False, **settings)
+    about = contexts(model, hparams)
+    wanted = [oracle.find(model, fact, 2, "block", about, hparams).wanted for fact in FACTS]
+    beside = {layer: oracle.with_namesakes(model, FACTS, layer, moments[layer].matrix, about, 0.5) for layer in layers}
+    solve = oracle.memit_solve(beside, hparams)
+    for layer, expected in oracle.spread_matrices(model, FACTS, layers, wanted, about, solve).items():
+        close(as_matrix(model, layer, edit), expected)
 
 
 def test_alphaedit_needs_a_null_space() -> None:

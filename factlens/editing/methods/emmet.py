@@ -19,19 +19,19 @@ import torch
 from factlens.arguments import flag
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
 from factlens.editing.balance import balanced_keys
-from factlens.editing.hparams import ValueHparams, a_number, a_shrinkage, setting
+from factlens.editing.hparams import SolvedHparams, a_number, setting
 from factlens.editing.methods.base import RIDGE, VALUE_KNOBS, Method, Problem, Solution, weight_knobs
 from factlens.editing.methods.rome import FEW_CONTEXTS, store
+from factlens.editing.namesakes import Memory
 from factlens.editing.shrinkage import shrinkage_for
 from factlens.editing.strength import a_strength, advised_weight, weight_for
 from factlens.editing.values import Values
 from factlens.models import LowRank
 from factlens.models.model import Projection
-from factlens.moments import SecondMoment
 
 
 @dataclass(frozen=True)
-class EmmetHparams(ValueHparams):
+class EmmetHparams(SolvedHparams):
     """Settings of EMMET (Gupta et al. 2024), which stores many facts in one layer as exactly as ROME stores one.
 
     Attributes
@@ -41,10 +41,6 @@ class EmmetHparams(ValueHparams):
         gives a typical new key alone the share `strength` of what it asks for.
     strength
         That share; it counts where `ridge` is None. See `factlens.editing.strength`.
-    shrinkage
-        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
-        `factlens.moments.SecondMoment.solve`. None: 1e-3, or 1e-2 where C is of few tokens; see
-        `factlens.editing.shrinkage`.
     balanced
         Take for each fact the key between the mean over contexts and the bare prompt's by which both get the whole
         change, as far as the other facts leave it, instead of the mean; see `factlens.editing.balance`.
@@ -54,7 +50,6 @@ class EmmetHparams(ValueHparams):
 
     ridge: float | None = a_number(0.1, open=True, least=0)
     strength: float = a_strength()
-    shrinkage: float | str | None = a_shrinkage()
     balanced: bool = setting(False, flag)
 
 
@@ -63,7 +58,7 @@ def solve(problem: Problem[EmmetHparams]) -> Solution:
     return store(problem, equality_update)
 
 
-def equality_update(projection: Projection, values: Values, moment: SecondMoment, hparams: EmmetHparams) -> LowRank:
+def equality_update(projection: Projection, values: Values, moment: Memory, hparams: EmmetHparams) -> LowRank:
     """Return the closed-form update for all facts, solved in float64; parameters as in `rome.rank_one_update`."""
     shrinkage = shrinkage_for(moment, hparams.shrinkage, 1e-3)
     keys, outputs = values.keys, values.outputs
@@ -94,7 +89,7 @@ EMMET = Method(
     site="mlp",
     doing="optimising v*",
     knobs=(*VALUE_KNOBS, *weight_knobs(RIDGE)),
-    elsewhere={"ridge": None, "contexts": FEW_CONTEXTS, "balanced": True},
+    elsewhere={"ridge": None, "contexts": FEW_CONTEXTS, "balanced": True, "namesakes": 1.0},
     tries={"ridge": (None,), "strength": (0.8, 0.95, 0.5)},
     advise=advise,
 )

@@ -18,20 +18,21 @@ from torch import Tensor
 
 from factlens.arguments import some_texts
 from factlens.editing.advice import Circumstances, Reason, another_layer, larger_bare_share
-from factlens.editing.hparams import Defaults, ValueHparams, a_number, a_shrinkage, setting, some_contexts
+from factlens.editing.batches import contexts_of
+from factlens.editing.hparams import Defaults, SolvedHparams, a_number, setting, some_contexts
 from factlens.editing.methods import published
 from factlens.editing.methods.base import VALUE_KNOBS, Knob, Method, Problem, Solution, weight_knobs
+from factlens.editing.namesakes import Memory, guarded
 from factlens.editing.shrinkage import shrinkage_for
 from factlens.editing.spreading import Solve, spread
 from factlens.editing.strength import a_strength, advised_weight, weight_for
-from factlens.moments import SecondMoment
 
 OPENINGS = ("The", "Therefore", "Because", "I", "You")
 """The words that the published code lets the model continue by ten tokens."""
 
 
 @dataclass(frozen=True)
-class MemitHparams(ValueHparams):
+class MemitHparams(SolvedHparams):
     """Settings of MEMIT (Meng et al. 2023); those of z are `ValueHparams`.
 
     Attributes
@@ -41,10 +42,6 @@ class MemitHparams(ValueHparams):
         layer as many as give a typical new key alone the share `strength` of what it asks for.
     strength
         That share; it counts where `moment_weight` is None. See `factlens.editing.strength`.
-    shrinkage
-        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
-        `factlens.moments.SecondMoment.solve`. None: 0, or 1e-2 where C is of few tokens; see
-        `factlens.editing.shrinkage`.
     """
 
     method: ClassVar[str] = "memit"
@@ -54,15 +51,16 @@ class MemitHparams(ValueHparams):
     openings: tuple[str, ...] = setting(OPENINGS, some_texts)
     moment_weight: float | None = a_number(15_000.0, open=True, above=0)
     strength: float = a_strength()
-    shrinkage: float | str | None = a_shrinkage()
 
 
 def solve(problem: Problem[MemitHparams]) -> Solution:
     """Spread the facts over the layers; later edits need not know their keys."""
-    return replace(spread(problem, least_squares(problem.moments, problem.hparams)), keys={})
+    contexts = contexts_of(problem)
+    closed = least_squares(guarded(problem, contexts), problem.hparams)
+    return replace(spread(replace(problem, contexts=contexts), closed), keys={})
 
 
-def least_squares(moments: Mapping[int, SecondMoment], hparams: MemitHparams) -> Solve:
+def least_squares(moments: Mapping[int, Memory], hparams: MemitHparams) -> Solve:
     """Return ``K ↦ (λ C + K Kᵀ)⁻¹ K`` in float64.
 
     By the matrix inversion lemma this is ``U (I + Kᵀ U)⁻¹`` with ``U = (λ C)⁻¹ K``: one solve with the factor of C that
@@ -103,7 +101,7 @@ MEMIT = Method(
         published.LLAMA3: Defaults((4, 5, 6, 7, 8), MemitHparams(steps=25, learning_rate=0.1), published.FANG25),
     },
     # The published weights of C are those of models whose keys are four to ten times as long.
-    elsewhere={"moment_weight": None},
+    elsewhere={"moment_weight": None, "namesakes": 1.0},
     tries={"moment_weight": (None,), "strength": (0.8, 0.5, 0.95)},
     advise=advise,
 )

@@ -18,16 +18,16 @@ from factlens.arguments import flag
 from factlens.editing.advice import NOT_PUT_OUT, Circumstances, Reason, another_layer, larger_bare_share
 from factlens.editing.balance import balanced_keys
 from factlens.editing.batches import contexts_of, values_of
-from factlens.editing.hparams import Defaults, ValueHparams, a_shrinkage, setting
+from factlens.editing.hparams import Defaults, SolvedHparams, setting
 from factlens.editing.methods import published
 from factlens.editing.methods.base import VALUE_KNOBS, Method, Problem, Solution
+from factlens.editing.namesakes import Memory, guarded
 from factlens.editing.shrinkage import shrinkage_for
 from factlens.editing.values import Values
 from factlens.models import LowRank
 from factlens.models.model import Projection
-from factlens.moments import SecondMoment
 
-V = TypeVar("V", bound=ValueHparams)
+V = TypeVar("V", bound=SolvedHparams)
 
 FEW_CONTEXTS = ((3, 4), (3, 9))
 """Six prefixes where the published settings have twenty: a third of the work, and the bare prompt, after which the edit
@@ -35,15 +35,11 @@ is to show, has a larger share in the mean key."""
 
 
 @dataclass(frozen=True)
-class RomeHparams(ValueHparams):
+class RomeHparams(SolvedHparams):
     """Settings of ROME (Meng et al. 2022); those of v* are `ValueHparams`.
 
     Attributes
     ----------
-    shrinkage
-        Ridge on C, as a share of its mean diagonal; or ``"auto"`` or ``"diagonal"``, by which it is estimated. See
-        `factlens.moments.SecondMoment.solve`. None: 1e-3, or 1e-2 where C is of few tokens; see
-        `factlens.editing.shrinkage`.
     as_published
         Use the published code's two keys (mean over contexts in ``C⁻¹k``, bare prompt elsewhere) instead
         of the mean everywhere. The mean is R-ROME (Gupta et al. 2024): it makes ``W_new k* = v*`` true.
@@ -54,7 +50,6 @@ class RomeHparams(ValueHparams):
 
     method: ClassVar[str] = "rome"
 
-    shrinkage: float | str | None = a_shrinkage()
     as_published: bool = setting(False, flag)
     balanced: bool = setting(False, flag)
 
@@ -64,15 +59,16 @@ def solve(problem: Problem[RomeHparams]) -> Solution:
     return store(problem, rank_one_update)
 
 
-def store(problem: Problem[V], closed: Callable[[Projection, Values, SecondMoment, V], LowRank]) -> Solution:
+def store(problem: Problem[V], closed: Callable[[Projection, Values, Memory, V], LowRank]) -> Solution:
     """Optimise v* of every fact, and store all of them in one layer by a method's closed form."""
     model, (layer,) = problem.model, problem.layers
-    values = values_of(problem, contexts_of(problem), "mlp")
-    update = closed(model.down_projection(layer), values, problem.moments[layer], problem.hparams)
+    contexts = contexts_of(problem)
+    values = values_of(problem, contexts, "mlp")
+    update = closed(model.down_projection(layer), values, guarded(problem, contexts)[layer], problem.hparams)
     return Solution((update,), {"facts": list(values.report)}, values.with_value)
 
 
-def rank_one_update(projection: Projection, values: Values, moment: SecondMoment, hparams: RomeHparams) -> LowRank:
+def rank_one_update(projection: Projection, values: Values, moment: Memory, hparams: RomeHparams) -> LowRank:
     """Return the closed-form update of Equation 2 for one fact, solved in float64.
 
     Parameters
@@ -82,7 +78,7 @@ def rank_one_update(projection: Projection, values: Values, moment: SecondMoment
     values
         Key and v* of the fact.
     moment
-        C at this layer.
+        C at this layer, with keys beside it or without.
     hparams
         `shrinkage`, `as_published`, `balanced`.
     """
@@ -126,6 +122,6 @@ ROME = Method(
         published.LLAMA3: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.FANG25),
         published.QWEN25: Defaults((5,), RomeHparams(steps=25, weight_decay=1e-3), published.WANG24),
     },
-    elsewhere={"contexts": FEW_CONTEXTS, "balanced": True},
+    elsewhere={"contexts": FEW_CONTEXTS, "balanced": True, "namesakes": 1.0},
     advise=advise,
 )
