@@ -89,7 +89,7 @@ EMMET = Method(
     site="mlp",
     doing="optimising v*",
     knobs=(*VALUE_KNOBS, *weight_knobs(RIDGE)),
-    elsewhere={"ridge": None, "contexts": FEW_CONTEXTS, "balanced": True, "namesakes": 1.0},
+    elsewhere={"ridge": None, "contexts": FEW_CONTEXTS, "balanced": True},
     tries={"ridge": (None,), "strength": (0.8, 0.95, 0.5)},
     advise=advise,
 )
