@@ -91,7 +91,7 @@ def test_emmet(kind: str, facts: list[fl.Fact], ridge: float | None, balanced: b
 def test_emmet_with_one_fact_is_rome() -> None:
     model = small_model("gpt2")
     one, other = (
-        fl.edit(model, FACT, method=method, layers=2, moments=moment_of(model, 2), apply=False, **FEW)
+        fl.edit(model, FACT, method=method, layers=2, moments=moment_of(model, 2), apply=False, namesakes=1.0, **FEW)
         for method in ("rome", "emmet")
     )
     close(as_matrix(model, 2, one), as_matrix(model, 2, other))

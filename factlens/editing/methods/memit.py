@@ -101,7 +101,7 @@ MEMIT = Method(
         published.LLAMA3: Defaults((4, 5, 6, 7, 8), MemitHparams(steps=25, learning_rate=0.1), published.FANG25),
     },
     # The published weights of C are those of models whose keys are four to ten times as long.
-    elsewhere={"moment_weight": None, "namesakes": 1.0},
+    elsewhere={"moment_weight": None},
     tries={"moment_weight": (None,), "strength": (0.8, 0.5, 0.95)},
     advise=advise,
 )
