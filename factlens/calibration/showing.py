@@ -56,10 +56,10 @@ def caption_of(calibration: Calibration) -> str:
         for method, choice in calibration.choices.items()
     )
     return line(
-        f"Calibration {_headline(calibration)}, seed {calibration.seed}. S is the harmonic mean of efficacy, paraphrase "
-        "and neighbourhood success; small points are the best settings at each layer, on the few facts that every "
-        "place was tried on, and diamonds what was chosen, on facts held out, with 95 % intervals. The bars are the "
-        f"mean indirect effect of the MLP at the subject’s last token. Chosen: {chosen or 'nothing'}. "
+        f"Calibration {_headline(calibration)}, seed {calibration.seed}. S is the harmonic mean of efficacy, "
+        "paraphrase and neighbourhood success; small points are the best settings at each layer, on the few facts that "
+        "every place was tried on, and diamonds what was chosen, on facts held out, with 95 % intervals. The bars are "
+        f"the mean indirect effect of the MLP at the subject’s last token. Chosen: {chosen or 'nothing'}. "
         f"factlens {__version__}."
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ class BarPanel(NamedTuple):
     title: str
     axis: str
     names: Sequence[str]
-    values: dict[str, Sequence[float]]
+    values: Mapping[str, Sequence[float]]
     share: bool = True
 
 
@@ -58,15 +59,20 @@ def bars_figure(what: str, parts: Sequence[BarPanel], look: Look = SCREEN) -> Fi
     labels = [[mathless(clipped(as_label(name), _LONGEST)) for name in part.names] for part in parts]
     em = look.size
     left = em * max(length(label, 1) for part in labels for label in part)
-    groups = max(len(part.names) * max(1, 0.7 * len(part.values)) for part in parts)
-    fit = Fit(len(parts), 0, left + 13 * em, 1.5 * em * groups, 6 * em, 2 * em)
+    groups = [len(part.names) * max(1, 0.7 * len(part.values)) for part in parts]
+    fit = Fit(len(parts), 0, left + 13 * em, 1.5 * em * max(groups), 6 * em, 2 * em)
     with drawn_with(what, look):
-        columns, width, height = (
-            fit.into(look) if look.for_paper else (min(3, len(parts)), 3.6 * min(3, len(parts)), 1.2 + 0.3 * groups)
-        )
-        rows = -(-len(parts) // columns)
-        figure = new_figure(what, width, height if look.for_paper else height * rows)
-        axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+        columns = fit.into(look)[0] if look.for_paper else min(3, len(parts))
+        # Rows of panels are as high as their own bars need.
+        tall = [max(groups[i : i + columns]) for i in range(0, len(parts), columns)]
+        rows = len(tall)
+        if look.for_paper:
+            _, width, height = replace(fit, high=1.5 * em * sum(tall) / rows).into(look)
+        else:
+            width, height = 3.6 * columns, 1.2 * rows + 0.3 * sum(tall)
+        figure = new_figure(what, width, height)
+        axes = figure.subplots(rows, columns, squeeze=False, height_ratios=[6 + 1.5 * one for one in tall])
+        axes = axes.flatten().tolist()
         for surplus in axes[len(parts) :]:
             surplus.remove()
         keys = {}

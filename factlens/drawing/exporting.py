@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factlens.arguments import a_path, a_text, number, optional, refuse
+from factlens.arguments import a_path, a_text, number, one_of, optional, refuse
 from factlens.drawing.figure import FORMATS, figure_bytes
 from factlens.drawing.look import PAPER
 from factlens.drawing.tables import Table, frame_csv, table_latex
@@ -18,20 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Tabled(ABC):
+class Tabled:
     """A result that is a table, with a caption."""
 
-    @abstractmethod
     def caption(self) -> str:
         """Return what a figure or a table of it should say below itself: every setting, and the main numbers."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _frame(self) -> pd.DataFrame:
         """Return all of its numbers."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _table(self, part: str | None) -> Table:
         """Return what a paper would show of them."""
+        raise NotImplementedError
 
     def to_csv(self, path: str | Path | None = None) -> str | Path:
         """Return all numbers as CSV, or write them to a file and return its path.
@@ -90,10 +89,30 @@ class Exported(Tabled):
         kind = path.suffix.lower().removeprefix(".")
         if kind not in FORMATS:
             refuse("path", str(path), "a file that ends in .pdf, .svg or .png", "'figure.pdf'")
-        dpi = number("dpi", dpi, least=36, most=2400, example="300")
-        plot: Callable[..., Figure] = getattr(self, "plot")  # noqa: B009  (each result has its own options)
-        figure = plot(**{**PAPER, **options})
-        return write_bytes(path, figure_bytes(figure, kind, dpi=dpi, caption=self.caption()))
+        return write_bytes(path, figure_file(self, kind, {"dpi": dpi, **options}))
+
+
+def figure_file(result: Exported, kind: str, options: Mapping[str, Any]) -> bytes:
+    """Return a figure of a result as the bytes of a file.
+
+    Parameters
+    ----------
+    result
+        The result.
+    kind
+        One of `factlens.drawing.figure.FORMATS`.
+    options
+        Those of its `plot`, and ``dpi``; those that are left out are of a paper.
+
+    Raises
+    ------
+    ArgumentError
+        If one of them is not what it must be.
+    """
+    options = {**PAPER, **options}
+    dpi = number("dpi", options.pop("dpi", 300), least=36, most=2400, example="300")
+    plot: Callable[..., Figure] = getattr(result, "plot")  # noqa: B009  (each result has its own options)
+    return figure_bytes(plot(**options), one_of("kind", kind, FORMATS), dpi=dpi, caption=result.caption())
 
 
 def no_part(part: str | None, there: tuple[str, ...] = ()) -> None:

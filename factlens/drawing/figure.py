@@ -124,15 +124,17 @@ def drawn_with(what: str, look: Look) -> Iterator[None]:
 @contextmanager
 def _set(settings: Mapping[str, Any]) -> Iterator[None]:
     """Change settings for the block. Only these are put back: others may have been changed meanwhile."""
-    from matplotlib import rcParams
+    import matplotlib
 
+    # Their names are literals to a type checker, of which only matplotlib has the list.
+    settled: Any = matplotlib.rcParams
     with _settings:
-        before = {name: rcParams[name] for name in settings}
-        rcParams.update(settings)
+        before = {name: settled[name] for name in settings}
+        settled.update(settings)
         try:
             yield
         finally:
-            rcParams.update(before)
+            settled.update(before)
 
 
 def _families(look: Look) -> list[str]:
@@ -273,13 +275,14 @@ def figure_bytes(figure: Figure, kind: str, *, dpi: float = 300, caption: str = 
         "png": {"Description": caption or None, "Software": by},
     }
     metadata = {name: value for name, value in about[kind].items() if value is not None or "Date" in name}
-    file, size = BytesIO(), figure.get_size_inches()
+    file = BytesIO()
+    width, height = (float(inches) for inches in figure.get_size_inches())
     with _set(_FILES):
         try:
             if kind == "png":
                 # Whole pixels, the nearest ones: matplotlib would cut the last part of one off.
-                figure.set_size_inches((np.rint(size * dpi) + 0.25) / dpi)
+                figure.set_size_inches((round(width * dpi) + 0.25) / dpi, (round(height * dpi) + 0.25) / dpi)
             figure.savefig(file, format=kind, dpi=dpi, metadata=metadata, facecolor="white")
         finally:
-            figure.set_size_inches(size)
+            figure.set_size_inches(width, height)
     return file.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def grid_figure(
     legend = () if look.for_paper and picture.complete else picture.legend("small squares: estimated from gradients")
     with drawn_with(what, look):
         names = [panel.title for panel in picture.panels]
-        fit = room_for(look, labels, picture.layers, names, len(legend))
+        fit = room_for(look, labels, picture.layers, names, 2 * len(legend))
         figure, axes = panels(what, names, width, height, beside=beside, look=look, fit=fit)
         for n, (panel, shown) in enumerate(zip(axes, picture.panels, strict=True)):
             colours = colour_map(shown.family, look.palette)
@@ -47,7 +48,9 @@ def grid_figure(
                 panel.scatter(layer, row, s=side, c=estimates[n, row, layer], marker="s", linewidths=0, **shades)
             colour_bar(figure, image, panel, picture.scale, turned=turned)
         if legend:
-            figure.supxlabel(mathless("\n".join(legend)), fontsize="small")
+            letters = int(figure.get_figwidth() * 72 / (0.5 * look.size)) if look.for_paper else 1000
+            lines = [part for words in legend for part in wrap(words, letters)]
+            figure.supxlabel(mathless("\n".join(lines)), fontsize="small")
         return finish(figure, look, axes)
 
 

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from factlens.bounded import parse_json, read_text
 from factlens.drawing.figure import FORMATS, figure_bytes
+from factlens.drawing.look import LookOptions
 from factlens.drawing.tables import frame_csv, frame_table, table_latex
 from factlens.errors import FactlensError
 from factlens.files import write_bytes, write_text
@@ -45,10 +46,15 @@ class Folder:
         The folder; it is made. What an earlier run of the same experiment has left there is used again.
     say
         Called with lines for the user.
+    look
+        How its figures look; see `factlens.drawing.look.Look`.
     """
 
-    def __init__(self, path: str | Path, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, say: Callable[[str], None] | None = None, look: LookOptions | None = None
+    ) -> None:
         self.path = Path(path)
+        self.look: LookOptions = {} if look is None else look
         self.say = say or (lambda line: None)
         self.written: list[Path] = []
         self.notes: list[str] = []
@@ -134,7 +140,7 @@ class Folder:
     def figure(self, name: str, figure: Figure) -> None:
         """Write a figure, as PDF, SVG and PNG: letters as letters, and the same bytes every time."""
         for suffix in FORMATS:
-            data = figure_bytes(figure, suffix, dpi=150)
+            data = figure_bytes(figure, suffix, dpi=300 if self.look else 150)
             self.written.append(write_bytes(self.path / f"{name}.{suffix}", data))
 
     def note(self, line: str) -> None:

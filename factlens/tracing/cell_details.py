@@ -149,6 +149,18 @@ class CellDetails(Exported):
             return Table(("activation", "clean", "corrupted", f"to the logit of {self._answer()}"), rows)
         return None
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> CellDetails:
+        """Return the details that `to_dict` has written down."""
+        from factlens.models import Answer
+
+        parts = dict(content)
+        parts["interval"] = parts["interval"] and tuple(parts["interval"])
+        parts["lens"] = {run: [Answer(**answer) for answer in parts["lens"][run]] for run in RUNS}
+        for name, share in (("heads", HeadShare), ("neurons", NeuronShare)):
+            parts[name] = None if parts[name] is None else tuple(share(**one) for one in parts[name])
+        return cls(**parts)
+
     def __repr__(self) -> str:
         best = ", ".join(f"{run} {quoted(self.lens[run][0].text)}" for run in RUNS)
         answer = quoted(self.answer if self.whole_answer is None else self.whole_answer)

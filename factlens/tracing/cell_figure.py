@@ -24,13 +24,13 @@ def plot_details(details: CellDetails, axis: str, look: Look) -> Figure:
         for run, answers in details.lens.items()
     ]
     if details.heads:
-        heads = _largest([(share.head, share.corrupted, share.clean) for share in details.heads])
-        bars = {"corrupted": [head[1] for head in heads], "clean": [head[2] for head in heads]}
-        parts.append(BarPanel("attention heads", axis, [f"head {head[0]}" for head in heads], bars, share=False))
+        heads = sorted(sorted(details.heads, key=lambda share: -abs(share.clean))[:_MOST])
+        bars = {"corrupted": [head.corrupted for head in heads], "clean": [head.clean for head in heads]}
+        parts.append(BarPanel("attention heads", axis, [f"head {head.head}" for head in heads], bars, share=False))
     if details.neurons:
-        neurons = _largest([(share.neuron, share.contribution) for share in details.neurons])
-        bars = {"when clean": [neuron[1] for neuron in neurons]}
-        parts.append(BarPanel("neurons", axis, [f"neuron {neuron[0]}" for neuron in neurons], bars, share=False))
+        neurons = details.neurons[:_MOST]
+        bars = {"when clean": [one.contribution for one in neurons]}
+        parts.append(BarPanel("neurons", axis, [f"neuron {one.neuron}" for one in neurons], bars, share=False))
     return bars_figure("Drawing a cell", parts, look)
 
 
@@ -53,8 +53,3 @@ def details_frame(details: CellDetails) -> pd.DataFrame:
         rows.append(("whole output", run, None, "", total))
     frame = pd.DataFrame(rows, columns=["what", "run", "number", "token", "value"])
     return frame.astype({"number": "Int64", "value": float})
-
-
-def _largest(shares: list[tuple[int, *tuple[float, ...]]]) -> list[tuple[int, *tuple[float, ...]]]:
-    """Return the shares that are largest, either sign, by their number."""
-    return sorted(sorted(shares, key=lambda share: -abs(share[-1]))[:_MOST])

@@ -194,5 +194,5 @@ class Comparison(Exported):
 def _leading(grid: np.ndarray, better: int, labels: Sequence[str]) -> str:
     if np.isnan(grid).all():
         return "not computed"
-    row, layer = np.unravel_index(int(np.nanargmax(better * grid)), grid.shape)
+    row, layer = divmod(int(np.nanargmax(better * grid)), grid.shape[1])
     return f"{precise(float(grid[row, layer]))} at {labels[row]}, layer {layer}"

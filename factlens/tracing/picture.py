@@ -154,9 +154,11 @@ def plot_average_lines(average: Average, level: float, look: Look = SCREEN) -> F
                 panel.fill_between(layers, lower, upper, color=colour, alpha=0.2, linewidth=0)
         measured = f"AIE on {average.measure.label}"
         axes[0].set_ylabel(measured if look.for_paper else f"{measured}, with {level:.0%} intervals", fontsize="small")
-        place, columns = ("outside lower center", 2) if look.for_paper else ("outside right upper", 1)
-        keys = axes[0].get_legend_handles_labels()
-        figure.legend(*keys, loc=place, ncols=columns, fontsize="small", frameon=False)
+        keys, plain = axes[0].get_legend_handles_labels(), {"fontsize": "small", "frameon": False}
+        if look.for_paper:
+            figure.legend(*keys, loc="outside lower center", ncols=2, **plain)
+        else:
+            figure.legend(*keys, loc="outside right upper", **plain)
         return _headed(finish(figure, look, axes), average, look)
 
 
