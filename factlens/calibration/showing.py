@@ -160,7 +160,7 @@ def plot_calibration(calibration: Calibration, look: Look = SCREEN) -> Figure:
     """
     what = "Drawing a calibration"
     with drawn_with(what, look):
-        figure = new_figure(what, *look.inches(6.4, 4.8))
+        figure = new_figure(what, *look.inches(6.4, 4.8, most=4.0))
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
         above.bar(range(len(calibration.effects)), calibration.effects, color=before_colour(look.palette))
         above.set_ylabel("MLP's effect at the\nlast subject token", fontsize="small")
@@ -178,7 +178,9 @@ def plot_calibration(calibration: Calibration, look: Look = SCREEN) -> Figure:
         below.set_ylabel("S, in %")
         below.set_ylim(0, 103)
         below.xaxis.get_major_locator().set_params(integer=True)
-        if below.lines:
+        if below.lines and look.for_paper:
+            figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+        elif below.lines:
             below.legend(frameon=False, fontsize="small")
         for axes in (above, below):
             axes.spines[["top", "right"]].set_visible(False)

@@ -82,7 +82,7 @@ def bars_figure(what: str, parts: Sequence[BarPanel], look: Look = SCREEN) -> Fi
             for i, (name, values) in enumerate(part.values.items()):
                 style = series(look.palette, max(0, i - 1))
                 first = count > 1 and i == 0
-                keys[name] = panel.barh(
+                bars = panel.barh(
                     np.arange(len(names)) + (i - (count - 1) / 2) * thick,
                     values,
                     thick * 0.94,
@@ -91,6 +91,8 @@ def bars_figure(what: str, parts: Sequence[BarPanel], look: Look = SCREEN) -> Fi
                     edgecolor="0.25" if look.palette == "grey" else "none",
                     linewidth=0.6 * look.scale,
                 )
+                if count > 1:
+                    keys[name] = bars
             panel.set_yticks(range(len(names)), names)
             panel.invert_yaxis()
             panel.set_title(mathless(part.title), fontsize="medium")
@@ -101,7 +103,7 @@ def bars_figure(what: str, parts: Sequence[BarPanel], look: Look = SCREEN) -> Fi
                 panel.set_xlim(0, 1)
             else:
                 panel.axvline(0, color="0.4", linewidth=0.8 * look.scale)
-        if len(keys) > 1:
+        if keys:
             figure.legend(
                 keys.values(),
                 map(mathless, keys),

@@ -30,7 +30,10 @@ def grid_figure(
     low, high = sorted((picture.low, picture.high))
     turned = picture.high < picture.low
     labels = [mathless(row.label) for row in picture.rows]
-    legend = () if look.for_paper and picture.complete else picture.legend("small squares: estimated from gradients")
+    missing = "grey" if look.palette == "kind" else "hatched"
+    legend = picture.legend("small squares: estimated from gradients", missing)
+    if look.for_paper and picture.complete:
+        legend = ()  # what there is to say stands in the caption
     with drawn_with(what, look):
         names = [panel.title for panel in picture.panels]
         fit = room_for(look, labels, picture.layers, names, 2 * len(legend))

@@ -99,15 +99,15 @@ class Look:
         """How thick lines are and how long ticks, as a share of what is usual."""
         return self.size / USUAL_SIZE
 
-    def inches(self, width: float, height: float) -> tuple[float, float]:
+    def inches(self, width: float, height: float, most: float = math.inf) -> tuple[float, float]:
         """Return width and height in inches: what is asked for, and what is given here where nothing is.
 
-        Where only one of the two is asked for, the other one keeps the shape.
+        Where only one of the two is asked for, the other one keeps the shape; but a height is `most` at most.
         """
         if self.width_mm is None and self.height_mm is None:
             return width, height
         across = width * self.height_mm / MM / height if self.width_mm is None else self.width_mm / MM
-        return across, height * across / width if self.height_mm is None else self.height_mm / MM
+        return across, min(most, height * across / width) if self.height_mm is None else self.height_mm / MM
 
 
 @dataclass(frozen=True)

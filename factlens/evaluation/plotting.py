@@ -44,7 +44,7 @@ def plot_report(report: Report, metrics: Sequence[str] | None, look: Look = SCRE
     bars = [("unedited", report.labels[0], "before"), *((label, label, "after") for label in report.labels)]
     width, places = 0.8 / len(bars), np.arange(len(chosen))
     styles = [series(look.palette, i) for i in range(len(report.labels))]
-    size = look.inches(1.6 + 1.1 * len(chosen) * max(1, len(bars) / 4), 3.6)
+    size = look.inches(1.6 + 1.1 * len(chosen) * max(1, len(bars) / 4), 3.6, most=3.2)
     with drawn_with("Drawing a report", look):
         figure = new_figure("Drawing a report", *size)
         axes = figure.subplots()
