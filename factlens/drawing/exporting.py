@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factlens.arguments import a_path, a_text, number, one_of, optional, refuse
+from factlens.arguments import a_path, a_text, flag, number, one_of, optional, refuse
 from factlens.drawing.figure import FORMATS, figure_bytes
 from factlens.drawing.look import PAPER
 from factlens.drawing.tables import Table, frame_csv, table_latex
@@ -63,7 +63,8 @@ class Tabled:
         """
         path, part = optional(a_path, "path", path), optional(a_text, "part", part, example="'mlp'")
         label = a_text("label", label, empty=True, example="'tab:trace'")
-        return _given_out(table_latex(self._table(part), self.caption() if caption else "", label), path)
+        words = self.caption() if flag("caption", caption) else ""
+        return _given_out(table_latex(self._table(part), words, label), path)
 
 
 class Exported(Tabled):
