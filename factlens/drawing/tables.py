@@ -64,13 +64,6 @@ def table_latex(table: Table, caption: str = "", label: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def table_frame(table: Table) -> pd.DataFrame:
-    """Return a table for pandas, its texts as they are."""
-    import pandas as pd
-
-    return pd.DataFrame([list(row) for row in table.rows], columns=list(table.columns))
-
-
 def frame_table(frame: pd.DataFrame) -> Table:
     """Return a table of pandas as people read it: numbers in a few digits, columns of numbers to the right."""
     columns = [" ".join(map(str, name)).strip() if isinstance(name, tuple) else str(name) for name in frame.columns]
@@ -89,7 +82,7 @@ def _is_numeric(column: pd.Series) -> bool:
 def _written(value: Any) -> str:
     if isinstance(value, float):
         return "–" if isnan(value) else f"{value:.4g}".replace("-", "−")
-    return str(value)
+    return "–" if value is None else str(value)
 
 
 def frame_csv(frame: pd.DataFrame, *, index: bool = False) -> str:
