@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _SHAPES = {
     "gaussian": "Gaussian noise",
     "uniform": "uniform noise",
-    "multivariate": "Gaussian noise with the covariance of the embeddings",
 }
 _REASONS = 3
 WRITTEN_BY = f"factlens {__version__}"
@@ -147,12 +146,16 @@ def _corruption(trace: Trace) -> str:
 
 def _noise(noise: Noise) -> str:
     where = "in place of" if noise.replace else "on"
+    if noise.shape == "multivariate":
+        whose = "the vocabulary’s" if noise.subjects is None else f"{len(noise.subjects)} subjects’"
+        times = noise.multiple if noise.level is None else noise.level
+        return f"Gaussian noise with the covariance of {whose} embeddings, times {times:.3g}, {where} its embeddings"
     if noise.level is not None:
         size = f"of level {noise.level:.3g}"
     elif noise.subjects is not None:
         size = f"of {noise.multiple:g} σ of {len(noise.subjects)} subjects"
     else:
-        size = f"of {noise.multiple:g} σ of the {'vocabulary' if noise.shape == 'multivariate' else 'subject itself'}"
+        size = f"of {noise.multiple:g} σ of the subject itself"
     return f"{_SHAPES[noise.shape]} {size} {where} its embeddings"
 
 

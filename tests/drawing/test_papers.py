@@ -50,7 +50,7 @@ def test_letters_are_letters_in_fonts_that_come_along(tmp_path: Path) -> None:
     pdf = SMALL.save_figure(tmp_path / "a.pdf").read_bytes()
     assert b"/FontFile2" in pdf, "TrueType, embedded"
     assert b"/Subtype /Type3" not in pdf
-    assert re.search(rb"/FontName /\w+\+?DejaVuSans", pdf)
+    assert re.search(rb"/FontName /[\w+]*DejaVuSans", pdf)
     svg = ElementTree.fromstring(SMALL.save_figure(tmp_path / "a.svg", font_size=6).read_text())
     words = {"".join(text.itertext()): text.get("style", "") for text in svg.iter() if text.tag.endswith("}text")}
     assert {"Space*", "downtown", "layer", "p(Seattle)"} <= set(words)
@@ -136,6 +136,6 @@ def test_results_have_their_own_options() -> None:
     with pytest.raises(fl.FactlensError, match="no kind 'head' in both traces"):
         comparison().plot("head")
     (axes,) = report().plot(["rewrite_magnitude"], palette="grey", width_mm=88).axes
-    assert [bar.get_hatch() for bar in axes.patches] == ["", "", "///", "..."]
+    assert [bar.get_hatch() or "" for bar in axes.patches] == ["", "", "///", "..."]
     bars = answers().plot().axes[0].containers
     assert [[bar.get_width() for bar in one] for one in bars] == [[0.93, 0.001, 0.02, 0.01], [0.01, 0.97, 0.005, 0.01]]

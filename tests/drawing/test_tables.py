@@ -56,7 +56,7 @@ def test_a_table_for_latex() -> None:
     assert r"name & a \& b \\" in text
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
     assert [len(re.findall(r"(?<!\\)&", line)) for line in body.splitlines()[1:]] == [1, 1]
-    assert not re.search(r"(?<!\\)[%#$_^~]", re.sub(r"\$[^$]*\$|\\\$", "", text.replace("tab:ab_1", "")))
+    assert not re.search(r"(?<!\\)[%#$_^~]", re.sub(r"\\\$|\$[^$]*\$", "", text.replace("tab:ab_1", "")))
     assert r"\input" not in text
 
 

@@ -12,7 +12,7 @@ from factlens.tracing import TraceMetric
 from tests.drawing.figures import answers, average, calibration, comparison, details, report
 from tests.tracing.made import made_trace
 
-REPLACED = {"corruption": fl.Replacement("The Louvre"), "noise_level": None}
+REPLACED = {"corruption": fl.Replacement("The Louvre"), "noise_level": None, "samples": 1}
 CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [
     (
         {},
@@ -29,7 +29,7 @@ CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [
         ["replaced", "Edits", "Incomplete"],
     ),
     (REPLACED, ["The subject “Space Needle” was replaced by “The Louvre”."], ["noise sample", "seed", "σ"]),
-    ({"samples": 1}, ["1 noise sample, seed 1", "Total effect 80%."], ["[", "samples, seed"]),
+    ({"samples": 1}, ["1 noise sample, seed 1", "Total effect 81%."], ["[", "samples, seed"]),
     ({"sampling": "auto"}, ["as many as it took to tell the leading cells"], []),
     ({"corruption": fl.Noise(level=0.3)}, ["Gaussian noise of level 0.3 on its embeddings"], ["σ"]),
     (
@@ -37,7 +37,11 @@ CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [
         ["uniform noise of 2 σ of 2 subjects in place of its embeddings"],
         [],
     ),
-    ({"corruption": fl.Noise(shape="multivariate")}, ["with the covariance of the embeddings of 3 σ of the voc"], []),
+    (
+        {"corruption": fl.Noise(shape="multivariate")},
+        ["with the covariance of the vocabulary’s embeddings, times 3, on"],
+        [],
+    ),
     ({"kinds": ("state", "head.2")}, [], ["windows"]),
     ({"kinds": ("mlp",), "window": 10, "window_convention": "paper"}, ["MLP restored over windows of 10", "paper"], []),
     (
