@@ -110,10 +110,10 @@ def figure_file(result: Exported, kind: str, options: Mapping[str, Any]) -> byte
     ArgumentError
         If one of them is not what it must be.
     """
-    options = {**PAPER, **options}
-    dpi = number("dpi", options.pop("dpi", 300), least=36, most=2400, example="300")
+    chosen: dict[str, Any] = {**PAPER, **options}
+    dpi = number("dpi", chosen.pop("dpi", 300), least=36, most=2400, example="300")
     plot: Callable[..., Figure] = getattr(result, "plot")  # noqa: B009  (each result has its own options)
-    return figure_bytes(plot(**options), one_of("kind", kind, FORMATS), dpi=dpi, caption=result.caption())
+    return figure_bytes(plot(**chosen), one_of("kind", kind, FORMATS), dpi=dpi, caption=result.caption())
 
 
 def no_part(part: str | None, there: tuple[str, ...] = ()) -> None:

@@ -76,7 +76,7 @@ def frame_table(frame: pd.DataFrame) -> Table:
 
 def _is_numeric(column: pd.Series) -> bool:
     """Return whether a column holds numbers."""
-    return column.dtype.kind in "iufb"
+    return str(getattr(column.dtype, "kind", "O")) in "iufb"
 
 
 def _written(value: Any) -> str:

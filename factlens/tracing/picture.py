@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -154,7 +154,8 @@ def plot_average_lines(average: Average, level: float, look: Look = SCREEN) -> F
                 panel.fill_between(layers, lower, upper, color=colour, alpha=0.2, linewidth=0)
         measured = f"AIE on {average.measure.label}"
         axes[0].set_ylabel(measured if look.for_paper else f"{measured}, with {level:.0%} intervals", fontsize="small")
-        keys, plain = axes[0].get_legend_handles_labels(), {"fontsize": "small", "frameon": False}
+        keys = axes[0].get_legend_handles_labels()
+        plain: dict[str, Any] = {"fontsize": "small", "frameon": False}
         if look.for_paper:
             figure.legend(*keys, loc="outside lower center", ncols=2, **plain)
         else:
