@@ -1,4 +1,4 @@
-"""Texts that become something else: a line to look at, HTML, Python source, a table for spreadsheets, a file's name.
+"""Texts that become something else: a line to look at, HTML, Python, LaTeX, a table for spreadsheets, a file's name.
 
 Every text may come from a file, a model or a page, and may hold anything. Each function here returns what cannot be
 taken for more than a text.
@@ -20,6 +20,33 @@ _FORMULA = "=+-@"
 # Names that Windows keeps for devices, with any ending.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(10))}
 _LONGEST_NAME = 60
+_LATEX = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "%_&#${}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        # Those that older installations have no letter for.
+        "−": "$-$",
+        "±": r"$\pm$",
+        "→": r"$\rightarrow$",
+        "·": r"$\cdot$",
+        "×": r"$\times$",
+        "²": "$^2$",
+        "σ": r"$\sigma$",
+        "≤": r"$\leq$",
+        "⟨": r"$\langle$",
+        "⟩": r"$\rangle$",
+        "⏎": r"$\hookleftarrow$",
+        "␣": r"\textvisiblespace{}",
+        # Where a line of a table begins, it would be an argument of the end of the one before.
+        "[": "{[}",
+        "]": "{]}",
+    }
+)
 
 
 def shown(text: str) -> str:
@@ -74,6 +101,14 @@ def mathless(text: str) -> str:
     Isolates go: most versions of matplotlib draw letter by letter, and what has no shape as a box.
     """
     return without_isolates(text).replace("$", r"\$")
+
+
+def latex(text: str) -> str:
+    """Return a text for LaTeX, as one line in which no sign is a command.
+
+    Letters of other scripts stay as they are; they need XeLaTeX or LuaLaTeX, and a font that has them.
+    """
+    return visible(without_isolates(text)).translate(_LATEX)
 
 
 def file_stem(text: str, otherwise: str) -> str:

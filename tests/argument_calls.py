@@ -208,6 +208,8 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
     "Trace.title": lambda b: call(b.trace.title, kind="mlp"),
     "Trace.window_of": lambda b: call(b.trace.window_of, layer=1),
     "Trace.plot": lambda b: call(b.trace.plot, effects=True),
+    "Average.plot": lambda b: call(b.average.plot, lines=True, level=0.9, width_mm=88),
+    "Comparison": lambda b: call(tracing.Comparison, a=b.trace, b=b.trace, names=("one", "two")),
     "Trace.save": lambda b: call(b.trace.save, path=b.folder / "a trace"),
     "Trace.load": lambda b: call(fl.Trace.load, path=b.files["Trace"]),
     "Average.peak": lambda b: call(b.average.peak, kind="mlp"),
@@ -246,6 +248,7 @@ CALLS: dict[str, Callable[[Bench], tuple[Callable[..., Any], dict[str, Any]]]] =
     "Report.joined": lambda b: call(Report.joined, reports={"a": b.report, "b": b.report}),
     "Report.relabelled": lambda b: call(b.report.relabelled, label="mine"),
     "Report.plot": lambda b: call(b.report.plot, metrics=["rewrite_success"]),
+    "answer_change": lambda b: call(evaluation.answer_change, model=b.model, prompt=FACT.prompt, k=2),
     "Report.save": lambda b: call(b.report.save, path=b.folder / "a report.json"),
     "Report.load": lambda b: call(Report.load, path=b.files["Report"]),
     "load_facts": lambda b: call(fl.load_facts, source=b.facts),
@@ -403,3 +406,20 @@ def key_of(moment: moments.SecondMoment) -> moments.Key:
     return moments.Key(
         moment.fingerprint, len(moment.total), moment.layer, moment.corpus, 0, moment.dtype or "an unknown one", 0
     )
+
+
+#: How a result is had from the bench, by its class; each is drawn and written in the same way.
+RESULTS: dict[str, Callable[[Bench], Any]] = {
+    "Trace": lambda b: b.trace,
+    "Average": lambda b: b.average,
+    "CellDetails": lambda b: fl.details(b.model, b.trace, "mlp", 1, 1, k=2),
+    "Comparison": lambda b: tracing.Comparison(b.trace, b.trace),
+    "Report": lambda b: b.report,
+    "AnswerChange": lambda b: evaluation.answer_change(b.model, FACT.prompt, k=2),
+    "Calibration": lambda b: b.calibration,
+}
+for _name, _result in RESULTS.items():
+    CALLS.setdefault(f"{_name}.plot", lambda b, of=_result: call(of(b).plot, width_mm=88))
+    CALLS[f"{_name}.save_figure"] = lambda b, of=_result: call(of(b).save_figure, path=b.folder / "a.pdf", dpi=150)
+    CALLS[f"{_name}.to_csv"] = lambda b, of=_result: call(of(b).to_csv, path=b.folder / "a.csv")
+    CALLS[f"{_name}.to_latex"] = lambda b, of=_result: call(of(b).to_latex, path=b.folder / "a.tex", caption=False)

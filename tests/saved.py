@@ -29,7 +29,8 @@ from factlens.moments import SecondMoment
 from factlens.moments.checkpoint import Checkpoint, Position
 from factlens.moments.sums import Sums
 from factlens.tracing import Skipped, average
-from factlens.tracing.recipe import caption_of, code_of
+from factlens.tracing.captions import caption_of
+from factlens.tracing.recipe import code_of
 from factlens.widgets.wire import frame_of
 from tests.tracing.made import made_trace
 

@@ -22,6 +22,7 @@ import torch
 import factlens as fl
 from factlens import moments
 from factlens.arguments import shown
+from factlens.drawing.look import Look
 from factlens.editing import METHODS, defaults
 from factlens.editing.hparams import Hparams
 from factlens.tracing.options import DEFAULTS
@@ -32,6 +33,7 @@ from tests.editing.test_bad_input import state_of
 from tests.support import small_model, tokenizer
 
 LONGEST_MESSAGE = 900
+LOOK_OPTIONS = tuple(field.name for field in fields(Look))
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +148,8 @@ def parameters_of(name: str, function: Callable[..., Any]) -> Iterator[str]:
         ("average_over", "options"): DEFAULTS,
         ("evaluate", "options"): ("layers", "moments", "steps"),
         ("reproduce", "options"): ("samples", "layers", "kind", "method"),
+        **{(name, "look"): LOOK_OPTIONS for name in ROWS if "plot" in name},
+        **{(name, "options"): LOOK_OPTIONS for name in ROWS if name.endswith(".save_figure")},
         ("edit", "hparams"): (),  # `SETTINGS` has them, method by method
     }
     for parameter in inspect.signature(function).parameters.values():

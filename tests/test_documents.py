@@ -53,6 +53,20 @@ def test_the_lines_about_your_own_metrics_run(monkeypatch: pytest.MonkeyPatch) -
     assert "odds" in EDIT_METRICS
 
 
+def test_the_lines_for_a_paper_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+    code = re.search(r"## For a paper\n.*?```python\n(.*?)```", page, re.DOTALL).group(1)
+    monkeypatch.chdir(tmp_path)
+    model, fact = fl.load("atlas"), fl.Fact("{} is in downtown", subject="The Space Needle", target="Paris")
+    trace, edit = fl.trace(model, fact, samples=2), fl.edit(model, fact, apply=False, steps=5)
+    with model.edited(edit):
+        after = fl.trace(model, fact, samples=2)
+    names = {"fl": fl, "model": model, "fact": fact, "edit": edit, "trace": trace, "after": after}
+    exec(compile(code, "usage.md", "exec"), names)
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == set(re.findall(r'"(\w+\.(?:pdf|svg|png|csv|tex))"', code))
+
+
 def test_the_readme_fits_two_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
 

@@ -16,7 +16,8 @@ import pytest
 
 import factlens as fl
 from factlens.escaping import literal
-from factlens.tracing.recipe import caption_of, code_of
+from factlens.tracing.captions import caption_of
+from factlens.tracing.recipe import code_of
 from tests.any_text import EVERY, fact, forced
 from tests.saved import replaced_trace, trace
 

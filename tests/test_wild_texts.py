@@ -13,8 +13,8 @@ import pytest
 import factlens as fl
 from factlens.drawing.bars import answers_svg
 from factlens.models import Answer
+from factlens.tracing.captions import caption_of
 from factlens.tracing.picture import plot_trace, trace_svg
-from factlens.tracing.recipe import caption_of
 from factlens.visible import closed, columns, line
 from factlens.widgets.bars import LONGEST_LABEL, AnswerBars
 from factlens.widgets.panels import _named

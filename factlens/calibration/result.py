@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from factlens.arguments import a_path, a_text, one_of
-from factlens.calibration.showing import as_frame, as_html, as_text, plot_calibration
+from factlens.calibration.showing import as_frame, as_html, as_table, as_text, caption_of, plot_calibration
 from factlens.calibration.trials import QUICKER, Result, Trial
+from factlens.drawing.exporting import Exported, no_part
+from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.tables import Table
 from factlens.editing.calibrated import FORMAT, SCHEMA, Choice, calibration_content, read_choices
 from factlens.files import checksum, complete, json_bytes, write_bytes
 from factlens.typed import many, mapping, number, number_within, plain, record, text, whole
@@ -24,7 +27,7 @@ SPLITS = ("train", "held out")
 
 
 @dataclass(frozen=True, repr=False)
-class Calibration:
+class Calibration(Exported):
     """Measured layers and settings of editing methods on one model, with the evidence.
 
     Attributes
@@ -101,9 +104,26 @@ class Calibration:
         """Return one row per trial: method, layers, the settings that were tried, S with its interval, shares."""
         return as_frame(self)
 
-    def plot(self) -> Figure:
-        """Draw each method's best S by the last layer it edits, below the MLP's effect; needs ``factlens[plot]``."""
-        return plot_calibration(self)
+    def plot(self, **look: Unpack[LookOptions]) -> Figure:
+        """Draw each method's best S by the last layer it edits, below the MLP's effect; needs ``factlens[plot]``.
+
+        Parameters
+        ----------
+        **look
+            Size, letters and colours for a paper; see `factlens.drawing.look.Look`.
+        """
+        return plot_calibration(self, Look.of(look))
+
+    def caption(self) -> str:
+        """Return what a figure or a table should say below itself: the model, the facts, what was chosen."""
+        return caption_of(self)
+
+    def _frame(self) -> pd.DataFrame:
+        return self.to_dataframe()
+
+    def _table(self, part: str | None) -> Table:
+        no_part(part)
+        return as_table(self)
 
     def save(self, path: str | Path) -> Path:
         """Write the calibration to a JSON file; an existing file is replaced only once the new one is complete.

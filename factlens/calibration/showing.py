@@ -6,12 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from factlens import __version__
 from factlens.calibration.trials import LEAST, Trial
-from factlens.drawing.colours import OLD
-from factlens.drawing.figure import new_figure
+from factlens.drawing.colours import before_colour, series
+from factlens.drawing.figure import drawn_with, finish, new_figure
 from factlens.drawing.html import paragraph, table
+from factlens.drawing.look import SCREEN, Look
+from factlens.drawing.tables import Table
 from factlens.editing.methods import METHODS
 from factlens.escaping import mathless
+from factlens.visible import line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +41,27 @@ def as_text(calibration: Calibration) -> str:
 def as_html(calibration: Calibration) -> str:
     """Return a table for a notebook; everything in it is escaped."""
     return paragraph(_headline(calibration)) + table(_COLUMNS, _rows(calibration), left=True)
+
+
+def as_table(calibration: Calibration) -> Table:
+    """Return what was chosen for each method and how good it is, for a paper."""
+    return Table(_COLUMNS, _rows(calibration), 3)
+
+
+def caption_of(calibration: Calibration) -> str:
+    """Return the caption of a calibration, on one line."""
+    chosen = "; ".join(
+        f"{method}: layer{'' if len(choice.layers) == 1 else 's'} {layers_text(choice.layers)}"
+        + (f", {settings}" if (settings := _settings(method, choice.settings)) else "")
+        for method, choice in calibration.choices.items()
+    )
+    return line(
+        f"Calibration {_headline(calibration)}, seed {calibration.seed}. S is the harmonic mean of efficacy, "
+        "paraphrase and neighbourhood success; small points are the best settings at each layer, on the few facts that "
+        "every place was tried on, and diamonds what was chosen, on facts held out, with 95 % intervals. The bars are "
+        f"the mean indirect effect of the MLP at the subject’s last token. Chosen: {chosen or 'nothing'}. "
+        f"factlens {__version__}."
+    )
 
 
 def useless(trials: Sequence[Trial]) -> bool:
@@ -128,36 +153,48 @@ def as_frame(calibration: Calibration) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_OF_TRIALS))
 
 
-def plot_calibration(calibration: Calibration) -> Figure:
+def plot_calibration(calibration: Calibration, look: Look = SCREEN) -> Figure:
     """Draw the MLP's effect by layer as bars, and below it each method's best S by the last layer it edits.
 
     Points are of the few facts that every place was tried on; the chosen layers have a larger one, of facts held out.
     """
-    figure = new_figure("Drawing a calibration", 6.4, 4.8)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
-    above.bar(range(len(calibration.effects)), calibration.effects, color=OLD)
-    above.set_ylabel("MLP's effect at the\nlast subject token", fontsize=8)
-    for i, method in enumerate(dict.fromkeys(trial.method for trial in calibration.trials)):
-        tried = [trial for trial in calibration.trials if trial.method == method and trial.split == "train"]
-        few = min((len(trial.results) for trial in tried), default=0)
-        best: dict[int, float] = {}
-        for trial in tried:
-            score = trial.score.mean
-            if len(trial.results) == few and not math.isnan(score):
-                last = trial.layers[-1]
-                best[last] = max(best.get(last, 0.0), 100 * score)
-        layers = sorted(best)
-        below.plot(layers, [best[layer] for layer in layers], "o-", ms=3, lw=1, color=f"C{i}", label=mathless(method))
-        if (final := calibration.trial_of(method)) is not None:
-            mean, low, high, _ = final.score
-            spread = None if math.isnan(low) else [[100 * (mean - low)], [100 * (high - mean)]]
-            below.errorbar([final.layers[-1]], [100 * mean], yerr=spread, fmt="D", ms=6, color=f"C{i}", capsize=3)
-    below.set_xlabel("layer (the last one edited)")
-    below.set_ylabel("S, in %")
-    below.set_ylim(0, 103)
-    below.xaxis.get_major_locator().set_params(integer=True)
-    if below.lines:
-        below.legend(frameon=False, fontsize=8)
-    for axes in (above, below):
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    what = "Drawing a calibration"
+    with drawn_with(what, look):
+        figure = new_figure(what, *look.inches(6.4, 4.8, most=4.0))
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+        above.bar(range(len(calibration.effects)), calibration.effects, color=before_colour(look.palette))
+        above.set_ylabel("MLP's effect at the\nlast subject token", fontsize="small")
+        for i, method in enumerate(dict.fromkeys(trial.method for trial in calibration.trials)):
+            best, style = _best_by_layer(calibration, method), series(look.palette, i)
+            line_of = {"color": style.colour, "ls": style.dash, "marker": style.marker}
+            size = 3 * look.scale
+            below.plot(list(best), list(best.values()), ms=size, lw=look.scale, label=mathless(method), **line_of)
+            if (final := calibration.trial_of(method)) is not None:
+                mean, low, high, _ = final.score
+                spread = None if math.isnan(low) else [[100 * (mean - low)], [100 * (high - mean)]]
+                at, ends = [final.layers[-1]], {"ms": 2 * size, "capsize": size, "elinewidth": look.scale}
+                below.errorbar(at, [100 * mean], yerr=spread, fmt="D", color=style.colour, **ends)
+        below.set_xlabel("layer (the last one edited)")
+        below.set_ylabel("S, in %")
+        below.set_ylim(0, 103)
+        below.xaxis.get_major_locator().set_params(integer=True)
+        if below.lines and look.for_paper:
+            figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+        elif below.lines:
+            below.legend(frameon=False, fontsize="small")
+        for axes in (above, below):
+            axes.spines[["top", "right"]].set_visible(False)
+        return finish(figure, look, (above, below))
+
+
+def _best_by_layer(calibration: Calibration, method: str) -> dict[int, float]:
+    """Return a method's best S, in percent, by the last layer that it edits; of the few facts of every place."""
+    tried = [trial for trial in calibration.trials if trial.method == method and trial.split == "train"]
+    few = min((len(trial.results) for trial in tried), default=0)
+    best: dict[int, float] = {}
+    for trial in tried:
+        score = trial.score.mean
+        if len(trial.results) == few and not math.isnan(score):
+            last = trial.layers[-1]
+            best[last] = max(best.get(last, 0.0), 100 * score)
+    return dict(sorted(best.items()))

@@ -41,11 +41,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--batch", type=int, help="facts per edit, for sequential (1)")
     command.add_argument("--every", type=int, help="facts between two judgements, for sequential (10)")
+    command.add_argument("--figure-width", type=float, metavar="MM", help="width of the figures, in mm, for a paper")
+    command.add_argument("--palette", help="colours of the figures: kind, safe (for colour-blind eyes), grey (kind)")
     add_records(command)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run an experiment into a folder, or go on with it; 130 where it was interrupted."""
+    from factlens.drawing.look import PAPER
     from factlens.reproduce import reproduce
     from factlens.reproduce.experiments import data_of
 
@@ -58,6 +61,10 @@ def run(options: argparse.Namespace) -> int:
         # What is wrong with the data set is said before a large model is loaded.
         data_of(options.experiment, options.facts, options.encoding)
     model = load_model(options)
+    looks = {"width_mm": options.figure_width, "palette": options.palette}
+    look = {name: value for name, value in looks.items() if value is not None}
+    if options.figure_width is not None:
+        look = {**PAPER, **look}
     methods = options.methods.split(",") if options.methods else None
     try:
         folder = reproduce(
@@ -71,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
             methods=methods,
             seed=options.seed,
             say=print,
+            look=look,  # type: ignore[arg-type]
             **chosen,
         )
     except KeyboardInterrupt:

@@ -109,18 +109,20 @@ class GridPicture:
         """The values as their colours show them: those within the noise are none."""
         return self.values if self.nothing is None else np.where(self.nothing, self.low, self.values)
 
-    def legend(self, estimated: str) -> tuple[str, ...]:
+    def legend(self, estimated: str, missing: str = "grey") -> tuple[str, ...]:
         """Return what stands below the grids: how to read the cells that are no plain numbers, and the remarks.
 
         Parameters
         ----------
         estimated
             How estimates are drawn: ``"a stripe is an estimate from gradients"``.
+        missing
+            How cells without a number are.
         """
         lines = []
         if not self.complete:
             guess = "" if self.shown_estimates is None else f"; {estimated}"
-            lines.append(f"incomplete: grey cells were not computed{guess}")
+            lines.append(f"incomplete: {missing} cells were not computed{guess}")
         if self.nothing is not None and (abs(self.shares(self.values[self.nothing])) > _VISIBLE).any():
             lines.append("white as well: effects that the noise samples do not tell from none")
         return (*lines, *self.remarks)

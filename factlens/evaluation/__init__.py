@@ -1,5 +1,6 @@
 """Judging edits: what else changed."""
 
+from factlens.evaluation.answer_change import AnswerChange, answer_change
 from factlens.evaluation.checks import ROLE_NAMES, ROLES, Checks, Probe, atlas_checks
 from factlens.evaluation.judging import WAYS, evaluate
 from factlens.evaluation.measures import CombinedMetric, Metric, PromptMetric, RecordMetric
@@ -15,6 +16,7 @@ __all__ = [
     "ROLES",
     "ROLE_NAMES",
     "WAYS",
+    "AnswerChange",
     "Checks",
     "CombinedMetric",
     "Measured",
@@ -26,6 +28,7 @@ __all__ = [
     "Record",
     "RecordMetric",
     "Report",
+    "answer_change",
     "atlas_checks",
     "evaluate",
     "read",

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
 from factlens.arguments import a_path, a_text, instance, items, optional, some_texts
+from factlens.drawing.exporting import Exported, no_part
+from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.tables import Table
 from factlens.editing.taking import Took
 from factlens.errors import FactlensError, WrongModel
 from factlens.evaluation.checks import ROLES, Probe
@@ -62,7 +65,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Exported):
     """Records judged before and after edits.
 
     Attributes
@@ -400,17 +403,35 @@ class Report:
 
         return read_report(a_path("path", path))
 
-    def plot(self, metrics: Sequence[str] | None = None) -> Figure:
+    def plot(self, metrics: Sequence[str] | None = None, **look: Unpack[LookOptions]) -> Figure:
         """Draw the metrics with their intervals, labels side by side; needs ``factlens[plot]``.
 
         Parameters
         ----------
         metrics
             Which ones. Default: the shares that every record's checks allow, *leads* and *success*.
+        **look
+            Size, letters and colours for a paper; see `factlens.drawing.look.Look`.
         """
         from factlens.evaluation.plotting import plot_report
 
-        return plot_report(self, optional(some_texts, "metrics", metrics, example="['score', 'rewrite_success']"))
+        metrics = optional(some_texts, "metrics", metrics, example="['score', 'rewrite_success']")
+        return plot_report(self, metrics, Look.of(look))
+
+    def caption(self) -> str:
+        """Return what a figure or a table should say below itself: model, methods with layers and settings, records."""
+        from factlens.evaluation.captions import report_caption
+
+        return report_caption(self)
+
+    def _frame(self) -> pd.DataFrame:
+        return self.summary().reset_index()
+
+    def _table(self, part: str | None) -> Table:
+        from factlens.evaluation.showing import as_table
+
+        no_part(part)
+        return as_table(self)
 
     def __repr__(self) -> str:
         from factlens.evaluation.showing import as_text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from factlens.drawing.bars import Duel, duels_svg
 from factlens.drawing.html import paragraph, table
 from factlens.drawing.numbers import tabular
+from factlens.drawing.tables import Table
 
 if TYPE_CHECKING:
     from factlens.evaluation.report import Report
@@ -34,6 +35,18 @@ def as_html(report: Report) -> str:
     rows = [(title, *cells) for title, cells in _rows(report)]
     numbers = table(("", *report.labels), rows, under="before → after", left=True)
     return "".join([paragraph(_headline(report)), numbers, *map(paragraph, _notes(report))])
+
+
+def as_table(report: Report) -> Table:
+    """Return the numbers for a paper: a row for each metric, and for each label one column before, one after."""
+    columns = ["metric", *(f"{label}, {when}" for label in report.labels for when in ("before", "after"))]
+    body = [[title, *(part for cell in cells for part in _halves(cell))] for title, cells in _rows(report)]
+    return Table(columns, body)
+
+
+def _halves(cell: str) -> tuple[str, str]:
+    before, _, after = cell.partition(" → ")
+    return before, after
 
 
 def report_svg(report: Report, roles: Mapping[str, str]) -> str:

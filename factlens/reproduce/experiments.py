@@ -14,6 +14,7 @@ from factlens.arguments import (
     a_seed,
     flag,
     function,
+    instance,
     one_of,
     optional,
     refuse_unknown,
@@ -22,7 +23,8 @@ from factlens.arguments import (
     whole,
 )
 from factlens.decoding import UTF8, an_encoding
-from factlens.drawing.figure import needs_matplotlib
+from factlens.drawing.figure import drawn_with
+from factlens.drawing.look import Look, LookOptions
 from factlens.editing import METHODS
 from factlens.editing.api import settle
 from factlens.editing.methods import DEFAULT_METHOD
@@ -149,6 +151,7 @@ def reproduce(
     methods: Sequence[str] | None = None,
     seed: int = 0,
     say: Callable[[str], None] | None = None,
+    look: LookOptions | None = None,
     **options: Any,
 ) -> Folder:
     """Run a published experiment, and write its tables, figures, a summary and its provenance into a folder.
@@ -186,6 +189,9 @@ def reproduce(
         Of edits and generated text.
     say
         Called with lines about progress and results: ``print`` shows them.
+    look
+        How the figures look, ``{"width_mm": 180, "font_size": 7, "palette": "safe"}``; see
+        `factlens.drawing.look.Look`. A finished experiment that is called again only draws them anew.
     **options
         Passed to the experiment: ``samples`` (fig2, layer-sweep), ``layers``, ``kind``, ``method`` (layer-sweep),
         ``batch``, ``every``, ``generate``, ``text`` (sequential). ``layers`` of table4 and sequential are those of
@@ -212,6 +218,9 @@ def reproduce(
     model, out = a_model("model", model), a_path("out", out, folder=True)
     facts = facts if isinstance(facts, str) and facts.strip() else a_path("facts", facts)
     encoding = an_encoding("encoding", encoding)
+    looks: Any = (
+        {} if look is None else instance("look", look, dict, "a dict of options", example="{'palette': 'safe'}")
+    )
     limit, seed = optional(whole, "limit", limit, least=1, example="100"), a_seed("seed", seed)
     only_known = experiment.only_known if only_known is None else flag("only_known", only_known)
     optional(function, "say", say)
@@ -222,9 +231,10 @@ def reproduce(
     settings = experiment.defaults | options
     _check_layers(model, settings)
     # Now, and not at the end, hours later.
-    needs_matplotlib("Reproducing an experiment")
+    with drawn_with("Reproducing an experiment", Look.of(looks)):
+        pass
     each: Sequence[Record | Fact] = data_of(name, facts, encoding)
-    folder = Folder(out, say)
+    folder = Folder(out, say, look)
     with folder.alone():
         folder.claim(
             experiment=name,

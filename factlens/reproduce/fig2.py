@@ -65,8 +65,8 @@ def fig2(model: Model, facts: Sequence[Fact], folder: Folder, *, samples: int = 
     folder.csv("effects", result.to_dataframe(), index=False)
     folder.say(repr(result))
     folder.table("headline", headline(result, model.name))
-    folder.figure("grids", result.plot())
-    folder.figure("lines", result.plot_lines())
+    folder.figure("grids", result.plot(**folder.look))
+    folder.figure("lines", result.plot_lines(**folder.look))
     folder.summary(summary(result))
     return result
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from factlens.bounded import parse_json, read_text
+from factlens.drawing.figure import FORMATS, figure_bytes
+from factlens.drawing.look import LookOptions
+from factlens.drawing.tables import frame_csv, frame_table, table_latex
 from factlens.errors import FactlensError
-from factlens.escaping import cell
 from factlens.files import write_bytes, write_text
 from factlens.models import Model
 from factlens.models.belonging import Weights
@@ -45,10 +46,15 @@ class Folder:
         The folder; it is made. What an earlier run of the same experiment has left there is used again.
     say
         Called with lines for the user.
+    look
+        How its figures look; see `factlens.drawing.look.Look`.
     """
 
-    def __init__(self, path: str | Path, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, say: Callable[[str], None] | None = None, look: LookOptions | None = None
+    ) -> None:
         self.path = Path(path)
+        self.look: LookOptions = {} if look is None else look
         self.say = say or (lambda line: None)
         self.written: list[Path] = []
         self.notes: list[str] = []
@@ -121,20 +127,21 @@ class Folder:
         return path
 
     def table(self, name: str, frame: pd.DataFrame, *, index: bool = True) -> None:
-        """Write a table as CSV, and show it."""
+        """Write a table as CSV and for LaTeX, and show it."""
         self.csv(name, frame, index=index)
+        text = table_latex(frame_table(frame.reset_index() if index else frame))
+        self.written.append(write_text(self.path / f"{name}.tex", text))
         self.say(frame.round(4).to_string(index=index))
 
     def csv(self, name: str, frame: pd.DataFrame, *, index: bool = True) -> None:
         """Write a table as CSV. Its texts, such as the names of records, come from data sets: none is a formula."""
-        self.written.append(write_text(self.path / f"{name}.csv", _without_formulas(frame).to_csv(index=index)))
+        self.written.append(write_text(self.path / f"{name}.csv", frame_csv(frame, index=index)))
 
     def figure(self, name: str, figure: Figure) -> None:
-        """Write a figure, as PNG and SVG."""
-        for suffix in ("png", "svg"):
-            drawn = BytesIO()
-            figure.savefig(drawn, format=suffix, dpi=150)
-            self.written.append(write_bytes(self.path / f"{name}.{suffix}", drawn.getvalue()))
+        """Write a figure, as PDF, SVG and PNG: letters as letters, and the same bytes every time."""
+        for suffix in FORMATS:
+            data = figure_bytes(figure, suffix, dpi=300 if self.look else 150)
+            self.written.append(write_bytes(self.path / f"{name}.{suffix}", data))
 
     def note(self, line: str) -> None:
         """Say a line, and keep it for the summary."""
@@ -207,24 +214,6 @@ def _for_people(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"called", "is"}:
         return f"{value['called']} ({value['is']:.8})"
     return json.dumps(value, ensure_ascii=False)
-
-
-def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table in which no text, nor the name of a row or column, is taken for a formula by a spreadsheet."""
-
-    def safe(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(map(safe, value))
-        # A lone \r would not be put in quotes, and end the line for a spreadsheet.
-        return cell(value).replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
-
-    table = frame.copy()
-    for place in range(table.shape[1]):
-        table.isetitem(place, table.iloc[:, place].map(safe).array)
-    if len(table):
-        table.index = table.index.map(safe)
-    table.columns = table.columns.map(safe)
-    return table.rename_axis(index=[safe(name) for name in frame.index.names])
 
 
 def _version(package: str) -> str | None:

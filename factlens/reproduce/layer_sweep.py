@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from factlens.drawing.figure import new_figure
+from factlens.drawing.colours import before_colour, series
+from factlens.drawing.figure import colour_map, drawn_with, finish, new_figure
+from factlens.drawing.look import SCREEN, Look
 from factlens.editing import METHODS, defaults
 from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import FactError
@@ -94,7 +96,7 @@ def layer_sweep(
     folder.table("layers", table)
     shares = explained(pairs)
     folder.table("explained", beside_published(shares, model.name))
-    folder.figure("layers", draw(table, pairs, kind))
+    folder.figure("layers", draw(table, pairs, kind, Look.of(folder.look)))
     default = defaults(model, method).layers[-1]
     of_each = {str(name): float(share) for name, share in shares["R²"].items()}
     folder.summary(summary(report, pairs, dict(traced), of_each, method, default, kind))
@@ -177,24 +179,35 @@ def _r_squared(design: np.ndarray, values: np.ndarray) -> float:
     return float(1 - (left**2).sum() / spread) if spread > 0 else float("nan")
 
 
-def draw(table: pd.DataFrame, pairs: pd.DataFrame, kind: str) -> Figure:
-    """Draw both against the layer, and one against the other."""
-    figure = new_figure("Drawing the sweep", 9.5, 3.4)
-    left, right = figure.subplots(1, 2)
-    left.plot(table.index, table.rewrite_score, "o-", ms=3, color="C0", label="rewrite score of edits")
-    for name, style in (("neighbour_success", "s--"), ("paraphrase_success", "^--")):
-        if name in table:
-            left.plot(table.index, table[name], style, ms=3, lw=1, color="0.5", label=name.replace("_", " "))
-    peak = table.tracing_effect.abs().max()
-    left.plot(
-        table.index, table.tracing_effect / (peak or 1), "o-", ms=3, color="C3", label=f"tracing effect of {kind}"
-    )
-    left.set(xlabel="layer", ylabel="mean over facts (effect: of its peak)", ylim=(-0.05, 1.08))
-    left.legend(frameon=False, fontsize=7)
-    dots = right.scatter(pairs.tracing_effect, pairs.rewrite_score, c=pairs.layer, s=9, cmap="viridis", alpha=0.7)
-    right.set(xlabel=f"tracing effect of {kind} at the edited layer", ylabel="rewrite score")
-    figure.colorbar(dots, ax=right, label="layer")
-    left.xaxis.get_major_locator().set_params(integer=True)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+def draw(table: pd.DataFrame, pairs: pd.DataFrame, kind: str, look: Look = SCREEN) -> Figure:
+    """Draw both against the layer, and one against the other; where there is little room, below each other."""
+    what, narrow = "Drawing the sweep", look.for_paper and (look.width_mm or 180) < 140
+    with drawn_with(what, look):
+        figure = new_figure(what, *look.inches(*((4.2, 6.8) if narrow else (9.5, 3.4))))
+        left, right = figure.subplots(*((2, 1) if narrow else (1, 2)))
+        size, ours, effects = 3 * look.scale, series(look.palette, 0), series(look.palette, 3)
+        grey = "0.5" if look.palette == "kind" else before_colour("safe")
+        left.plot(table.index, table.rewrite_score, "o-", ms=size, color=ours.colour, label="rewrite score of edits")
+        for name, style in (("neighbour_success", "s--"), ("paraphrase_success", "^--")):
+            if name in table:
+                label = name.replace("_", " ")
+                left.plot(table.index, table[name], style, ms=size, lw=look.scale, color=grey, label=label)
+        peak, label = table.tracing_effect.abs().max(), f"tracing effect of {kind}"
+        shares, dash = table.tracing_effect / (peak or 1), ":" if look.palette == "grey" else "-"
+        left.plot(table.index, shares, f"o{dash}", ms=size, color=effects.colour, label=label)
+        left.set(xlabel="layer", ylabel="mean over facts (effect: of its peak)", ylim=(-0.05, 1.08))
+        if look.for_paper:
+            figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+        else:
+            left.legend(frameon=False, fontsize="small")
+        colours = "viridis" if look.palette == "kind" else colour_map("", look.palette)
+        edges = {} if look.palette == "kind" else {"edgecolors": "0.3", "linewidths": 0.3 * look.scale}
+        dots = right.scatter(
+            pairs.tracing_effect, pairs.rewrite_score, c=pairs.layer, s=size**2, cmap=colours, alpha=0.7, **edges
+        )
+        right.set(xlabel=f"tracing effect of {kind} at the edited layer", ylabel="rewrite score")
+        figure.colorbar(dots, ax=right, label="layer")
+        left.xaxis.get_major_locator().set_params(integer=True)
+        for axes in (left, right):
+            axes.spines[["top", "right"]].set_visible(False)
+        return finish(figure, look, (left, right))

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from factlens.bounded import parse_json, read_text
-from factlens.drawing.figure import new_figure
+from factlens.drawing.colours import series
+from factlens.drawing.figure import drawn_with, finish, new_figure
+from factlens.drawing.look import SCREEN, Fit, Look
 from factlens.editing import METHODS, Edit
 from factlens.editing.api import quiet_edit
 from factlens.errors import FactError, FileFormatError, NumericalError
@@ -131,7 +133,7 @@ def sequential(
     folder.csv("curve", table, index=False)
     ending = ends(table, model.name)
     folder.table("sequential", ending)
-    folder.figure("sequential", draw(table))
+    folder.figure("sequential", draw(table, Look.of(folder.look)))
     folder.summary(summary(ending))
     return table
 
@@ -259,17 +261,32 @@ def _has_perplexity(table: pd.DataFrame) -> bool:
     return "perplexity" in table and bool(table.perplexity.notna().any())
 
 
-def draw(table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame, look: Look = SCREEN) -> Figure:
     """Draw the curves: edits that hold, neighbours, untouched facts; and perplexity, where there was text to read."""
+    what = "Drawing the curves"
     titles = {"rewrite_leads": "edits that hold", "neighbour_success": "neighbours", "healthy": "untouched facts"}
     shown = {**titles, **({"perplexity": "perplexity of other text"} if _has_perplexity(table) else {})}
-    figure = new_figure("Drawing the curves", 3.3 * len(shown), 3.2)
-    for axes, (name, title) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
-        for method, rows in table.groupby("method", sort=False):
-            if name in rows:
-                axes.plot(rows.edits, rows[name], "o-", ms=3, label=method)
-        axes.set(title=title, xlabel="edits", **({"ylim": (-0.03, 1.03)} if name in titles else {"yscale": "log"}))
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_ylabel("share")
-    figure.axes[-1].legend(frameon=False, fontsize=8)
-    return figure
+    em, count = look.size, len(shown)
+    fit = Fit(count, 0, 17 * em, 11 * em, 6 * em, 3 * em, most=4)
+    with drawn_with(what, look):
+        columns, *size = fit.into(look) if look.for_paper else (count, 3.3 * count, 3.2)
+        figure = new_figure(what, *size)
+        panels = figure.subplots(-(-count // columns), columns, squeeze=False).flatten().tolist()
+        for surplus in panels[count:]:
+            surplus.remove()
+        for axes, (name, title) in zip(panels, shown.items(), strict=False):
+            for i, (method, rows) in enumerate(table.groupby("method", sort=False)):
+                if name in rows:
+                    style = series(look.palette, i)
+                    line = {"color": style.colour, "ls": style.dash, "marker": style.marker, "ms": 3 * look.scale}
+                    axes.plot(rows.edits, rows[name], label=method, **line)
+            axes.set_title(title, fontsize="medium")
+            axes.set(xlabel="edits", **({"ylim": (-0.03, 1.03)} if name in titles else {"yscale": "log"}))
+            axes.spines[["top", "right"]].set_visible(False)
+        panels[0].set_ylabel("share")
+        if look.for_paper:
+            keys = panels[0].get_legend_handles_labels()
+            figure.legend(*keys, loc="outside lower center", ncols=4, fontsize="small", frameon=False)
+        else:
+            panels[count - 1].legend(frameon=False, fontsize="small")
+        return finish(figure, look, panels[:count])

@@ -58,7 +58,7 @@ def table4(
     folder.written.append(report.save(folder.path / "report.json.gz"))
     folder.csv("metrics", report.summary())
     folder.table("table4", as_published(report))
-    folder.figure("table4", report.plot())
+    folder.figure("table4", report.plot(**folder.look))
     folder.summary(summary(report))
     return report
 

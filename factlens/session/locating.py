@@ -14,10 +14,10 @@ import traitlets as t
 
 from factlens.conversations import Conversation
 from factlens.errors import FactError, FactlensError, WrongModel
+from factlens.evaluation.answer_change import top_answers
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.chats import as_one_text
-from factlens.models.continuing import whole_texts
 from factlens.models.notes import Note
 from factlens.session.following import Following
 from factlens.session.received import bytes_of, file_name, read_bytes
@@ -361,15 +361,7 @@ class Locating(Following):
 
     def _answers(self, fact: Fact, k: int = 5) -> tuple[tuple[str, float, float], ...]:
         """Read the top answers with the original weights and with the present ones."""
-        with self.model.as_original():
-            before = self.model.next_token(fact.prompt)
-        after = self.model.next_token(fact.prompt)
-        top = dict.fromkeys([*before.topk(k).indices.tolist(), *after.topk(k).indices.tolist()])
-        best = sorted(top, key=lambda i: -max(float(before[i]), float(after[i])))[: k + 1]
-        # The texts are those of the model as it is: a token that ends inside a character is continued only to be read.
-        whole = whole_texts(self.model, [self.model.ids_of(fact.prompt)] * len(best), [[i] for i in best])
-        texts = [text or self.model.token(i) for i, text in zip(best, whole, strict=True)]
-        return tuple((text, float(before[i]), float(after[i])) for i, text in zip(best, texts, strict=True))
+        return top_answers(self.model, fact.prompt, k)
 
     # Reading a cell ----------------------------------------------------------------------------------------------
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from factlens.facts import Fact
 from factlens.models import Model
-from factlens.session.judging import Judging
+from factlens.session.papers import Papers
 
 
-class Session(Judging):
+class Session(Papers):
     """One user's work on one model: a fact, its trace, a selected cell, a new object, edits, and what they changed.
 
     Parameters

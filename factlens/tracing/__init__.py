@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from factlens.tracing.averages import ROLES, Average, Skipped, average
     from factlens.tracing.cell_details import CellDetails
+    from factlens.tracing.comparison import Comparison
     from factlens.tracing.engine import resume, stream, stream_rest, trace
     from factlens.tracing.growing import Update
     from factlens.tracing.inspecting import details
@@ -26,6 +27,7 @@ _HOME = {
     "Skipped": "averages",
     "average": "averages",
     "CellDetails": "cell_details",
+    "Comparison": "comparison",
     "Update": "growing",
     "resume": "engine",
     "stream": "engine",
@@ -49,6 +51,7 @@ __all__ = [
     "ROLES",
     "Average",
     "CellDetails",
+    "Comparison",
     "Noise",
     "Peak",
     "Replacement",

@@ -7,16 +7,20 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray as xr
 
-from factlens.arguments import a_text, fraction, items, shown
+from factlens.arguments import a_text, flag, fraction, items, shown
+from factlens.drawing.exporting import Exported
 from factlens.drawing.html import as_image
+from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.tables import Table
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, read_fact
 from factlens.formats import Format
+from factlens.tracing.captions import average_caption
 from factlens.tracing.metrics import MOST, TraceMetric, check_metric, metric_of, own_metric, read_trace_metric
 from factlens.tracing.picture import average_svg, plot_average, plot_average_lines
 from factlens.tracing.protocol import (
@@ -28,6 +32,7 @@ from factlens.tracing.protocol import (
 from factlens.tracing.result import Trace
 from factlens.tracing.sites import Site, read_kind, site_of
 from factlens.tracing.statistics import mean_interval
+from factlens.tracing.tables import average_table
 from factlens.typed import Array, Check, arrays, many, one_of, optional, record, text, whole
 
 if TYPE_CHECKING:
@@ -107,7 +112,7 @@ class RolePeak(NamedTuple):
 
 
 @dataclass(eq=False)
-class Average:
+class Average(Exported):
     """Causal tracing over many facts: average total and indirect effects (ATE, AIE; Meng et al. 2022, Section 2.1).
 
     Attributes
@@ -315,23 +320,45 @@ class Average:
         frame = xr.Dataset(columns).to_dataframe(dim_order=["kind", "role", "layer"]).reset_index()
         return frame[["kind", "role", "layer", *columns]]
 
-    def plot(self) -> Figure:
+    def caption(self) -> str:
+        """Return what a figure should say below itself: model, facts, every setting, the average total effect."""
+        return average_caption(self)
+
+    def plot(self, *, lines: bool = False, level: float = 0.95, **look: Unpack[LookOptions]) -> Figure:
         """Draw the average indirect effects by role, in the manner of the paper's Figure 2; needs ``factlens[plot]``.
 
         One heatmap per kind, all on one scale that begins at zero: negative averages are as pale as zero, as
         published.
-        """
-        return plot_average(self)
 
-    def plot_lines(self, level: float = 0.95) -> Figure:
+        Parameters
+        ----------
+        lines
+            Draw them by layer instead, as `plot_lines` does.
+        level
+            Of the lines' confidence intervals.
+        **look
+            Size, letters and colours for a paper; see `factlens.drawing.look.Look`.
+        """
+        asked, level = Look.of(look), fraction("level", level)
+        return plot_average_lines(self, level, asked) if flag("lines", lines) else plot_average(self, asked)
+
+    def plot_lines(self, level: float = 0.95, **look: Unpack[LookOptions]) -> Figure:
         """Draw the same by layer, one line per role with its confidence band; needs ``factlens[plot]``.
 
         Parameters
         ----------
         level
             Of the confidence intervals.
+        **look
+            As for `plot`.
         """
-        return plot_average_lines(self, fraction("level", level))
+        return plot_average_lines(self, fraction("level", level), Look.of(look))
+
+    def _frame(self) -> pd.DataFrame:
+        return self.to_dataframe()
+
+    def _table(self, part: str | None) -> Table:
+        return average_table(self, part)
 
     def save(self, path: str | Path) -> Path:
         """Write the average, with what each fact contributes, to one safetensors file; its header is JSON."""

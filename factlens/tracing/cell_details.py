@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
+from factlens.drawing.exporting import Exported, no_part
 from factlens.drawing.html import paragraph, table
+from factlens.drawing.look import Look, LookOptions
 from factlens.drawing.numbers import fixed, signed
+from factlens.drawing.tables import Table
+from factlens.tracing.captions import details_caption
+from factlens.tracing.cell_figure import details_frame, plot_details
 from factlens.tracing.sites import site_of
 from factlens.visible import as_label, isolated, quoted
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
     from factlens.models import Answer
 
 RUNS = ("clean", "corrupted", "restored")
@@ -35,7 +43,7 @@ class NeuronShare(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CellDetails:
+class CellDetails(Exported):
     """What a cell of a trace knows of the answer, in the clean, the corrupted and the restored run.
 
     `lens`, `rank`, `probability` and `cosine` have one entry per run, ``"clean"``, ``"corrupted"`` and
@@ -109,6 +117,50 @@ class CellDetails:
             "whole_answer": self.whole_answer,
         }
 
+    def caption(self) -> str:
+        """Return what a figure or a table of it should say below itself."""
+        return details_caption(self, self._where())
+
+    def plot(self, **look: Unpack[LookOptions]) -> Figure:
+        """Draw what each run would answer next, and the shares of heads or neurons; needs ``factlens[plot]``.
+
+        Parameters
+        ----------
+        **look
+            Size, letters and colours for a paper; see `factlens.drawing.look.Look`.
+        """
+        return plot_details(self, f"to the logit of {self._answer()}", Look.of(look))
+
+    def _frame(self) -> pd.DataFrame:
+        return details_frame(self)
+
+    def _table(self, part: str | None) -> Table:
+        shares = self._shares()
+        no_part(part, ("answers", "shares") if shares else ("answers",))
+        return shares if part == "shares" and shares else Table(("logit lens", *RUNS), self._lens_rows())
+
+    def _shares(self) -> Table | None:
+        """Return the table of heads or of neurons; None where there is none."""
+        if self.heads is not None:
+            rows = [(f"head {share.head}", *map(signed, share[1:])) for share in self.heads]
+            return Table((f"to the logit of {self._answer()}", "clean", "corrupted"), [*rows, *self._sum_rows()])
+        if self.neurons is not None:
+            rows = [(f"neuron {share.neuron}", *map(signed, share[1:])) for share in self.neurons]
+            return Table(("activation", "clean", "corrupted", f"to the logit of {self._answer()}"), rows)
+        return None
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> CellDetails:
+        """Return the details that `to_dict` has written down."""
+        from factlens.models import Answer
+
+        parts = dict(content)
+        parts["interval"] = parts["interval"] and tuple(parts["interval"])
+        parts["lens"] = {run: [Answer(**answer) for answer in parts["lens"][run]] for run in RUNS}
+        for name, share in (("heads", HeadShare), ("neurons", NeuronShare)):
+            parts[name] = None if parts[name] is None else tuple(share(**one) for one in parts[name])
+        return cls(**parts)
+
     def __repr__(self) -> str:
         best = ", ".join(f"{run} {quoted(self.lens[run][0].text)}" for run in RUNS)
         answer = quoted(self.answer if self.whole_answer is None else self.whole_answer)
@@ -122,13 +174,9 @@ class CellDetails:
             ),
             table(("logit lens", *RUNS), self._lens_rows()),
         ]
-        if self.heads is not None:
-            rows = [(f"head {share.head}", *map(signed, share[1:])) for share in self.heads]
-            columns = (f"to the logit of {self._answer()}", "clean", "corrupted")
-            parts.append(table(columns, [*rows, *self._sum_rows()]))
-        if self.neurons is not None:
-            rows = [(f"neuron {share.neuron}", *map(signed, share[1:])) for share in self.neurons]
-            parts.append(table(("activation", "clean", "corrupted", f"to the logit of {self._answer()}"), rows))
+        shares = self._shares()
+        if shares is not None:
+            parts.append(table(shares.columns, shares.rows))
         return "<div>" + "".join(parts) + "</div>"
 
     def _where(self) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from factlens.drawing.figure import grid_figure, panels
+from factlens.drawing.colours import series
+from factlens.drawing.figure import drawn_with, finish, panels
 from factlens.drawing.grid import GridPicture, Panel, Row
+from factlens.drawing.grid_figure import grid_figure
 from factlens.drawing.grid_svg import grid_svg
 from factlens.drawing.html import as_image
+from factlens.drawing.look import SCREEN, Fit, Look
 from factlens.drawing.numbers import brief, fixed
 from factlens.tracing.sites import Site
 from factlens.tracing.trust import total_in_words
@@ -82,10 +85,10 @@ def trace_image(trace: Trace) -> str:
     return as_image(trace_svg(trace), alt)
 
 
-def plot_trace(trace: Trace, *, effects: bool = False) -> Figure:
+def plot_trace(trace: Trace, *, effects: bool = False, look: Look = SCREEN) -> Figure:
     """Return a figure with one panel per kind; see `Trace.plot`."""
     width, height = max(3.6, 1.2 + 0.08 * trace.n_layers), 0.8 + 0.28 * len(trace.tokens)
-    return grid_figure("Drawing a trace", trace_picture(trace, effects=effects), width, height, beside=1.2)
+    return grid_figure("Drawing a trace", trace_picture(trace, effects=effects), width, height, beside=1.2, look=look)
 
 
 def average_picture(average: Average) -> GridPicture:
@@ -120,39 +123,50 @@ def average_svg(average: Average) -> str:
     return grid_svg(average_picture(average))
 
 
-def plot_average(average: Average) -> Figure:
+def plot_average(average: Average, look: Look = SCREEN) -> Figure:
     """Return a figure with one heatmap per kind; see `Average.plot`."""
     picture = average_picture(average)
     # One scale for all, so that shades compare across kinds; without any positive effect it is empty.
     rows = tuple(Row(row.text.capitalize()) for row in picture.rows)
     picture = replace(picture, high=picture.high or float(average.measure.better), rows=rows)
-    return _headed(grid_figure("Drawing an average", picture, 3.4, 2.3, beside=1.6), average)
+    return _headed(grid_figure("Drawing an average", picture, 3.4, 2.3, beside=1.6, look=look), average, look)
 
 
-def plot_average_lines(average: Average, level: float) -> Figure:
+def plot_average_lines(average: Average, level: float, look: Look = SCREEN) -> Figure:
     """Return a figure with one panel of lines per kind; see `Average.plot_lines`."""
-    titles = [panel.title for panel in panels_of(average)]
-    figure, axes = panels("Drawing an average", titles, 3.4, 3.0, beside=1.6)
+    what, titles = "Drawing an average", [panel.title for panel in panels_of(average)]
     grids, bounds, layers = average.effects, average.interval(level), np.arange(average.n_layers)
-    for panel, kind in zip(axes, average.kinds, strict=True):
-        panel.axhline(0, color="0.7", linewidth=0.8)
-        for i, role in enumerate(grids["role"].values):
-            if not int(average.count[i]):
-                continue
-            # Solid for the subject, dashed for what follows it: six colours alone are hard to tell apart.
-            style = "-" if i < 3 else "--"
-            panel.plot(
-                layers, grids.sel(kind=kind, role=role).values, style, color=f"C{i}", label=str(role).capitalize()
-            )
-            lower, upper = bounds.sel(kind=kind, role=role).values
-            panel.fill_between(layers, lower, upper, color=f"C{i}", alpha=0.2, linewidth=0)
-    axes[0].set_ylabel(f"AIE on {average.measure.label}, with {level:.0%} intervals", fontsize=8)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
-    return _headed(figure, average)
+    em = look.size
+    fit = Fit(len(titles), 5 * em, 22 * em, 13 * em, 6 * em, 8 * em)
+    with drawn_with(what, look):
+        figure, axes = panels(what, titles, 3.4, 3.0, beside=1.6, look=look, fit=fit)
+        for panel, kind in zip(axes, average.kinds, strict=True):
+            panel.axhline(0, color="0.7", linewidth=0.8 * look.scale)
+            for i, role in enumerate(grids["role"].values):
+                if not int(average.count[i]):
+                    continue
+                # Solid for the subject, dashed for what follows it: six colours alone are hard to tell apart.
+                style = "-" if i < 3 else "--"
+                colour = series(look.palette, i % 3 if look.palette == "grey" else i).colour
+                values = grids.sel(kind=kind, role=role).values
+                panel.plot(layers, values, style, color=colour, label=str(role).capitalize())
+                lower, upper = bounds.sel(kind=kind, role=role).values
+                panel.fill_between(layers, lower, upper, color=colour, alpha=0.2, linewidth=0)
+        measured = f"AIE on {average.measure.label}"
+        axes[0].set_ylabel(measured if look.for_paper else f"{measured}, with {level:.0%} intervals", fontsize="small")
+        keys = axes[0].get_legend_handles_labels()
+        plain: dict[str, Any] = {"fontsize": "small", "frameon": False}
+        if look.for_paper:
+            figure.legend(*keys, loc="outside lower center", ncols=2, **plain)
+        else:
+            figure.legend(*keys, loc="outside right upper", **plain)
+        return _headed(finish(figure, look, axes), average, look)
 
 
-def _headed(figure: Figure, average: Average) -> Figure:
+def _headed(figure: Figure, average: Average, look: Look) -> Figure:
+    if look.for_paper:  # there the caption says it
+        return figure
     facts = f"{average.n} fact{'' if average.n == 1 else 's'}"
     title = f"Average indirect effects over {facts}\n{average.model}, {average.headline}"
-    figure.suptitle(title, fontsize=10, parse_math=False)
+    figure.suptitle(title, fontsize="medium", parse_math=False)
     return figure

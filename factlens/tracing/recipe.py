@@ -1,4 +1,4 @@
-"""A trace as the Python that makes it again, and as a figure's caption."""
+"""A trace as the Python that makes it again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from factlens.spelling import Exactly, Wording
 from factlens.tracing.protocol import AUTO, Noise, Replacement
 from factlens.tracing.result import Trace
 from factlens.tracing.sites import KINDS
-from factlens.tracing.trust import total_in_words
-from factlens.visible import isolated, line
 
 
 def code_of(trace: Trace) -> str:
@@ -108,18 +106,3 @@ def _marked_turns(around: Conversation, before: str, subject: str, after: str) -
 def wording(value: Wording) -> str:
     """Return Python code for an answer."""
     return f"fl.Exactly({literal(value.exactly)})" if isinstance(value, Exactly) else literal(value)
-
-
-def caption_of(trace: Trace) -> str:
-    """Return what a figure of a trace should say below itself, on one line: model, prompt, answer, noise, edits."""
-    answer = isolated(trace.shown_answer.strip())
-    start = f"{trace.model} ({trace.fingerprint[:8]}): “{isolated(trace.fact.prompt)}” → “{answer}”."
-    if trace.whole_answer is not None:
-        start += f" Measured: its first token, {trace.answer.strip()}."
-    noise = "" if trace.noise_level is None else f", noise level {trace.noise_level:.3g}"
-    window = f"MLP and attention restored over windows of {trace.window} layers (as in the {trace.window_convention})."
-    edits = f" Edits in force: {named(trace.edits, trace.edit_ids)}." if trace.edits else ""
-    done = "" if (trace.sample_counts.values > 0).all() else " Incomplete: hatched or struck cells were not computed."
-    trust = "".join(f" {text[:1].upper()}{text[1:]}." for text in (total_in_words(trace), trace.trust, *trace.remarks))
-    corrupted = trace.corrupted_by[:1].upper() + trace.corrupted_by[1:]
-    return line(f"{start} {corrupted}{noise}. {window}{edits}{trust}{done}")

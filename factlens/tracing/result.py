@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray as xr
 
 from factlens import typed
 from factlens.arguments import a_text, flag, fraction, instance, one_of, whole
+from factlens.drawing.exporting import Exported
+from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.tables import Table
 from factlens.errors import FactError
 from factlens.facts import Fact
 from factlens.spelling import Wording
+from factlens.tracing.captions import caption_of
 from factlens.tracing.labels import label_estimate, label_samples
 from factlens.tracing.metrics import TraceMetric, metric_of
 from factlens.tracing.picture import plot_trace, title_of, trace_image, trace_svg
@@ -26,6 +30,7 @@ from factlens.tracing.protocol import (
 )
 from factlens.tracing.sites import Site, site_of
 from factlens.tracing.statistics import mean_at_hand, mean_interval, none_to_speak_of
+from factlens.tracing.tables import trace_table
 from factlens.tracing.trace_file import ARRAYS, FORMAT, check_parts
 from factlens.tracing.trust import remarks_on, trust_in
 from factlens.tracing.windows import window_layers
@@ -46,7 +51,7 @@ class Peak(NamedTuple):
 
 
 @dataclass(eq=False)
-class Trace:
+class Trace(Exported):
     """Causal tracing of one fact: how much of the answer each restored state brings back.
 
     Attributes
@@ -348,15 +353,27 @@ class Trace:
         frame = xr.Dataset({"score": self.scores, "effect": self.effects}).to_dataframe().reset_index()
         return frame[["kind", "token", "piece", "subject", "layer", "score", "effect"]]
 
-    def plot(self, *, effects: bool = False) -> Figure:
+    def caption(self) -> str:
+        """Return what a figure should say below itself: the model, the prompt, every setting, the total effect."""
+        return caption_of(self)
+
+    def plot(self, *, effects: bool = False, **look: Unpack[LookOptions]) -> Figure:
         """Draw the grids with matplotlib, in the manner of the paper's Figure 1; needs ``factlens[plot]``.
 
         Parameters
         ----------
         effects
             Show ``scores - low`` instead of the scores.
+        **look
+            Size, letters and colours for a paper; see `factlens.drawing.look.Look`.
         """
-        return plot_trace(self, effects=flag("effects", effects))
+        return plot_trace(self, effects=flag("effects", effects), look=Look.of(look))
+
+    def _frame(self) -> pd.DataFrame:
+        return self.to_dataframe()
+
+    def _table(self, part: str | None) -> Table:
+        return trace_table(self, part)
 
     def save(self, path: str | Path) -> Path:
         """Write the trace to one safetensors file: the arrays, and everything else as JSON in its header."""

@@ -31,6 +31,13 @@ def _apply(session: Session, asked: Payload, _data: bytes) -> None:
     session.start_edit(_wording(asked), asked.get("layer"), settings)
 
 
+def _figure(session: Session, asked: Payload, _data: bytes) -> object:
+    look = asked.get("look", {})
+    if not isinstance(look, dict) or not all(isinstance(name, str) for name in look):
+        raise FactlensError(f"look must be named options, not {type(look).__name__}.")
+    return session.figure_file(text_in(asked, "what"), text_in(asked, "form"), look)
+
+
 ASKED: Mapping[str, Callable[[Session, Payload, bytes], object]] = {
     "trace": _trace,
     "resume": lambda session, asked, data: session.start_resume(),
@@ -50,6 +57,8 @@ ASKED: Mapping[str, Callable[[Session, Payload, bytes], object]] = {
     "save": lambda session, asked, data: session.saved(text_in(asked, "key")),
     "load": lambda session, asked, data: session.start_load(data),
     "judge": lambda session, asked, data: session.start_judge(),
+    "figure": _figure,
+    "table": lambda session, asked, data: session.table_file(text_in(asked, "what"), text_in(asked, "form")),
     "add_prompt": lambda session, asked, data: session.add_prompt(text_in(asked, "prompt")),
     "remove_prompt": lambda session, asked, data: session.remove_prompt(text_in(asked, "prompt")),
 }

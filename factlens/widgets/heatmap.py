@@ -7,8 +7,9 @@ from typing import Any
 import traitlets as t
 
 from factlens.arguments import optional, refuse, some_texts
-from factlens.errors import FactError
-from factlens.tracing import Trace
+from factlens.drawing.exporting import figure_file
+from factlens.errors import FactError, FactlensError
+from factlens.tracing import Comparison, Trace
 from factlens.tracing.result import a_trace
 from factlens.widgets.base import Bundled, Part
 from factlens.widgets.wire import comparison_of, frame_of
@@ -57,6 +58,7 @@ class Heatmap(Part):
 
     def __init__(self, trace: Trace | None = None, **traits: Any) -> None:
         self._trace = optional(a_trace, "trace", trace)
+        self._compared: Comparison | None = None
         super().__init__(frame=frame_of(trace), **traits)
         self.on_msg(self._received)
 
@@ -76,11 +78,22 @@ class Heatmap(Part):
             If there is no trace here, or the two cannot be compared.
         """
         if other is None:
-            self.comparison = {}
+            self._compared, self.comparison = None, {}
             return
         if self._trace is None:
             raise FactError("This heatmap shows no trace of its own. Use factlens.compare(a, b).")
-        self.comparison = comparison_of(self._trace, a_trace("other", other), _two_names(names))
+        names = _two_names(names)
+        self.comparison = comparison_of(self._trace, a_trace("other", other), names)
+        self._compared = Comparison(self._trace, other, names)
+
+    @property
+    def result(self) -> Trace | Comparison | None:
+        """What it shows, with all that can be made of it for a paper: ``fl.compare(a, b).result.save_figure(...)``.
+
+        The comparison where there is one, else the trace. None for an empty heatmap, and for that of a lens, which has
+        its trace itself.
+        """
+        return self._trace if self._compared is None else self._compared
 
     def gesture(self, name: str, payload: dict[str, Any]) -> bool:
         """Carry out one of the heatmap's own gestures; return whether `name` is one.
@@ -96,6 +109,8 @@ class Heatmap(Part):
                 layers, tokens = (_span(payload.get(part)) for part in ("layers", "tokens"))
                 with self.hold_trait_notifications():
                     self.layer_range, self.token_range = layers, tokens
+            elif name == "figure":
+                self._hand_out(payload)
             else:
                 return False
         except (t.TraitError, TypeError):
@@ -151,6 +166,19 @@ class Heatmap(Part):
             # Afterwards, so that the page knows its traits to be the answer (js/src/heatmap/alone.ts).
             self.send({"type": "ack", "id": content.get("id")})
 
+    def _hand_out(self, payload: dict[str, Any]) -> None:
+        """Draw a figure that the page asks for, and send it there; or say why not."""
+        what, form, look = (payload.get(part) for part in ("what", "form", "look"))
+        try:
+            result = self._trace if what == "trace" else self._compared
+            if result is None:
+                raise FactError("There is nothing here of which a figure could be drawn.")
+            data = figure_file(result, str(form), {} if not isinstance(look, dict) else look)
+        except FactlensError as error:
+            self.send({"type": "failed", "text": str(error)})
+        else:
+            self.send({"type": "file", "name": f"factlens-{what}.{form}"}, [data])
+
 
 def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Heatmap:
     """Return a heatmap of two traces side by side: A, B, and B − A, one kind at a time.
@@ -176,7 +204,10 @@ def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Heatmap:
     >>> edit = fl.edit(model, fact)  # doctest: +SKIP
     >>> fl.compare(before, fl.trace(model, fact), names=("before", "after"))  # doctest: +SKIP
     """
-    return Heatmap(comparison=comparison_of(a_trace("a", a), a_trace("b", b), _two_names(names)))
+    names = _two_names(names)
+    heatmap = Heatmap(comparison=comparison_of(a_trace("a", a), a_trace("b", b), names))
+    heatmap._compared = Comparison(a, b, names)
+    return heatmap
 
 
 def _two_names(names: Any) -> tuple[str, str]:

@@ -12,9 +12,10 @@ import numpy as np
 import scipy.stats  # noqa: F401  (`Trace.interval` takes it: half a second that the end of a trace should not wait for)
 
 from factlens.tracing import Trace
+from factlens.tracing.captions import caption_of
 from factlens.tracing.estimate_quality import FACTS, RANK_CORRELATION
 from factlens.tracing.picture import trace_picture
-from factlens.tracing.recipe import caption_of, code_of
+from factlens.tracing.recipe import code_of
 from factlens.tracing.side_by_side import side_by_side
 from factlens.tracing.sites import Site, site_of
 from factlens.tracing.subject import edited_kind, layer_by

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.argument_rows import calibration, editing, evaluation, models, moments, reproduce, tracing, widgets
+from tests.argument_rows import calibration, editing, evaluation, models, moments, papers, reproduce, tracing, widgets
 from tests.argument_rows.anything import ANYTHING
 from tests.argument_rows.editing import SETTINGS
 from tests.argument_rows.wrong import Bad
@@ -12,6 +12,6 @@ __all__ = ["ANYTHING", "ROWS", "SETTINGS", "Bad"]
 #: Of every public function or class, by argument; a file has the rows of a room.
 ROWS: dict[str, dict[str, list[Bad]]] = {
     name: rows
-    for room in (models, tracing, editing, evaluation, calibration, moments, reproduce, widgets)
+    for room in (models, tracing, editing, evaluation, calibration, moments, reproduce, widgets, papers)
     for name, rows in room.ROWS.items()
 }

@@ -10,6 +10,8 @@ ANYTHING: dict[str, str] = {
     **dict.fromkeys(("Trace", "Average", "CellDetails", "Edit", "Took", "Report", "Key", "Update", "Skipped"), RECORD),
     **dict.fromkeys(("Outcome", "Measured", "Metric", "Defaults", "LowRank", "Dense", "Model", "ModelEvent"), RECORD),
     **dict.fromkeys(("Peak", "Answer", "Reading", "Shape", "Calibration", "Trial", "Result"), RECORD),
+    "AnswerChange": RECORD,
+    "CellDetails.from_dict": "what `to_dict` has returned",
     "Trial.same": "a candidate and records of the search that asks",
     **dict.fromkeys(("Hparams", "ValueHparams"), "each setting of each method has its row in SETTINGS"),
     **{

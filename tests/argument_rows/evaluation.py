@@ -105,7 +105,6 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
     },
     "Report.joined": {"reports": [(value, "Report") for value in (3, None, "ab", [3], {"a": 3}, Report)]},
     "Report.relabelled": {"label": text()},
-    "Report.plot": {"metrics": [*texts(none=True), (["es"], "no metric 'es'")]},
     "Report.save": {"path": PATH},
     "Report.load": {"path": PATH},
     "load_facts": {"source": SOURCE, "encoding": ENCODING},

@@ -18,6 +18,10 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "methods": [*texts(none=True), ([], "names no method"), (["romme"], "methods[0] must be one of rome")],
         "seed": SEED,
         "say": [(value, "a function") for value in (3, "print")],
+        "look": [
+            *((value, "a dict of options") for value in (3, "safe", [("palette", "safe")])),
+            ({"look": 88}, "A figure has no option 'look'"),
+        ],
         "samples": whole(1),
         "layers": layers(),
         "kind": one_of("state", "mlp", "attn"),

@@ -14,8 +14,9 @@ from IPython.core.formatters import DisplayFormatter
 
 import factlens as fl
 from factlens.drawing import colours, numbers
-from factlens.drawing.figure import grid_figure, new_figure
+from factlens.drawing.figure import new_figure
 from factlens.drawing.grid import GridPicture, Panel, Row
+from factlens.drawing.grid_figure import grid_figure
 from factlens.drawing.grid_svg import grid_svg
 from factlens.drawing.html import table
 from factlens.drawing.svg import fit, length

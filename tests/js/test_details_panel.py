@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.js.driving import change, put
+from tests.js.driving import change, put, record_gestures
 
 
 def test_a_cell_that_was_read(page):
@@ -119,3 +119,12 @@ def test_a_narrow_panel_stays_within_the_page(page):
     for name in page.locator(".fl-lens .fl-token").all():
         box = name.evaluate("(n) => [n.scrollWidth, n.clientWidth]")
         assert box[0] <= box[1] + 1, "no token is cut off"
+
+
+def test_its_tables_are_handed_out_as_files(page):
+    record_gestures(page)
+    put(page, "details", state="js:fakeReader()")
+    for form in ("csv", "latex"):
+        page.get_by_test_id(f"factlens-details-{form}").click()
+        asked = {"lens": "lens-1", "name": "table", "what": "details", "form": form}
+        assert page.evaluate("gestures.at(-1)") == asked

@@ -99,6 +99,36 @@ def test_what_can_be_taken_away(page):
     expect(fold.get_by_role("button", name="Copy code")).to_have_attribute("aria-disabled", "true")
 
 
+def test_a_figure_for_a_paper_is_asked_for_as_it_is_chosen(page):
+    record_gestures(page)
+    heatmap(page, "fakeFrame({caption: 'atlas, seed 1'})")
+    page.get_by_test_id("factlens-export").click()
+    choices = page.get_by_test_id("factlens-paper-fold")
+    expect(choices).to_be_hidden()
+    page.get_by_test_id("factlens-paper").click()
+    expect(page.get_by_test_id("factlens-paper")).to_have_attribute("aria-expanded", "true")
+    page.get_by_test_id("factlens-paper-make").click()
+    look = {"width_mm": 88, "font_size": 7, "palette": "kind", "letters": False, "effects": False}
+    asked = {"lens": "lens-1", "name": "figure", "what": "trace", "form": "pdf", "look": look}
+    assert page.evaluate("gestures") == [asked]
+    expect(page.get_by_test_id("factlens-live")).to_contain_text("comes as a download")
+    page.get_by_test_id("factlens-paper-width").fill("180.5")
+    page.get_by_test_id("factlens-paper-font-size").fill("6")
+    page.get_by_test_id("factlens-paper-colours").select_option("grey")
+    page.get_by_test_id("factlens-paper-form").select_option("svg")
+    page.get_by_test_id("factlens-paper-letters").check()
+    change(page, "a", comparison=COMPARISON)
+    page.get_by_test_id("factlens-compare").click()
+    page.get_by_test_id("factlens-paper-make").click()
+    look = {"width_mm": 180.5, "font_size": 6, "palette": "grey", "letters": True, "kind": "mlp"}
+    assert page.evaluate("gestures.at(-1)") == {**asked, "what": "comparison", "form": "svg", "look": look}
+    page.evaluate("navigator.clipboard.writeText = async (words) => { window.copied = words; }")
+    page.get_by_test_id("factlens-compare").click()
+    page.get_by_role("button", name="Copy caption").click()
+    expect(page.get_by_test_id("factlens-live")).to_contain_text("caption is on the clipboard")
+    assert page.evaluate("copied") == "atlas, seed 1"
+
+
 def test_the_table_holds_every_number(page):
     heatmap(page, "fakeFrame({share: 2 / 7})")
     table = page.get_by_test_id("factlens-table")

@@ -64,3 +64,14 @@ def test_prompts_of_ones_own(page):
         ["add_prompt", "Rome is"],
         ["remove_prompt", "Everyone loves"],
     ]
+
+
+def test_its_table_is_handed_out_as_a_file(page):
+    record_gestures(page)
+    put(page, "judge", state="js:fakeJudge({judgement: null, own: []})")
+    expect(page.get_by_test_id("factlens-judgement-csv")).to_be_hidden()
+    change(page, "a", state="js:fakeJudge()")
+    for form in ("csv", "latex"):
+        page.get_by_test_id(f"factlens-judgement-{form}").click()
+        asked = {"lens": "lens-1", "name": "table", "what": "judgement", "form": form}
+        assert page.evaluate("gestures.at(-1)") == asked

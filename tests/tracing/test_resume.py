@@ -9,7 +9,8 @@ import factlens as fl
 from factlens.errors import WrongModel
 from factlens.moments import SecondMoment
 from factlens.tracing import Trace, stream, stream_rest
-from factlens.tracing.recipe import caption_of, code_of
+from factlens.tracing.captions import caption_of
+from factlens.tracing.recipe import code_of
 from tests.support import small_model
 
 FACT = fl.Fact("In Paris, the {} is near", "Eiffel Tower", target="Seattle")

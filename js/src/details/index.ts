@@ -5,19 +5,21 @@ import { element, OWN_KEYS, redraw, say, setAttributes, setText, show } from "..
 import { decodeMetric } from "../shared/measure";
 import { text } from "../shared/model";
 import { panel, statusLine } from "../shared/panel";
+import { tableFiles } from "../shared/table-files";
 import { cellTitle, decodeChosen, decodeDetails, scoreLine, whatIsRead } from "./cell";
 import { answersTable, sharesTables } from "./tables";
 
 const OUTDATED =
   "The model has other weights now than when this was traced. Trace again, or bring them back, to read its cells.";
 
-export default panel("details", "What the selected cell knows", ({ root, banner }) => {
+export default panel("details", "What the selected cell knows", ({ root, banner, signal, gesture }) => {
   const title = element("span", { class: "fl-cell-title", testid: "details-cell" });
   const status = statusLine("details-status");
   const score = element("p", { class: "fl-score", testid: "details-score" });
   const read = element("p", { class: "fl-note", testid: "details-read" });
   const tables = element("div", { class: "fl-cell-tables" });
-  const content = element("div", { class: "fl-cell-found" }, score, read, tables);
+  const files = tableFiles("details", gesture, signal);
+  const content = element("div", { class: "fl-cell-found" }, score, read, tables, files);
   const body = element("div", { class: "fl-cell-body" }, status, banner.root, content);
   const fold = element(
     "details",

@@ -2,10 +2,11 @@
 import { element, isAvailable, onClick, redraw, setAttributes, setAvailable, setPressed, show } from "../shared/dom";
 import type { Reading } from "../shared/measure";
 import type { PaletteName } from "./palettes";
+import { PaperFold } from "./paper";
 import type { Options } from "./prepare";
 import { READINGS } from "./readings";
 
-export type Leaving = "png" | "svg" | "csv" | "code";
+export type Leaving = "png" | "svg" | "csv" | "code" | "caption" | "paper";
 
 export interface Choice extends Options {
   palette: PaletteName;
@@ -65,6 +66,8 @@ export class Toolbar {
   readonly #own = element("input", { type: "checkbox", testid: "own-scale" });
   readonly #wordsLabel = element("label", { class: "fl-check" }, this.#words, "whole words");
   readonly #copy = leaving("code", "Copy code");
+  readonly #copyCaption = leaving("caption", "Copy caption");
+  readonly paper: PaperFold;
   readonly #folding: [HTMLButtonElement, HTMLElement][];
 
   constructor(
@@ -73,6 +76,7 @@ export class Toolbar {
     private readonly leave: (how: Leaving) => void,
     signal: AbortSignal,
   ) {
+    this.paper = new PaperFold(() => this.leave("paper"), signal);
     const options = element(
       "div",
       { class: "fl-fold", testid: "view-fold" },
@@ -87,6 +91,9 @@ export class Toolbar {
       leaving("svg", "SVG"),
       leaving("csv", "CSV"),
       this.#copy,
+      this.#copyCaption,
+      this.paper.button,
+      this.paper.root,
     );
     const list = element("ul", { class: "fl-keys" });
     for (const [key, what] of KEYS) list.append(element("li", {}, element("strong", {}, key), ` ${what}`));
@@ -129,7 +136,7 @@ export class Toolbar {
       "click",
       (event) => {
         const button = (event.target as HTMLElement).closest("button");
-        if (button && isAvailable(button)) this.leave(button.dataset.leave as Leaving);
+        if (button?.dataset.leave && isAvailable(button)) this.leave(button.dataset.leave as Leaving);
       },
       { signal },
     );

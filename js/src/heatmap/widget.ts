@@ -33,7 +33,7 @@ function render({ model, el }: RenderProps): () => void {
   const lens = lensOf(model); // it has one, or none, for life
   const gesture: SendGesture = lens
     ? (name, payload) => dispatchGesture(lens, name, payload)
-    : ownGestures(model, signal);
+    : ownGestures(model, (words) => setText(page.live, words), signal);
   const schedule = oncePerFrame(draw, signal);
 
   const choice = firstChoice();
@@ -125,7 +125,18 @@ function render({ model, el }: RenderProps): () => void {
   }
 
   function leave(how: Leaving): void {
-    if (shown.frame) takeAway(how, shown.frame, choice.palette, signal).then((words) => setText(live, words));
+    if (how === "paper") askForFigure();
+    else if (shown.frame) takeAway(how, shown.frame, choice.palette, signal).then((words) => setText(live, words));
+  }
+
+  /** What is shown, drawn by Python: the trace, or the comparison of the kind that is chosen. */
+  function askForFigure(): void {
+    const { form, look } = toolbar.paper.chosen;
+    const { first, always, compare } = shown.offer;
+    const comparing = compare.length > 0 && (always || choice.compare !== null);
+    const part = comparing ? { kind: choice.compare ?? first } : { effects: choice.reading === "effect" };
+    gesture("figure", { what: comparing ? "comparison" : "trace", form, look: { ...look, ...part } });
+    setText(live, "Python draws the figure; it comes as a download.");
   }
 
   const on = (traits: string[], act: () => void) => {

@@ -3,6 +3,7 @@ import { element, isAvailable, onClick, onEnter, redraw, say, setAvailable, show
 import { field, textBox } from "../shared/field";
 import { list, number, record, text } from "../shared/model";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
+import { tableFiles } from "../shared/table-files";
 import { isolated } from "../shared/visible";
 import { decodeJudgement, rowsByRole } from "./judgement";
 import { continuations, group } from "./tables";
@@ -13,6 +14,7 @@ export default panel("judge", "What else changed", ({ banner, signal, gesture })
   const tables = element("div", { class: "fl-judged", testid: "judged" });
   const prompt = textBox("own-prompt", "a prompt of your own");
   const add = element("button", { testid: "add-prompt" }, "Add");
+  const files = tableFiles("judgement", gesture, signal);
   const own = element("ul", { class: "fl-own", testid: "own" });
 
   function update(state: Record<string, unknown>, now: string): boolean {
@@ -35,6 +37,7 @@ export default panel("judge", "What else changed", ({ banner, signal, gesture })
         continuations(judgement.texts, open.has("texts")),
       ];
     });
+    show(files, judgement !== null);
     const prompts = list(state.own).map(text);
     redraw(own, prompts, () => prompts.map(ownItem));
     show(own, prompts.length > 0);
@@ -69,5 +72,5 @@ export default panel("judge", "What else changed", ({ banner, signal, gesture })
     field("Also ask", prompt),
     element("div", { class: "fl-buttons" }, add),
   );
-  return { children: [head("Judge", check), status, banner.root, tables, form, own], update };
+  return { children: [head("Judge", check), status, banner.root, tables, files, form, own], update };
 });
