@@ -45,6 +45,7 @@ SETTINGS: dict[str, list[Bad]] = {
     "keep_samples": whole(0),
     "keep_tokens": whole(1),
     "shrinkage": number("at least 0", -1e-9, none=True),
+    "namesakes": NOT_NEGATIVE,
     "as_published": flag(),
     "balanced": flag(),
     "moment_weight": number("positive", 0, -1, none=True),
