@@ -258,7 +258,8 @@ def _compares(session: Session) -> bool:
     return session.measured.contrasted is not False
 
 
-_GRIDS, _RUNS, _MEASURED, _COMPUTED = "What is restored", "How the subject is corrupted", "What is measured", "How"
+_GRIDS, _RUNS = "What is restored", "How the subject is corrupted"
+_MEASURED, _COMPUTED = "What is measured", "How it is computed"
 FIELDS = (
     Field(
         "kinds", "kinds", _GRIDS, "kinds", "One grid for each; a severed path leaves a module at its corrupted output.",
@@ -280,7 +281,7 @@ FIELDS = (
         _called(dict(zip(WINDOW_CONVENTIONS, ("as in the code", "as in the paper"), strict=True))),
     ),
     Field(
-        "corruption", "corruption", _RUNS, "by", "What the corrupted runs read in the subject's place.",
+        "corruption", "corruption", _RUNS, "corrupted by", "What the corrupted runs read in the subject's place.",
         lambda corruption: "replacement" if isinstance(corruption, Replacement) else "noise", _sort, "choice",
         _called({"noise": "noise", "replacement": "another subject"}),
     ),
