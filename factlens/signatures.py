@@ -109,7 +109,7 @@ def taking(options: Iterable[Option]) -> Callable[[F], F]:
     listed = list(options)
 
     def made(function: F) -> F:
-        source = function.__init__ if isinstance(function, type) else function
+        source: Callable[..., Any] = vars(function)["__init__"] if isinstance(function, type) else function
         parameters = [one for one in inspect.signature(source).parameters.values() if one.name != "self"]
         hidden = next(one for one in parameters if one.kind is Parameter.VAR_KEYWORD)
         own = [one for one in parameters if one is not hidden]

@@ -57,7 +57,8 @@ class Choosing(Settings, Following):
     @property
     def measured(self) -> TraceMetric:
         """The metric."""
-        return METRICS[self.metric] if isinstance(self.metric, str) else self.metric
+        metric: str | TraceMetric = self.metric
+        return METRICS[metric] if isinstance(metric, str) else metric
 
     @property
     def options(self) -> dict[str, Any]:

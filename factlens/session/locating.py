@@ -130,6 +130,7 @@ class Locating(Choosing):
         """
         fact = self.fact if of is None else of
         if prompt is not None or subject is not None:
+            self.check_settings()
             fact = self._written(prompt or "", subject or "", chat, slot)
         if fact is None:
             raise FactError("There is no fact to trace yet: write a prompt and its subject.")

@@ -33,7 +33,7 @@ SPELLED_OTHERWISE = "The model spells the object otherwise."
 """Why a fact is skipped whose object the model begins with a space more, or less; its answer is how it does."""
 
 
-_OTHERWISE = {
+_OTHERWISE: dict[str, dict[str, Any]] = {
     "corruption": {
         "meaning": f"{OPTIONS['corruption'].meaning} The noise is of three σ over\n"
         "the subjects of all `facts`, skipped ones included, as in the paper: every fact gets noise of the same size.\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -57,7 +57,7 @@ def code_for(weights: Weights, fact: Fact, options: Mapping[str, Any]) -> str:
 
     `factlens.trace` gives no estimate, and how much memory is used changes nothing: neither is in the code.
     """
-    written = {
+    written: dict[str, Callable[[Any], str]] = {
         "corruption": _corruption,
         "answer": wording,
         "contrast": wording,

@@ -17,7 +17,6 @@ Payload = dict[str, Any]
 
 
 def _trace(session: Session, asked: Payload, _data: bytes) -> None:
-    session.check_settings()
     session.start_trace(
         text_in(asked, "prompt"),
         text_in(asked, "subject"),

@@ -251,7 +251,7 @@ def _metrics(session: Session) -> Sequence[Choice]:
 
 def _metric(session: Session, name: Any) -> str | TraceMetric:
     mine = session.metric
-    return mine if isinstance(mine, TraceMetric) and mine.name == name else name
+    return mine if isinstance(mine, TraceMetric) and mine.name == name else str(name)
 
 
 def _compares(session: Session) -> bool:

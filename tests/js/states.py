@@ -135,10 +135,6 @@ READ_TWICE = """fakeLocate({prompt: 'x = {}  # The capital of France is', subjec
     readings: [{shown: 'x = ⟦France⟧  # The capital of France is', prompt: 'x', slot: '{}'},
     {shown: 'x = {}  # The capital of ⟦France⟧ is', prompt: 'x', slot: null}]}})"""
 
-OTHER_SUBJECT = """{name: 'subject', group: 'Corruption', title: 'other subject', help: 'Written in its place.',
-    form: 'text', value: 'The Louvre', error: null, choices: [], empty: '',
-    suggested: ['The Louvre', 'The Pantheon', 'The Great Sphinx']}"""
-
 LENS = State(
     parts=(one("locate", "fakeLocate({edits: 2})"), COMPLETE),
     left=(
@@ -186,18 +182,6 @@ STATES = {
             ),
         ),
         then=keep_waiting,
-    ),
-    "locate-settings": State(
-        parts=(
-            ("locate", "{state: fakeLocate(), settings: fakeSettings()}"),
-            (
-                "locate",
-                "{state: fakeLocate(), settings: fakeSettings({samples: {value: 'many', error: 'samples must be a "
-                "whole number.'}}, {changed: ['corrupted by: another subject'], stale: true, code: 'code'}, "
-                f"[{OTHER_SUBJECT}])}}",
-            ),
-        ),
-        then=unfold,
     ),
     "locate-chat": State(parts=(one("locate", TALKING), one("locate", SAID), one("locate", READ_TWICE))),
     "edit": State(

@@ -77,7 +77,7 @@ def test_what_is_wrong_is_said_at_the_field(page):
 
 def test_news_leave_what_is_being_written_and_the_focus(page):
     drawer(page)
-    box(page, "samples").press_sequentially("7")
+    box(page, "samples").fill("107")
     change(page, "a", settings="js:fakeSettings({}, {changed: ['seed: 3'], stale: true})")
     expect(box(page, "samples")).to_have_value("107")
     expect(box(page, "samples")).to_be_focused()
