@@ -203,7 +203,13 @@ class Fact:
         return parts
 
     def with_template(self, template: str, *, slot: str | None = None) -> Fact:
-        """Return the same subject and target in another prompt, which is no chat's."""
+        """Return the same subject and target in another prompt, which is no chat's.
+
+        Parameters
+        ----------
+        template, slot
+            As for `Fact`.
+        """
         return replace(self, template=template, slot=slot, conversation=None)
 
     def with_subject(self, subject: str) -> Fact:

@@ -38,6 +38,7 @@ STOREYS = (
             "lookalikes",
             "progress",
             "registry",
+            "signatures",
             "slots",
             "spelling",
             "tensors",

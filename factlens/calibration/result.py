@@ -12,10 +12,11 @@ from factlens.arguments import a_path, a_text, one_of
 from factlens.calibration.showing import as_frame, as_html, as_table, as_text, caption_of, plot_calibration
 from factlens.calibration.trials import QUICKER, Result, Trial
 from factlens.drawing.exporting import Exported, no_part
-from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.look import LOOK, Look, LookOptions
 from factlens.drawing.tables import Table
 from factlens.editing.calibrated import FORMAT, SCHEMA, Choice, calibration_content, read_choices
 from factlens.files import checksum, complete, json_bytes, write_bytes
+from factlens.signatures import taking
 from factlens.typed import many, mapping, number, number_within, plain, record, text, whole
 from factlens.typed import one_of as one_of_these
 
@@ -104,6 +105,7 @@ class Calibration(Exported):
         """Return one row per trial: method, layers, the settings that were tried, S with its interval, shares."""
         return as_frame(self)
 
+    @taking(LOOK)
     def plot(self, **look: Unpack[LookOptions]) -> Figure:
         """Draw each method's best S by the last layer it edits, below the MLP's effect; needs ``factlens[plot]``.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from factlens.drawing.figure import FORMATS, figure_bytes
 from factlens.drawing.look import PAPER
 from factlens.drawing.tables import Table, frame_csv, table_latex
 from factlens.files import write_bytes, write_text
+from factlens.signatures import copy_of, options_from, taking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +72,16 @@ class Tabled:
 
 class Exported(Tabled):
     """A result that is also a figure."""
+
+    def __init_subclass__(cls) -> None:
+        """Show the options of the result's own `plot` in the signature of its `save_figure`."""
+        super().__init_subclass__()
+        if "plot" in vars(cls):
+            names = [name for name in inspect.signature(vars(cls)["plot"]).parameters if name != "self"]
+            options = options_from(vars(cls)["plot"], *names)
+            usual = {option.name: PAPER.get(option.name, option.default) for option in options}
+            listed = [replace(option, default=usual[option.name]) for option in options]
+            setattr(cls, "save_figure", taking(listed)(copy_of(Exported.save_figure)))  # noqa: B010
 
     def save_figure(self, path: str | Path, *, dpi: float = 300, **options: Any) -> Path:
         """Write the figure to a file for a paper; needs ``factlens[plot]``.

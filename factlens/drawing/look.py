@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from factlens.arguments import a_text, number, one_of, optional, plain, refuse, refuse_unknown, some_texts
 from factlens.drawing.colours import PALETTES
 from factlens.errors import ArgumentError
+from factlens.signatures import options_from
 
 MM = 25.4
 """Millimetres in an inch; an inch has 72 points."""
@@ -104,9 +105,12 @@ class Look:
 
         Where only one of the two is asked for, the other one keeps the shape; but a height is `most` at most.
         """
-        if self.width_mm is None and self.height_mm is None:
+        if self.width_mm is not None:
+            across = self.width_mm / MM
+        elif self.height_mm is not None:
+            across = width * self.height_mm / MM / height
+        else:
             return width, height
-        across = width * self.height_mm / MM / height if self.width_mm is None else self.width_mm / MM
         return across, min(most, height * across / width) if self.height_mm is None else self.height_mm / MM
 
 
@@ -194,3 +198,7 @@ def letters_from(start: bool | str, count: int) -> list[str]:
 SCREEN = Look()
 PAPER: LookOptions = {"width_mm": 88, "font": ("DejaVu Sans",), "font_size": 7}
 """What files have by default: a column of most journals, in the font that matplotlib brings along."""
+
+
+LOOK = options_from(Look, *(field.name for field in fields(Look)))
+"""The options of a look, for the signatures of what draws."""

@@ -15,6 +15,7 @@ from factlens.arguments import event, flag, function, instance, optional, plain,
 from factlens.editing.advice import Circumstances, all_taken
 from factlens.editing.contexts import check_prefixes, check_written_texts
 from factlens.editing.hparams import Defaults, Hparams
+from factlens.editing.listed import listed_settings
 from factlens.editing.looking import look
 from factlens.editing.methods import DEFAULT_METHOD, METHODS, Problem
 from factlens.editing.prompts import kept_prompt
@@ -33,12 +34,14 @@ from factlens.models.spellings import warn_of_spelling
 from factlens.moments import Corpus, SecondMoment, cached, default_moments, default_tokens, open_corpus
 from factlens.moments.corpora import Source, a_source
 from factlens.progress import Share, StageShare
+from factlens.signatures import taking
 
 _EXAMPLE = "{3: moment}"
 # Eight rows, from fewer of which nothing can be said about how they scatter; a smaller number is a layer's by mistake.
 _FEWEST_TOKENS = 512
 
 
+@taking(listed_settings().values())
 @settled
 def edit(
     model: Model,
@@ -57,6 +60,10 @@ def edit(
     Whether it took is said for each fact in `Edit.taken`: the probability of the target after the bare prompt before,
     with v* put in, and after. If some did not take, one `EditWarning` says which, which half failed (the value, or the
     weights), and what to change. The edit is applied all the same.
+
+    After `stop` come the settings of the methods, each with those that have it and its default there; for some models
+    a method has others (`factlens.editing.defaults`). What is left out is as the method has it. A method that was
+    registered later takes the settings of its own class.
 
     Parameters
     ----------
@@ -83,7 +90,7 @@ def edit(
     stop
         Set it from another thread to give up; nothing is changed then.
     **hparams
-        Settings of the method: the class of settings in its file in `factlens.editing.methods` lists them.
+        Settings of the method, as its class of settings has them (its file in `factlens.editing.methods`).
 
     Returns
     -------

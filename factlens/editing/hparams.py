@@ -76,7 +76,13 @@ def some_templates(name: str, value: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Hparams:
-    """Settings of a method; a subclass for each. What makes no sense is refused when they are made."""
+    """Settings of a method; a subclass for each. What makes no sense is refused when they are made.
+
+    Attributes
+    ----------
+    seed
+        Seed of what is drawn, and of the default corpus.
+    """
 
     method: ClassVar[str] = "The method"
     """The method's name, for errors."""

@@ -9,7 +9,7 @@ from factlens import __version__
 from factlens.arguments import a_text, whole
 from factlens.drawing.bars_figure import BarPanel, bars_figure
 from factlens.drawing.exporting import Exported, no_part
-from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.look import LOOK, Look, LookOptions
 from factlens.drawing.numbers import brief
 from factlens.drawing.tables import Table
 from factlens.models import Model
@@ -17,6 +17,7 @@ from factlens.models.belonging import Weights, named
 from factlens.models.continuing import whole_texts
 from factlens.models.given import a_model
 from factlens.models.settling import settled
+from factlens.signatures import taking
 from factlens.visible import as_label, isolated, line, quoted
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class AnswerChange(Exported):
 
         return pd.DataFrame(self.answers, columns=["answer", "before", "now"])
 
+    @taking(LOOK)
     def plot(self, **look: Unpack[LookOptions]) -> Figure:
         """Draw two bars for each answer; needs ``factlens[plot]``.
 

@@ -30,7 +30,8 @@ from factlens.arguments import (
 )
 from factlens.decoding import UTF8, an_encoding
 from factlens.editing import METHODS, Edit, Took
-from factlens.editing.api import quiet_edit, settle, some_moments
+from factlens.editing.api import edit, quiet_edit, settle, some_moments
+from factlens.editing.listed import listed_settings
 from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import ArgumentError, FactError, Interrupted, NumericalError, WeightsChanged
 from factlens.evaluation.chatting import as_read
@@ -51,6 +52,7 @@ from factlens.models.given import a_model
 from factlens.models.interrupts import interruption_point, stopped_by
 from factlens.models.settling import settled
 from factlens.moments import Corpus
+from factlens.signatures import options_from, taking
 
 Way = Literal["single", "sequential", "at once"]
 WAYS: tuple[Way, ...] = ("single", "sequential", "at once")
@@ -58,6 +60,14 @@ Judged = Callable[[Report, int], None]
 """Called with the report so far, and how many outcomes it will have."""
 
 
+# `evaluate` has a seed of its own.
+_OF_EDIT = [
+    *options_from(edit, "layers", "moments"),
+    *(one for one in listed_settings().values() if one.name != "seed"),
+]
+
+
+@taking(_OF_EDIT)
 @settled
 def evaluate(
     model: Model,
@@ -131,8 +141,7 @@ def evaluate(
     stop
         Set it from another thread to stop.
     **options
-        Passed to `factlens.edit`: ``layers``, ``moments`` (or what they are to be collected from), settings of the
-        method.
+        As for `factlens.edit`, which is called with them.
 
     Returns
     -------

@@ -13,7 +13,7 @@ import numpy as np
 
 from factlens.arguments import a_path, a_text, instance, items, optional, some_texts
 from factlens.drawing.exporting import Exported, no_part
-from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.look import LOOK, Look, LookOptions
 from factlens.drawing.tables import Table
 from factlens.editing.taking import Took
 from factlens.errors import FactlensError, WrongModel
@@ -25,6 +25,7 @@ from factlens.evaluation.metrics import METRICS, metric_record, read_metrics
 from factlens.evaluation.records import Record
 from factlens.evaluation.scoring import Reading
 from factlens.models.belonging import Weights, check_belongs
+from factlens.signatures import taking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -403,6 +404,7 @@ class Report(Exported):
 
         return read_report(a_path("path", path))
 
+    @taking(LOOK)
     def plot(self, metrics: Sequence[str] | None = None, **look: Unpack[LookOptions]) -> Figure:
         """Draw the metrics with their intervals, labels side by side; needs ``factlens[plot]``.
 

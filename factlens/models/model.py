@@ -421,7 +421,12 @@ class Model:
     def ids_of(self, prompt: str, *, what: str = "The prompt", advice: str = "Shorten the prompt.") -> list[int]:
         """Tokenise a text that has no subject.
 
-        Parameters, errors: as `encode`.
+        Parameters
+        ----------
+        prompt
+            The text.
+        what, advice
+            As for `encode`.
 
         Raises
         ------
@@ -581,7 +586,13 @@ class Model:
         return removed
 
     def drop(self, edit: WeightEdit, *, origin: str | None = None) -> WeightEdit:
-        """Do what ``undo(edit)`` does, which has taken the place of this."""
+        """Do what ``undo(edit)`` does, which has taken the place of this.
+
+        Parameters
+        ----------
+        edit, origin
+            As for `undo`.
+        """
         _check_is_edit(edit)
         warn(RenamedWarning("Model.drop(edit) is deprecated: model.undo(edit) does the same."))
         return self.undo(edit, origin=origin)
@@ -589,6 +600,11 @@ class Model:
     @settled
     def redo(self, *, origin: str | None = None) -> WeightEdit:
         """Put back the edit that was undone last, at the place in the stack where it stood.
+
+        Parameters
+        ----------
+        origin
+            As for `apply`.
 
         Returns
         -------
@@ -680,7 +696,13 @@ class Model:
         self._change("replaced" if ordered else "cleared", replaced, origin)
 
     def clear(self, *, origin: str | None = None) -> None:
-        """Take back all edits: every weight has its original bits again. What was undone cannot be redone after."""
+        """Take back all edits: every weight has its original bits again. What was undone cannot be redone after.
+
+        Parameters
+        ----------
+        origin
+            As for `apply`.
+        """
         self.set_edits((), origin=origin)
 
     @block

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from factlens.arguments import (
     a_path,
@@ -45,6 +45,7 @@ from factlens.reproduce.layer_sweep import layer_sweep
 from factlens.reproduce.sequential import sequential
 from factlens.reproduce.table4 import table4
 from factlens.reproduce.ways import a_way
+from factlens.signatures import Open, options_of, taking
 from factlens.tracing import KINDS
 
 
@@ -139,6 +140,44 @@ EXPERIMENTS: Registry[Experiment] = Registry(
 """What `reproduce` runs."""
 
 
+class ExperimentOptions(TypedDict, total=False):
+    """What single experiments take.
+
+    Attributes
+    ----------
+    samples
+        Of fig2 and layer-sweep: number of noise samples of each trace.
+    layers
+        Of table4, layer-sweep and sequential: which layers to edit, of table4 and sequential those of every method. Or
+        a mapping, ``{"rome": 3, "memit": [2, 3, 4]}``; methods that it does not name edit their own.
+    kind
+        Of layer-sweep: the kind of grid whose effects are compared with the success of edits.
+    method
+        Of layer-sweep: the method that edits.
+    batch
+        Of sequential: facts of one edit.
+    every
+        Of sequential: after how many facts everything is judged again.
+    generate
+        Of sequential: whether the model writes on, for fluency and consistency.
+    text
+        Of sequential: text of which the perplexity is measured: a file, or a folder of them.
+    """
+
+    samples: int
+    layers: int | Sequence[int] | Mapping[str, int | Sequence[int]]
+    kind: str
+    method: str
+    batch: int
+    every: int
+    generate: bool
+    text: str | Path
+
+
+_OPEN = Open("the experiment's")
+
+
+@taking(options_of(ExperimentOptions, dict.fromkeys(ExperimentOptions.__annotations__, _OPEN)).values())
 def reproduce(
     name: str,
     model: Model,
@@ -152,7 +191,7 @@ def reproduce(
     seed: int = 0,
     say: Callable[[str], None] | None = None,
     look: LookOptions | None = None,
-    **options: Any,
+    **options: Unpack[ExperimentOptions],
 ) -> Folder:
     """Run a published experiment, and write its tables, figures, a summary and its provenance into a folder.
 
@@ -193,9 +232,7 @@ def reproduce(
         How the figures look, ``{"width_mm": 180, "font_size": 7, "palette": "safe"}``; see
         `factlens.drawing.look.Look`. A finished experiment that is called again only draws them anew.
     **options
-        Passed to the experiment: ``samples`` (fig2, layer-sweep), ``layers``, ``kind``, ``method`` (layer-sweep),
-        ``batch``, ``every``, ``generate``, ``text`` (sequential). ``layers`` of table4 and sequential are those of
-        every method, or a mapping, ``{"rome": 3, "memit": [2, 3, 4]}``; methods that it does not name edit their own.
+        As in `ExperimentOptions`; what is left out is as the experiment has it.
 
     Returns
     -------
@@ -224,11 +261,12 @@ def reproduce(
     limit, seed = optional(whole, "limit", limit, least=1, example="100"), a_seed("seed", seed)
     only_known = experiment.only_known if only_known is None else flag("only_known", only_known)
     optional(function, "say", say)
+    asked: dict[str, Any] = {**options}
     if methods is not None:
-        options["methods"] = _CHECKS["methods"](model, "methods", methods)
-    refuse_unknown(name, options, experiment.options)
-    options = {option: _CHECKS[option](model, option, value) for option, value in options.items()}
-    settings = experiment.defaults | options
+        asked["methods"] = _CHECKS["methods"](model, "methods", methods)
+    refuse_unknown(name, asked, experiment.options)
+    asked = {option: _CHECKS[option](model, option, value) for option, value in asked.items()}
+    settings = experiment.defaults | asked
     _check_layers(model, settings)
     # Now, and not at the end, hours later.
     with drawn_with("Reproducing an experiment", Look.of(looks)):
@@ -261,7 +299,7 @@ def reproduce(
             limit = limit or len(each) - min(_HELD_OUT, len(each) // _HELD_OUT_SHARE)
             subjects = {_fact(one).subject for one in each[:limit]}
             extra["held_out"] = [one for one in each[limit:] if _fact(one).subject not in subjects][:_HELD_OUT]
-        experiment.run(model, each[:limit], folder, **extra, **options)
+        experiment.run(model, each[:limit], folder, **extra, **asked)
         folder.provenance(
             model,
             experiment=name,

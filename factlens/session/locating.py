@@ -19,7 +19,7 @@ from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.chats import as_one_text
 from factlens.models.notes import Note
-from factlens.session.following import Following
+from factlens.session.choosing import Choosing
 from factlens.session.received import bytes_of, file_name, read_bytes
 from factlens.session.worker import Doing, Job
 from factlens.session.working import Work, gesture
@@ -28,6 +28,8 @@ from factlens.spelling import Exactly, Wording
 from factlens.timing import TimeLeft, roughly
 from factlens.tracing import Trace, Update, stream, stream_rest
 from factlens.tracing import details as read_details
+from factlens.tracing.alternatives import other_subjects
+from factlens.tracing.options import made_with
 from factlens.tracing.ownership import check_trace
 from factlens.tracing.sites import expand_kinds
 from factlens.warned import warnings_kept
@@ -38,7 +40,7 @@ PUBLISH_SECONDS = 0.05
 """Grids are published at most twenty times a second: the Jupyter server drops floods of messages."""
 
 
-class Locating(Following):
+class Locating(Choosing):
     """A fact in hand, and where the model keeps it.
 
     Attributes
@@ -94,6 +96,8 @@ class Locating(Following):
         # What waits for the worker to be free, or has it: the newest read of a cell, and of the answers.
         self._read: Job | None = None
         self._refresh: Job | None = None
+        # Of a fact, the names last looked for.
+        self._others: tuple[Fact | None, tuple[str, ...]] = (None, ())
         if fact is not None:
             self.fact = as_one_text(model.tokenizer, fact)
             self.target = fact.target or ""
@@ -126,6 +130,7 @@ class Locating(Following):
         """
         fact = self.fact if of is None else of
         if prompt is not None or subject is not None:
+            self.check_settings()
             fact = self._written(prompt or "", subject or "", chat, slot)
         if fact is None:
             raise FactError("There is no fact to trace yet: write a prompt and its subject.")
@@ -135,7 +140,7 @@ class Locating(Following):
         if of is not None and of.target:
             self.target = of.target
         with warnings_kept():  # of what the notes say
-            updates = stream(self.model, read, stop=self._stop)
+            updates = stream(self.model, read, stop=self._stop, **self.options)
         return lambda: self._trace(read, updates)
 
     def _written(self, prompt: str, subject: str, chat: bool, slot: str | None) -> Fact:
@@ -257,6 +262,21 @@ class Locating(Following):
         """Whether the model has other weights than it had when it was traced: other edits, or another base."""
         # The edits as they are listed: the model itself goes without them for moments, while it is asked.
         return self.trace is not None and (self.trace.fingerprint, self.trace.edit_ids) != self.weights.key
+
+    @property
+    def set_otherwise(self) -> bool:
+        """Whether the trace that is shown was made with other settings than are chosen now."""
+        return self.trace is not None and not made_with(self.model, self.trace, self.options)
+
+    @property
+    def other_subjects(self) -> tuple[str, ...]:
+        """Names that may replace the subject; see `factlens.tracing.alternatives`."""
+        fact = self.fact
+        if fact is None:
+            return ()
+        if self._others[0] is not fact:
+            self._others = fact, other_subjects(self.model, fact)
+        return self._others[1]
 
     # On the worker thread ----------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ class Session(Papers):
         The fact to begin with.
 
     Its traits are those of `factlens.session.working.Working`, `factlens.session.following.Following`,
-    `factlens.session.locating.Locating`, `factlens.session.editing.Editing`,
+    `factlens.session.choosing.Choosing`, `factlens.session.locating.Locating`, `factlens.session.editing.Editing`,
     `factlens.session.calibrating.Calibrating` and `factlens.session.judging.Judging`.
     """
 

@@ -15,11 +15,12 @@ import xarray as xr
 from factlens.arguments import a_text, flag, fraction, items, shown
 from factlens.drawing.exporting import Exported
 from factlens.drawing.html import as_image
-from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.look import LOOK, Look, LookOptions
 from factlens.drawing.tables import Table
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, read_fact
 from factlens.formats import Format
+from factlens.signatures import taking
 from factlens.tracing.captions import average_caption
 from factlens.tracing.metrics import MOST, TraceMetric, check_metric, metric_of, own_metric, read_trace_metric
 from factlens.tracing.picture import average_svg, plot_average, plot_average_lines
@@ -324,6 +325,7 @@ class Average(Exported):
         """Return what a figure should say below itself: model, facts, every setting, the average total effect."""
         return average_caption(self)
 
+    @taking(LOOK)
     def plot(self, *, lines: bool = False, level: float = 0.95, **look: Unpack[LookOptions]) -> Figure:
         """Draw the average indirect effects by role, in the manner of the paper's Figure 2; needs ``factlens[plot]``.
 
@@ -342,6 +344,7 @@ class Average(Exported):
         asked, level = Look.of(look), fraction("level", level)
         return plot_average_lines(self, level, asked) if flag("lines", lines) else plot_average(self, asked)
 
+    @taking(LOOK)
     def plot_lines(self, level: float = 0.95, **look: Unpack[LookOptions]) -> Figure:
         """Draw the same by layer, one line per role with its confidence band; needs ``factlens[plot]``.
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from factlens.drawing.exporting import Exported, no_part
 from factlens.drawing.html import paragraph, table
-from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.look import LOOK, Look, LookOptions
 from factlens.drawing.numbers import fixed, signed
 from factlens.drawing.tables import Table
+from factlens.signatures import taking
 from factlens.tracing.captions import details_caption
 from factlens.tracing.cell_figure import details_frame, plot_details
 from factlens.tracing.sites import site_of
@@ -121,6 +122,7 @@ class CellDetails(Exported):
         """Return what a figure or a table of it should say below itself."""
         return details_caption(self, self._where())
 
+    @taking(LOOK)
     def plot(self, **look: Unpack[LookOptions]) -> Figure:
         """Draw what each run would answer next, and the shares of heads or neurons; needs ``factlens[plot]``.
 

@@ -12,11 +12,12 @@ from factlens.drawing.exporting import Exported, no_part
 from factlens.drawing.figure import colour_map, diverging_map, drawn_with, finish, panels
 from factlens.drawing.grid import Row
 from factlens.drawing.grid_figure import colour_bar, heatmap, room_for
-from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.look import LOOK, Look, LookOptions
 from factlens.drawing.numbers import precise
 from factlens.drawing.tables import Table
 from factlens.errors import FactError
 from factlens.escaping import mathless
+from factlens.signatures import taking
 from factlens.tracing.captions import caption_of
 from factlens.tracing.result import Trace, a_trace
 from factlens.tracing.side_by_side import SideBySide, side_by_side
@@ -107,6 +108,7 @@ class Comparison(Exported):
             f"{one}: {caption_of(self.a)} {other}: {caption_of(self.b)}"
         )
 
+    @taking(LOOK)
     def plot(self, kind: str | None = None, **look: Unpack[LookOptions]) -> Figure:
         """Draw both and their difference, a row of panels for each kind; needs ``factlens[plot]``.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from threading import Event
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -17,15 +18,15 @@ from factlens.models.encoding import Encoding
 from factlens.models.fitting import check_length
 from factlens.models.given import a_model
 from factlens.models.spellings import warn_of_spelling
+from factlens.signatures import taking
 from factlens.spelling import Wording
 from factlens.tracing.answers import Measurement, measurement_of
 from factlens.tracing.corruption import Corrupted, corrupt
-from factlens.tracing.estimates import ATTRIBUTION_PATCHING
 from factlens.tracing.growing import Update, at_work, grow, share_done
 from factlens.tracing.knowing import saying
 from factlens.tracing.labels import label_estimate
-from factlens.tracing.metrics import MetricFunction, TraceMetric
-from factlens.tracing.options import DEFAULTS, checked_options, with_present_names
+from factlens.tracing.metrics import TraceMetric
+from factlens.tracing.options import DEFAULTS, OPTIONS, TraceOptions, checked_options, with_present_names
 from factlens.tracing.ownership import check_trace
 from factlens.tracing.protocol import AUTO, FIXED, Corruption
 from factlens.tracing.result import Trace, a_trace
@@ -33,27 +34,16 @@ from factlens.tracing.rounds import rounds_of
 from factlens.tracing.runs import Runs
 from factlens.tracing.schedule import is_brief
 from factlens.tracing.separation import MOST
-from factlens.tracing.sites import KINDS
 from factlens.tracing.starting import both_runs, started
 
 
+@taking(OPTIONS.values())
 def stream(
     model: Model,
     fact: Fact,
     *,
-    kinds: Sequence[str] = KINDS,
-    corruption: Corruption | None = None,
-    samples: int | str = 10,
-    seed: int = 1,
-    window: int | None = None,
-    window_convention: str = "code",
-    metric: str | TraceMetric | MetricFunction = "probability",
-    answer: Wording | None = None,
-    contrast: Wording | None = None,
-    estimate: str | None = ATTRIBUTION_PATCHING,
-    memory: int | None = None,
     stop: Event | None = None,
-    preview: bool | None = None,
+    **options: Unpack[TraceOptions],
 ) -> Iterator[Update]:
     """Trace a fact, and yield the grids while they fill.
 
@@ -72,42 +62,10 @@ def stream(
         The model.
     fact
         What to trace; its target plays no role.
-    kinds
-        What to restore: ``"state"`` (block output); ``"mlp"``, ``"attn"`` (module outputs, over a window of layers);
-        ``"head"`` for every attention head's output in one layer, ``"head.3"`` for one of them; ``"severed_mlp"``,
-        ``"severed_attn"`` for a state whose token keeps its corrupted MLP (attention) outputs, as in Figure 3.
-    corruption
-        `Noise` of three σ by default, or a `Replacement` by another subject.
-    samples
-        Number of corrupted runs, S; a replacement has one. ``"auto"``: as many as it takes until the cell with the
-        largest effect of each kind is separated from all that have less than nine tenths of it, at most ten. The result
-        is the trace with that number. See `factlens.tracing.separation` for the rule.
-    seed
-        Seed of the noise.
-    window
-        Layers restored together for ``mlp`` and ``attn``. Default: ten, scaled down for shallow models.
-    window_convention
-        ``"code"``: a window of ten is [l - 5, l + 4], as in the published code and figures. ``"paper"``: it is
-        [l - 4, l + 5], as in the published text.
-    metric
-        ``"probability"``, ``"log_probability"``, or ``"logit_difference"`` against `contrast`; or a function of your
-        own, of the logits where the answer is read, ``(..., positions, vocabulary)``, the ids of the answer's tokens
-        and those of the contrast's, that gives one number for each run, ``(...)``: see `factlens.tracing.TraceMetric`.
-    answer
-        What to measure; several tokens are teacher-forced, and count together. Default: the model's own top token. A
-        space is put in front of it where the text calls for one (`factlens.spelling`); `factlens.Exactly` is taken as
-        it is.
-    contrast
-        The answer to compare with, by the same rule, for ``"logit_difference"`` and functions of
-        your own.
-    estimate
-        How to estimate all cells first: ``"attribution_patching"``, which costs one backward pass. None: not at all.
-    memory
-        Bytes that one sweep may use for its activations. Default: what the device has to spare. Never changes a result.
     stop
         Set it from another thread to end the stream, in the middle of a pass if need be.
-    preview
-        Deprecated: True is ``estimate="attribution_patching"``, False is ``estimate=None``.
+    **options
+        As in `factlens.tracing.options.TraceOptions`.
 
     Yields
     ------
@@ -134,22 +92,8 @@ def stream(
         If the prompt or an answer is read as it is written, and that may not be meant: a second beginning-of-text
         token, white space at the end, an answer that the model spells otherwise.
     """
-    arguments = {
-        "kinds": kinds,
-        "corruption": corruption,
-        "samples": samples,
-        "seed": seed,
-        "window": window,
-        "window_convention": window_convention,
-        "metric": metric,
-        "answer": answer,
-        "contrast": contrast,
-        "estimate": estimate,
-        "memory": memory,
-        "preview": preview,
-    }
     # A generator would look at its arguments only when the first update is asked for.
-    return _checked(model, fact, stop, arguments, watched=True)
+    return _checked(model, fact, stop, options, watched=True)
 
 
 def _checked(
@@ -315,7 +259,8 @@ def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
     return trace
 
 
-def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any) -> Trace:
+@taking({**OPTIONS, "estimate": replace(OPTIONS["estimate"], default=None)}.values())
+def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Unpack[TraceOptions]) -> Trace:
     """Trace a fact and return the whole of it.
 
     Parameters
@@ -323,7 +268,7 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     model, fact, stop
         As for `stream`.
     **options
-        As for `stream`; ``estimate`` is None by default, since only the whole trace is returned.
+        As in `factlens.tracing.options.TraceOptions`; no estimate by default, since only the whole trace is returned.
 
     Returns
     -------
@@ -335,11 +280,11 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     Interrupted
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far. It is a `KeyboardInterrupt`.
     """
-    options = with_present_names(options)
-    refuse_unknown("A trace", options, DEFAULTS)
+    asked = with_present_names(options)
+    refuse_unknown("A trace", asked, DEFAULTS)
     latest: Trace | None = None
     try:
-        for update in _checked(model, fact, stop, {"estimate": None, **options}, watched=False):
+        for update in _checked(model, fact, stop, {"estimate": None, **asked}, watched=False):
             latest = update.trace
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", latest) from error

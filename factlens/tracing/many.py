@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from threading import Event
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
@@ -17,12 +17,13 @@ from factlens.models.continuing import whole_texts
 from factlens.models.given import a_model
 from factlens.models.spellings import better_spelling
 from factlens.progress import Count
+from factlens.signatures import taking
 from factlens.tracing.answers import check_contrast
 from factlens.tracing.averages import Average, Skipped, average
 from factlens.tracing.corruption import noise_level
 from factlens.tracing.engine import trace
 from factlens.tracing.knowing import logits_of
-from factlens.tracing.options import checked_options
+from factlens.tracing.options import OPTIONS, ManyOptions, checked_options
 from factlens.tracing.protocol import Corruption, Noise
 from factlens.tracing.result import Trace
 
@@ -32,13 +33,32 @@ SPELLED_OTHERWISE = "The model spells the object otherwise."
 """Why a fact is skipped whose object the model begins with a space more, or less; its answer is how it does."""
 
 
+_OTHERWISE: dict[str, dict[str, Any]] = {
+    "corruption": {
+        "meaning": f"{OPTIONS['corruption'].meaning} The noise is of three σ over\n"
+        "the subjects of all `facts`, skipped ones included, as in the paper: every fact gets noise of the same size.\n"
+        "(For a single trace σ is over its own subject.)"
+    },
+    "contrast": {
+        "meaning": f"{OPTIONS['contrast'].meaning}\nDefault: each fact's target, where the metric needs a contrast."
+    },
+    "estimate": {"default": None},
+}
+_EACH = [
+    replace(option, **_OTHERWISE.get(name, {}))
+    for name, option in OPTIONS.items()
+    if name in ManyOptions.__annotations__
+]
+
+
+@taking(_EACH)
 def trace_many(
     model: Model,
     facts: Iterable[Fact],
     *,
     stop: Event | None = None,
     progress: Count | None = None,
-    **options: Any,
+    **options: Unpack[ManyOptions],
 ) -> Iterator[Trace | Skipped]:
     """Trace many facts, and yield each one's trace as soon as it is complete.
 
@@ -58,12 +78,7 @@ def trace_many(
     progress
         Called after each fact with the number of facts done and of all facts.
     **options
-        As for `factlens.stream`, the same for every fact, except:
-
-        - ``corruption`` is by default noise of three σ over the subjects of all `facts`, skipped ones included, as in
-          the paper, so that every fact gets noise of the same size. (For a single trace σ is over its own subject.)
-        - ``answer`` is not among them.
-        - ``contrast`` is by default the fact's target, where the metric needs one.
+        As in `factlens.tracing.options.TraceOptions`, the same for every fact.
 
     Yields
     ------
@@ -85,13 +100,14 @@ def trace_many(
     return _outcomes(model, facts, stop, progress, _completed(model, facts, options))
 
 
+@taking(_EACH)
 def average_over(
     model: Model,
     facts: Iterable[Fact],
     *,
     stop: Event | None = None,
     progress: Count | None = None,
-    **options: Any,
+    **options: Unpack[ManyOptions],
 ) -> Average:
     """Trace many facts and average their effects by the role of each token (Meng et al. 2022, Figure 2).
 
@@ -99,8 +115,10 @@ def average_over(
 
     Parameters
     ----------
-    model, facts, stop, progress, **options
-        As for `trace_many`. Note the default of ``corruption``: three σ over the subjects of all `facts`.
+    model, facts, stop, progress
+        As for `trace_many`.
+    **options
+        As for `trace_many`.
 
     Returns
     -------
@@ -164,7 +182,7 @@ def _says_instead(model: Model, fact: Fact, stop: Event | None) -> tuple[str, st
     return (SPELLED_OTHERWISE if otherwise else NOT_KNOWN), text
 
 
-def _completed(model: Model, facts: Sequence[Fact], options: dict[str, Any]) -> dict[str, Any]:
+def _completed(model: Model, facts: Sequence[Fact], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options with the default corruption filled in.
 
     Raises

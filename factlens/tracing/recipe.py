@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import Any
 
 from factlens.conversations import Conversation, Turn
 from factlens.escaping import literal, shown
 from factlens.facts import Fact
-from factlens.models.belonging import named
+from factlens.models.belonging import Weights, named
 from factlens.models.pieces import is_marked
 from factlens.slots import marked
 from factlens.spelling import Exactly, Wording
-from factlens.tracing.protocol import AUTO, Noise, Replacement
+from factlens.tracing.options import DEFAULTS
+from factlens.tracing.protocol import AUTO, Corruption, Noise, Replacement
 from factlens.tracing.result import Trace
 from factlens.tracing.sites import KINDS
 
@@ -32,9 +35,7 @@ def code_of(trace: Trace) -> str:
     if trace.window_convention != "code":
         arguments.append(f"window_convention={literal(trace.window_convention)}")
     if trace.corruption != Noise():
-        kind = "Replacement" if isinstance(trace.corruption, Replacement) else "Noise"
-        settings = ", ".join(f"{name}={literal(value)}" for name, value in vars(trace.corruption).items())
-        arguments.append(f"corruption=fl.{kind}({settings})")
+        arguments.append(f"corruption={_corruption(trace.corruption)}")
     if trace.metric != "probability":
         arguments.append(f"metric={literal(trace.metric)}")
     if trace.contrast is not None:
@@ -45,18 +46,50 @@ def code_of(trace: Trace) -> str:
     # be its own again.
     elif trace.answer.strip() and (len(trace.answer_ids) > 1 or _begins_a_word(trace.answer)):
         arguments.append(f"answer={literal(trace.answer)}")
+    weights = Weights(trace.model, trace.fingerprint, trace.edit_ids, trace.edits)
+    return _script(weights, trace.fact, arguments, own_metric=trace.own_metric is not None)
+
+
+def code_for(weights: Weights, fact: Fact, options: Mapping[str, Any]) -> str:
+    """Return Python code that traces a fact with some options; what they leave as it is by default stays out.
+
+    `factlens.trace` gives no estimate, and how much memory is used changes nothing: neither is in the code.
+    """
+    written: dict[str, Callable[[Any], str]] = {
+        "corruption": _corruption,
+        "answer": wording,
+        "contrast": wording,
+        "metric": lambda metric: literal(getattr(metric, "name", metric)),
+    }
+    arguments = [
+        f"{name}={written.get(name, literal)(value)}"
+        for name, value in options.items()
+        if name not in ("estimate", "memory") and value != DEFAULTS[name]
+    ]
+    return _script(weights, fact, arguments, own_metric=not isinstance(options["metric"], str))
+
+
+def _corruption(corruption: Corruption) -> str:
+    if isinstance(corruption, Replacement):
+        return f"fl.Replacement({literal(corruption.subject)})"
+    default = vars(Noise())
+    settings = [f"{name}={literal(value)}" for name, value in vars(corruption).items() if value != default[name]]
+    return f"fl.Noise({', '.join(settings)})"
+
+
+def _script(weights: Weights, fact: Fact, arguments: Sequence[str], *, own_metric: bool) -> str:
     # A comment ends where a line ends, and there are many characters that end one.
-    named_edits = shown(named(trace.edits, trace.edit_ids))
-    edits = [f"# traced with these edits in force: {named_edits}"] if trace.edits else []
-    own = [] if trace.own_metric is None else ["# the metric is your own: fl.tracing.METRICS.register(its name, ...)"]
+    named_edits = shown(named(weights.labels, weights.edit_ids))
+    edits = [f"# traced with these edits in force: {named_edits}"] if weights.labels else []
+    own = ["# the metric is your own: fl.tracing.METRICS.register(its name, ...)"] if own_metric else []
     lines = [
         "import factlens as fl",
         "",
         *own,
-        f"model = fl.load({literal(trace.model)})  # or fl.wrap(model, tokenizer)",
+        f"model = fl.load({literal(weights.name)})  # or fl.wrap(model, tokenizer)",
         *edits,
-        f"fact = {fact_code(trace.fact)}",
-        f"trace = fl.trace(model, fact, {', '.join(arguments)})",
+        f"fact = {fact_code(fact)}",
+        f"trace = fl.trace({', '.join(['model', 'fact', *arguments])})",
         "trace.plot()",
     ]
     return "\n".join(lines) + "\n"

@@ -12,10 +12,11 @@ import xarray as xr
 from factlens import typed
 from factlens.arguments import a_text, flag, fraction, instance, one_of, whole
 from factlens.drawing.exporting import Exported
-from factlens.drawing.look import Look, LookOptions
+from factlens.drawing.look import LOOK, Look, LookOptions
 from factlens.drawing.tables import Table
 from factlens.errors import FactError
 from factlens.facts import Fact
+from factlens.signatures import taking
 from factlens.spelling import Wording
 from factlens.tracing.captions import caption_of
 from factlens.tracing.labels import label_estimate, label_samples
@@ -357,6 +358,7 @@ class Trace(Exported):
         """Return what a figure should say below itself: the model, the prompt, every setting, the total effect."""
         return caption_of(self)
 
+    @taking(LOOK)
     def plot(self, *, effects: bool = False, **look: Unpack[LookOptions]) -> Figure:
         """Draw the grids with matplotlib, in the manner of the paper's Figure 1; needs ``factlens[plot]``.
 

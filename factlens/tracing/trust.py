@@ -20,7 +20,7 @@ def trust_in(trace: Trace) -> str:
     counts, most = trace.sample_counts.values, int(trace.samples.sizes["sample"])
     least = int(counts.min())
     if isinstance(trace.corruption, Replacement):
-        return "exact: one other subject, no noise" if least else _share(trace, counts, "exact")
+        return "exact: one other subject in its place" if least else _share(trace, counts, "exact")
     if least == most:
         return f"{_samples(most)}{_separation(trace, most)}: {_widest(trace)}"
     if least:

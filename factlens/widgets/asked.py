@@ -8,6 +8,7 @@ from typing import Any
 from factlens.errors import FactlensError
 from factlens.session import Session
 from factlens.spelling import Exactly, Wording
+from factlens.widgets.settings import set_field
 
 LONGEST_TEXT = 50_000
 """Characters in a field of the page: more than any model here reads, and little enough to be tokenised at once."""
@@ -40,6 +41,8 @@ def _figure(session: Session, asked: Payload, _data: bytes) -> object:
 
 ASKED: Mapping[str, Callable[[Session, Payload, bytes], object]] = {
     "trace": _trace,
+    "setting": lambda session, asked, data: set_field(session, text_in(asked, "setting"), asked.get("value")),
+    "reset_settings": lambda session, asked, data: session.reset_settings(),
     "resume": lambda session, asked, data: session.start_resume(),
     "stop": lambda session, asked, data: session.stop(),
     "select": lambda session, asked, data: session.select(asked.get("kind"), asked.get("token"), asked.get("layer")),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import traitlets as t
 
 from factlens.arguments import optional, refuse, some_texts
 from factlens.drawing.exporting import figure_file
 from factlens.errors import FactError, FactlensError
+from factlens.signatures import options_of, taking
 from factlens.tracing import Comparison, Trace
 from factlens.tracing.result import a_trace
 from factlens.widgets.base import Bundled, Part
@@ -17,13 +18,8 @@ from factlens.widgets.wire import comparison_of, frame_of
 MOST_PINS = 4
 
 
-class Heatmap(Part):
-    """The grids of a trace, drawn in the browser: tokens down, layers across, one panel per kind.
-
-    Parameters
-    ----------
-    trace
-        What to show; None for an empty heatmap.
+class HeatmapTraits(TypedDict, total=False):
+    """What a heatmap may begin with, and what can be set and observed of it.
 
     Attributes
     ----------
@@ -35,6 +31,38 @@ class Heatmap(Part):
         What is marked on the axes, as ``(first, last)``, or None. Dragging along an axis marks a range.
     edit
         What an edit from here would change: ``{"method": "MEMIT", "layers": [1, 2, 3]}``; empty without an editor.
+    comparison
+        Two traces side by side, as `factlens.compare` has them; empty for none.
+    layout
+        Of the whole widget, as ipywidgets has it: ``ipywidgets.Layout(width="60%")``.
+    """
+
+    selection: dict[str, Any] | None
+    pins: list[dict[str, Any]]
+    layer_range: tuple[int, int] | None
+    token_range: tuple[int, int] | None
+    edit: dict[str, Any]
+    comparison: dict[str, Any]
+    layout: Any
+
+
+_BEGIN: dict[str, Any] = {"selection": None, "pins": [], "layer_range": None, "token_range": None, "edit": {}}
+_BEGIN |= {"comparison": {}, "layout": None}
+
+
+@taking(options_of(HeatmapTraits, _BEGIN).values())
+class Heatmap(Part):
+    """The grids of a trace, drawn in the browser: tokens down, layers across, one panel per kind.
+
+    Parameters
+    ----------
+    trace
+        What to show; None for an empty heatmap.
+    **traits
+        As in `HeatmapTraits`.
+
+    Attributes
+    ----------
     refused
         Counts the gestures of the page that were refused, so that the page takes back what it drew.
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Unpack
 
 import ipywidgets as w
 import traitlets as t
 
-from factlens.arguments import instance, optional, refuse
+from factlens.arguments import instance, optional, refuse, refuse_unknown
 from factlens.editing import METHODS
 from factlens.editing.methods import DEFAULT_METHOD
 from factlens.errors import Closed, FactlensError
@@ -22,9 +22,11 @@ from factlens.evaluation import Checks, Record
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.given import a_model
-from factlens.session import Session
+from factlens.session import SETTINGS, Session, Settings
+from factlens.signatures import taking
 from factlens.spelling import Exactly
 from factlens.tracing import Trace
+from factlens.tracing.options import OPTIONS, LensOptions, checked_options
 from factlens.widgets.asked import ASKED, text_in
 from factlens.widgets.bars import AnswerBars
 from factlens.widgets.base import whole
@@ -41,14 +43,19 @@ from factlens.widgets.snapshot import Snapshot
 from factlens.widgets.watch import Watch
 from factlens.widgets.wire import comparison_of, frame_of
 
-SETTABLE = ("fact", "trace", "selection", "target", "method", "edits", "checks")
+SETTABLE = ("fact", "trace", "selection", "target", "method", "edits", "checks", *SETTINGS)
 """The traits of a lens that say what its session's say, and can be set."""
 _EXAMPLE = "factlens.Fact('{} is in downtown', 'The Space Needle', target='Paris')"
 MIRRORED = (*SETTABLE, "details", "judgement", "status", "progress", "error")
 """All that say what its session's say."""
+FROM_IPYWIDGETS = ("close", "layout", "observe", "unobserve")
+"""What ipywidgets has that users of a lens have a use for."""
+PARTS = ("heatmap", "session")
+_NOT_OURS = ("builtins", "ipywidgets", "traitlets")
 
 
-class Lens(w.VBox):
+@taking(OPTIONS[name] for name in SETTINGS)
+class Lens(Settings, w.VBox):
     """Locate a fact in a model, choose a layer, edit it, see what changed: live, in a notebook cell.
 
     Parameters
@@ -61,9 +68,15 @@ class Lens(w.VBox):
     checks
         What to ask about the fact after an edit. Default: atlas's own for its facts, else the prompt alone; prompts
         can be added on the page.
+    **options
+        As in `factlens.tracing.options.TraceOptions`: how the fact is traced.
 
     Attributes
     ----------
+    kinds, corruption, samples, seed, window, window_convention, metric, answer, contrast, estimate, memory
+        How the fact is traced, as the parameters of these names say. Each can be set and observed; what makes no sense
+        raises a `TraitError`. A trace that is shown stays, and the page says that it was made otherwise, until the next
+        one is made: by Trace on the page, by `start`, or by setting `fact`.
     fact, trace, selection, edits, target, method, checks
         The state of the lens that is both observable and settable, as by the gesture on the page: setting `fact`
         traces it, setting `trace` shows one that was computed elsewhere or saved, setting `edits` lets the model
@@ -97,23 +110,34 @@ class Lens(w.VBox):
     progress = t.Float(0.0, read_only=True)
     error = t.Dict(allow_none=True, default_value=None, read_only=True)
 
-    def __init__(self, model: Model, fact: Fact | Record | None = None, *, checks: Checks | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        fact: Fact | Record | None = None,
+        *,
+        checks: Checks | None = None,
+        **options: Unpack[LensOptions],
+    ) -> None:
         model = a_model("model", model)
         if fact is not None and not isinstance(fact, (Fact, Record)):
             refuse("fact", fact, "a factlens.Fact or a Record", example=_EXAMPLE)
         checks = optional(instance, "checks", checks, Checks, "a factlens.Checks: factlens.Checks.of(fact, 'Seattle')")
+        refuse_unknown("A lens", options, SETTINGS)
+        checked_options(model, options)
         if isinstance(fact, Record):
             checks = fact.checks if checks is None else checks
             fact = fact.fact
         try:
-            self._build(Session(model, fact), checks)
+            self._build(Session(model, fact), checks, options)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, session: Session, checks: Checks | None) -> None:
+    def _build(self, session: Session, checks: Checks | None, options: LensOptions) -> None:
         self.session = session
         self.session.checks = checks
+        for name, value in options.items():
+            setattr(session, name, value)
         uid = self.session.origin
         self.snapshot = Snapshot(uid)
         self.gestures = Gestures(self._gesture, lens=uid)
@@ -136,6 +160,7 @@ class Lens(w.VBox):
         panels = (self.locate, self.editor, self.reader, self.judge)
         shown: tuple[tuple[tuple[str, ...], Callable[[Session], object]], ...] = (
             *((panel.watched, panel.show) for panel in panels),
+            (self.locate.settings_watched, self.locate.show_settings),
             (("run", "frame", "stopped", "method", "calibrations"), self._show_frame),
             (("previous", "trace", "complete"), self._show_comparison),
             (("trace", "frame", "edits", "status"), self._show_picture),
@@ -235,6 +260,12 @@ class Lens(w.VBox):
                 return value  # also what `_mirror` sets
             if session.closed:
                 raise t.TraitError(str(Closed())) from Closed()
+            if name in SETTINGS:
+                try:
+                    setattr(session, name, value)
+                except FactlensError as error:
+                    raise t.TraitError(str(error)) from error
+                return getattr(session, name)
             failed, session.last_error = session.last_error, None
             if name == "fact":
                 session.start_trace(of=value)
@@ -317,6 +348,12 @@ class Lens(w.VBox):
         trace, stopped = self.session.trace, self.session.stopped
         growing = trace is not None and not trace.complete and not stopped
         self.profile.show(trace, self.heatmap.pins, growing=growing)
+
+    def __dir__(self) -> list[str]:
+        """List what a user may use: not all that ipywidgets needs of a box."""
+        ours = [vars(owner) for owner in type(self).__mro__ if owner.__module__.split(".")[0] not in _NOT_OURS]
+        names = {name for each in ours for name in each if not name.startswith("_")}
+        return sorted(names | {*FROM_IPYWIDGETS, *PARTS})
 
     def __repr__(self) -> str:
         return (

@@ -27,6 +27,7 @@ from factlens.timing import duration
 from factlens.tracing.sites import site_of
 from factlens.visible import arrowed
 from factlens.widgets.base import Bundled, Part
+from factlens.widgets.settings import WATCHED, settings_state
 from factlens.widgets.wire import described, metric_state, part_of_answer
 
 MOST_PIECES = 24
@@ -237,6 +238,12 @@ class LocatePanel(Panel):
     _esm = Bundled("locate.js")
     watched = ("fact", "notes", "trace", "frame", "status", "progress", "message", "error", "edits", "base")
     state_of = staticmethod(locate_state)
+    settings = t.Dict().tag(sync=True)
+    settings_watched = WATCHED
+
+    def show_settings(self, session: Session) -> None:
+        """Show how the next trace is made: a trait of its own, since `state` is sent with every step of a trace."""
+        self.settings = settings_state(session)
 
 
 class EditPanel(Panel):

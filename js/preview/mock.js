@@ -200,6 +200,65 @@ export function fakeLocate({ metric = "probability", ...rest } = {}) {
   };
 }
 
+const FIELD = { group: "Corruption", form: "text", error: null, choices: [], empty: "", suggested: [] };
+const SETTINGS = [
+  {
+    ...FIELD,
+    name: "kinds",
+    group: "What is restored",
+    title: "kinds",
+    help: "One grid for each.",
+    form: "ticks",
+    value: ["state", "mlp", "attn"],
+    choices: ["Hidden state", "MLP", "Attention"].map((title, i) => ({ value: ["state", "mlp", "attn"][i], title })),
+  },
+  {
+    ...FIELD,
+    name: "window",
+    group: "What is restored",
+    title: "window",
+    help: "Layers restored together.",
+    value: "",
+    empty: "3, for this model",
+  },
+  {
+    ...FIELD,
+    name: "corruption",
+    title: "corrupted by",
+    help: "What the corrupted runs read.",
+    form: "choice",
+    value: "noise",
+    choices: [
+      { value: "noise", title: "noise" },
+      { value: "replacement", title: "another subject" },
+    ],
+  },
+  { ...FIELD, name: "samples", title: "samples", help: "Corrupted runs.", value: "10" },
+  { ...FIELD, name: "replace", title: "in place", help: "Not added.", form: "switch", value: false },
+  {
+    ...FIELD,
+    name: "metric",
+    group: "What is measured",
+    title: "metric",
+    help: "What a cell brings back.",
+    form: "choice",
+    value: "probability",
+    choices: ["probability", "log_probability"].map((value) => ({ value, title: value.replace("_", " ") })),
+  },
+];
+
+/** The drawer: what differs in some of its fields (null leaves one out), what differs around them, and more fields. */
+export function fakeSettings(fields = {}, rest = {}, more = []) {
+  const present = SETTINGS.filter(({ name }) => fields[name] !== null);
+  return {
+    fields: [...present.map((field) => ({ ...field, ...fields[field.name] })), ...more],
+    changed: [],
+    stale: false,
+    code: null,
+    ...rest,
+  };
+}
+
 export function fakeEdit(rest = {}) {
   return {
     layer: null,

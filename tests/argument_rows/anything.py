@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from factlens.widgets.heatmap import HeatmapTraits
+
 RECORD = "a record that factlens makes and nobody else; what is read from files is checked where it is read"
 PARTS = "a name of a layer's part, used inside: `Model.check_layer` refuses what is no layer"
 WORDS = "words for an error, from factlens itself"
@@ -42,5 +44,8 @@ ANYTHING: dict[str, str] = {
     "Model.encode_option.role": WORDS,
     "Model.encode_option.bare": WORDS,
     "Heatmap.gesture": "hears the page, and refuses without a word: tests/widgets/test_heatmap.py",
-    "Heatmap.traits": "traitlets checks the values of traits, and refuses them by its own TraitError",
+    **{
+        f"Heatmap.{trait}": "traitlets checks the values of traits, and refuses them by its own TraitError"
+        for trait in HeatmapTraits.__annotations__
+    },
 }

@@ -26,6 +26,6 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "layers": layers(),
         "kind": one_of("state", "mlp", "attn"),
         "method": EDIT["method"],
-        "batch": [(1, "layer-sweep has no option 'batch'")],
+        **{name: [(1, f"layer-sweep has no option '{name}'")] for name in ("batch", "every", "generate", "text")},
     },
 }

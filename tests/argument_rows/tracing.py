@@ -74,6 +74,7 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "better": BETTER,
         "contrasted": [bad for bad in flag() if bad[0] is not None],
         "logarithm": function(),
+        "own_columns": flag(),
     },
     "stream_rest": {"model": MODEL, "trace": A_TRACE, "memory": whole(1, none=True), "stop": STOP},
     "resume": {"model": MODEL, "trace": A_TRACE, "stop": STOP},

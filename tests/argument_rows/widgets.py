@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.argument_rows.tracing import OPTIONS
 from tests.argument_rows.wrong import MODEL, Bad, instance, texts
 from tests.editing.made import FACT
 
@@ -10,6 +11,8 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "model": MODEL,
         "fact": instance("a factlens.Fact or a Record", [FACT], none=True),
         "checks": instance("a factlens.Checks", none=True),
+        **{name: bad for name, bad in OPTIONS.items() if name != "preview"},
+        "sampels": [(3, "samples")],
     },
     "Heatmap": {"trace": instance("a factlens.Trace", none=True), "selektion": [(None, "Heatmap has no 'selektion'")]},
     "Heatmap.compare": {

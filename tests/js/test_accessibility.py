@@ -20,6 +20,9 @@ STATES = {
         ("heatmap", "frame", "fakeFrame({share: 3 / 7, guess: true})"),
         ("details", "state", "fakeReader()"),
     ],
+    "settings": [
+        ("locate", "settings", "fakeSettings({samples: {value: 'x', error: 'Write a number.'}}, {stale: true})"),
+    ],
     "in trouble": [
         ("locate", "state", "fakeLocate({error: {title: 'No subject', text: 'Write it down.'}, edits: 2})"),
         ("heatmap", "frame", "({})"),
@@ -51,6 +54,7 @@ def test_axe_finds_nothing(page, theme, state):
                 await put(name, 'abc'[i], {lens: 'lens-1', [trait]: eval(value)});
             }
             await frames(4);
+            for (const fold of document.querySelectorAll('details')) fold.open = true;
             for (const id of ['factlens-view', 'factlens-table-toggle']) {
                 document.querySelector(`[data-testid=${id}]`)?.click();
                 await frames(2);

@@ -26,9 +26,12 @@ MOUNT = """async (names) => {
 }"""
 SHOW = """async (shown) => {
     for (const [name, fields] of Object.entries(shown)) {
-        const {[name]: model} = models;
+        const {[name === 'settings' ? 'locate' : name]: model} = models;
         if (name === 'heatmap') for (const [trait, value] of Object.entries(fields)) model.put(trait, view(value));
-        else model.put('state', {...model.get('state'), ...fields});
+        else {
+            const trait = name === 'settings' ? name : 'state';
+            model.put(trait, {...model.get(trait), ...fields});
+        }
     }
     await frames();
 }"""
@@ -85,6 +88,13 @@ class Desk:
         self.page.get_by_label("steps").fill(steps)
         self.press("apply")
 
+    def set(self, setting: str, value: str) -> None:
+        if not self.part("settings-fold").evaluate("(fold) => fold.open"):
+            self.part("settings-fold").locator("summary").click()
+        box = self.page.locator(f"[data-setting='{setting}'] input")
+        box.fill(value)
+        box.press("Enter")
+
     def add_prompt(self, prompt: str) -> None:
         self.write("own-prompt", prompt)
         self.press("add-prompt")
@@ -109,6 +119,9 @@ DOINGS: dict[str, Callable[[Desk], None]] = {
     "redone": lambda desk: desk.press("redo"),
     "taken out": lambda desk: desk.button("edits", "Take out"),
     "prompt taken out": lambda desk: desk.button("own", "Take out"),
+    "setting refused": lambda desk: desk.set("samples", "many"),
+    "setting changed": lambda desk: desk.set("samples", "4"),
+    "settings reset": lambda desk: desk.press("settings-reset"),
 }
 """What a user does for each step after the first."""
 
@@ -169,6 +182,9 @@ WORDS: dict[str, dict[str, str]] = {
     "redone": {"undo": f"Undo {EDIT}", "edits": f"{EDIT} (fine-tuning, layer 2)"},
     "taken out": {"redo": f"Redo {EDIT}", "edit": "No edit in force."},
     "prompt taken out": {},
+    "setting refused": {"settings": "samples must be a whole number or 'auto', not 'many'."},
+    "setting changed": {"settings-changed": "samples: 4", "settings-stale": "was made with other settings"},
+    "settings reset": {"settings": "Settings"},
 }
 """What stands where after each step, or a part of it."""
 GONE: dict[str, tuple[str, ...]] = {
@@ -179,6 +195,7 @@ GONE: dict[str, tuple[str, ...]] = {
     "brought back": ("foreign", "edit-error"),
     "undone": ("edits", "edit-warning", "edited-badge", "outdated"),
     "prompt taken out": ("own",),
+    "settings reset": ("settings-stale",),
 }
 """What is not to be seen after a step."""
 

@@ -47,6 +47,9 @@ SESSION: dict[str, dict[str, Any] | None] = {
     "redone": {"name": "redo", "key": "key 1"},
     "taken out": {"name": "drop", "key": "key 1"},
     "prompt taken out": {"name": "remove_prompt", "prompt": "Rome is near"},
+    "setting refused": {"name": "setting", "setting": "samples", "value": "many"},
+    "setting changed": {"name": "setting", "setting": "samples", "value": "4"},
+    "settings reset": {"name": "reset_settings"},
 }
 NUMBER = r"\d+(\.\d+)?(e[-+]\d+)?"
 HEATMAP = ("frame", "selection", "pins", "layer_range", "token_range", "edit", "busy", "refused")
@@ -88,7 +91,7 @@ def _plain(value: Any, keys: Keys) -> Any:
 
 def _shown(lens: fl.Lens, keys: Keys) -> dict[str, Any]:
     parts = {"edit": lens.editor, "locate": lens.locate, "judge": lens.judge, "details": lens.reader}
-    shown = {name: part.state for name, part in parts.items()}
+    shown = {**{name: part.state for name, part in parts.items()}, "settings": lens.locate.settings}
     return dict(_plain({**shown, "heatmap": {name: getattr(lens.heatmap, name) for name in HEATMAP}}, keys))
 
 

@@ -94,7 +94,10 @@ def load_records(source: Any, *, encoding: str = UTF8) -> list[Record]:
 def load_facts(source: Any, *, encoding: str = UTF8) -> list[Fact]:
     """Read facts for tracing: those of a data set of edits, or known_1000.
 
-    Parameters, errors: as `load_records`; and facts, which are returned as they are.
+    Parameters
+    ----------
+    source, encoding
+        As for `load_records`; and facts, which are returned as they are. Errors are the same, too.
     """
     return [one.fact if isinstance(one, Record) else one for one in records_or_facts(source, encoding=encoding)]
 

@@ -1,4 +1,5 @@
 // Files, code and captions that leave the page. All made here: the kernel may be busy, or gone.
+import { copy } from "../shared/clipboard";
 import { offer } from "../shared/offer";
 import { csvOf, pngOf, svgOf } from "./export";
 import type { Frame } from "./grid";
@@ -33,19 +34,4 @@ async function taken(how: Own, frame: Frame, palette: PaletteName, signal: Abort
     offer(name, how === "svg" ? new Blob([svg], { type: "image/svg+xml" }) : await pngOf(svg, signal));
   }
   return `Saved as ${name}.`;
-}
-
-/** The clipboard is kept from pages without https, and from frames that were not given it. */
-async function copy(words: string): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(words);
-  } catch {
-    const box = document.createElement("textarea");
-    box.value = words;
-    document.body.append(box);
-    box.select();
-    const done = document.execCommand("copy");
-    box.remove();
-    if (!done) throw new Error("This page may not write to the clipboard.");
-  }
 }

@@ -11,6 +11,7 @@ import { Offers, type Question } from "./offers";
 import { Progress } from "./progress";
 import { PromptBox } from "./prompt-box";
 import { answerLine, editsBadge } from "./sentences";
+import { SettingsDrawer } from "./settings";
 import { Tokens } from "./tokens";
 
 const WAITING_TEXT = "The kernel is busy with another cell: your click waits for it.";
@@ -20,7 +21,7 @@ const OUTDATED = "Traced with other weights than the model has now.";
 /** What Stop can stop. */
 const STOPPABLE = ["tracing", "queued", "editing", "judging"];
 
-export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture }) => {
+export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture, follow }) => {
   const modelLine = element("span", { class: "fl-model", testid: "model" });
   const badge = element("span", { class: "fl-badge", hidden: true, testid: "edited-badge" });
   const prompt = new PromptBox("Prompt", "prompt", "The Space Needle is in downtown", signal);
@@ -36,6 +37,7 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
   const outdated = statusLine("outdated");
   const waiting = element("p", { class: "fl-waiting", role: "status", testid: "waiting" });
   const offers = new Offers(written, ask);
+  const settings = new SettingsDrawer(gesture, signal);
 
   const sync = { prompt: new SyncedText(prompt), subject: new SyncedText(subject) };
   let acceptedChat = false;
@@ -98,6 +100,7 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
   onClick(trace, submit, signal);
   onClick(stop, () => gesture("stop"), signal);
   onClick(save, () => gesture("save_trace"), signal);
+  follow("settings", (state) => settings.update(state));
   onWaiting(lens, (now) => setText(waiting, now ? WAITING_TEXT : ""), signal);
 
   const buttons = element("div", { class: "fl-buttons" }, trace, stop, open.button, save, open.input);
@@ -106,6 +109,7 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
     element("div", { class: "fl-form" }, prompt.field, field("Subject", subject), chat.label, buttons),
     tokens.root,
     offers.notes,
+    settings.root,
     // One line for all, and there from the start: what stands below does not jump when something begins or ends.
     element("div", { class: "fl-run-row" }, answer, outdated, progress.root),
     waiting,

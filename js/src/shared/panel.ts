@@ -17,6 +17,8 @@ export interface Panel {
   /** Ends with the view. */
   signal: AbortSignal;
   gesture(name: string, payload?: Record<string, unknown>): void;
+  /** Shows another trait than `state`, now and whenever it changes. */
+  follow(trait: string, show: (state: Record<string, unknown>) => void): void;
 }
 
 interface Contents {
@@ -37,7 +39,12 @@ export function panel(name: string, label: string, build: (panel: Panel) => Cont
     const root = region(name, label);
     const banner = new Banner(`${name}-error`);
     const gesture: Panel["gesture"] = (name, payload) => dispatchGesture(lens, name, payload);
-    const { children, update } = build({ root, banner, lens, signal, gesture });
+    const followTrait: Panel["follow"] = (trait, show) => {
+      const look = () => show(record(model.get(trait)));
+      onTrait(model, trait, look, signal);
+      look();
+    };
+    const { children, update } = build({ root, banner, lens, signal, gesture, follow: followTrait });
     root.append(...children);
     el.append(root);
     function follow(): void {
