@@ -19,10 +19,12 @@ from factlens.errors import FactError, FactlensError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.belonging import edit_id
+from factlens.notices import Notice
 from factlens.session.following import label_of
 from factlens.session.locating import Locating
 from factlens.session.received import bytes_of, file_name, read_bytes
-from factlens.session.working import Work, gesture
+from factlens.session.remarking import on_target
+from factlens.session.working import Asked, Work, as_state, gesture
 from factlens.spelling import Exactly, Wording
 from factlens.tracing.subject import layer_by
 from factlens.warned import warnings_kept
@@ -38,8 +40,8 @@ class Editing(Locating):
     method
         How the next edit is made.
     spelt
-        A new object that is being written, and its tokens after the prompt: ``{"text", "pieces", "why"}``; why it has
-        none, where it cannot have any.
+        A new object that is being written, and its tokens after the prompt: ``{"text", "pieces", "why", "notices"}``;
+        why it has none, where it cannot have any; and what else there is to say of it, as in `notes`.
     remarks
         What there is to say of what was done last, as texts: that the model would spell a new object otherwise, or that
         nothing was found to be best.
@@ -65,20 +67,30 @@ class Editing(Locating):
         with self.gate:
             self.check_open()
             pieces: tuple[str, ...] = ()
-            why = ""
+            why, notices = "", list[Notice]()
             if isinstance(text, Exactly) or text.strip():
                 try:
                     _, ids = self.model.encode_option(self.fact.prompt if self.fact else "", text)
                     pieces = tuple(self.model.token(i) for i in ids)
                 except FactlensError as error:
                     why = str(error)
-            self.spelt = {"text": text, "pieces": pieces, "why": why}
+                    notices = [error.notice] if error.notice else []
+                others = [str(answer) for answer, *_ in self.comparison]
+                notices += on_target(self.fact, text, pieces, self.says, others)
+            states = tuple(as_state(notice, "spell") for notice in notices)
+            self.spelt = {"text": text, "pieces": pieces, "why": why, "notices": states}
 
     @t.observe("target", "fact")
     def _respell(self, change: Any) -> None:
         self.remarks = ()
         # A new prompt leaves what is being written, and may split it otherwise.
         self.spell(self.target if change["name"] == "target" else self.spelt.get("text", self.target))
+
+    @t.observe("comparison", "answers_due")
+    def _spell_again(self, _change: Any) -> None:
+        """Say anew what there is to say of a new object: the model answers otherwise now."""
+        if self.spelt and not self.closed:
+            self.spell(self.spelt["text"])
 
     @gesture("edit", "edit", "The edit was not applied")
     def start_edit(
@@ -94,6 +106,8 @@ class Editing(Locating):
         """
         if self.fact is None:
             raise FactError("There is no fact to edit yet: write a prompt and its subject, and trace it.")
+        if target is not None:
+            self._gesture = Asked("apply", {"target": str(target), "layer": layer})
         fact = self.fact.with_target(self.target if target is None else target)
         numbers = _numbers(settings or {})
         chosen = self.edit_layers if layer is None else self.layers_up_to(layer)
