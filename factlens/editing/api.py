@@ -313,8 +313,12 @@ def _check_wanted(model: Model, facts: Sequence[Fact]) -> list[Said]:
 
 def already(target: Wording | None, probability: float) -> str:
     """Say that a new object is what the model says already."""
-    share = f"with p = {shown_share(probability)}"
-    return f"The model says {cited(str(target))} here already, {share}: an edit would change nothing. Write another."
+    share = shown_share(probability)
+    equals = "" if share.startswith(">") else "= "
+    return (
+        f"The model says {cited(str(target))} here already, with p {equals}{share}: an edit would change nothing. "
+        "Write another new object."
+    )
 
 
 def _warn(made: Edit, applied: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import traitlets as t
@@ -23,7 +25,7 @@ from factlens.notices import Notice
 from factlens.session.following import label_of
 from factlens.session.locating import Locating
 from factlens.session.received import bytes_of, file_name, read_bytes
-from factlens.session.remarking import on_target
+from factlens.session.remarking import on_target, others_than
 from factlens.session.working import Asked, Work, as_state, gesture
 from factlens.spelling import Exactly, Wording
 from factlens.tracing.subject import layer_by
@@ -76,7 +78,7 @@ class Editing(Locating):
                     why = str(error)
                     notices = [error.notice] if error.notice else []
                 others = [str(answer) for answer, *_ in self.comparison]
-                notices += on_target(self.fact, text, pieces, self.says, others)
+                notices += on_target(text, pieces, self.says, others, made=self._has_made(text))
             states = tuple(as_state(notice, "spell") for notice in notices)
             self.spelt = {"text": text, "pieces": pieces, "why": why, "notices": states}
 
@@ -85,6 +87,11 @@ class Editing(Locating):
         self.remarks = ()
         # A new prompt leaves what is being written, and may split it otherwise.
         self.spell(self.target if change["name"] == "target" else self.spelt.get("text", self.target))
+
+    def _has_made(self, target: Wording) -> bool:
+        """Whether an edit in force makes the model say a new object behind this prompt."""
+        facts = [fact for edit in self.edits if isinstance(edit, Edit) for fact in edit.facts]
+        return self.fact is not None and any((fact.prompt, fact.target) == (self.fact.prompt, target) for fact in facts)
 
     @t.observe("comparison", "answers_due")
     def _spell_again(self, _change: Any) -> None:
@@ -275,7 +282,7 @@ class Editing(Locating):
         with self._at_work("editing"):
             options = {"progress": say, "stop": self._stop, **settings}
             # A warning on this thread would be lost: `not_taken` and `remarks` say it.
-            with warnings_kept() as warned:
+            with warnings_kept() as warned, self._offering_others(fact):
                 edit = quiet_edit(self.model, fact, method=method, layers=layers, apply=False, **options)
             self.model.apply(edit, origin=self.origin)
             with self.gate:
@@ -284,6 +291,17 @@ class Editing(Locating):
                 noted = {note["text"] for note in self.notes}
                 self.remarks = tuple(remark for remark in map(str, warned) if remark not in noted)
             self._compare(fact)
+
+    @contextmanager
+    def _offering_others(self, fact: Fact) -> Iterator[None]:
+        """Let an error about a new object that has no way out offer other answers of the model."""
+        try:
+            yield
+        except FactError as error:
+            if error.notice is not None and error.notice.field == "target" and not error.notice.offers:
+                others = [str(answer) for answer, *_ in self.comparison]
+                error.at(replace(error.notice, offers=others_than(str(fact.target), others)))
+            raise
 
     def _change(self, change: Work) -> None:
         """Change the stack of edits, with the model in hand, so that what is listed is what there is."""

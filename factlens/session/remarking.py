@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 from unicodedata import name as name_of
 
 from factlens.editing.api import already
@@ -28,6 +29,9 @@ _MARKS = _STOPS + ",;:"
 # Spaces that break no line or have no width, and hyphens that are not seen: what web pages put into a text.
 _PASTED = re.compile("[\u00a0\u00ad\u2002-\u200b\u202f\u2060\ufeff]")
 _QUESTION = re.compile(r"(where|what|who)\s+(is|are|was|were)\s+(.+?)(\s+located|\s+situated)?\s*\?\s*", re.I | re.S)
+_WHO_MADE = re.compile(
+    r"who\s+(wrote|painted|invented|founded|discovered|composed|directed)\s+(.+?)\s*\?\s*", re.I | re.S
+)
 _OTHERS = 3
 
 
@@ -53,27 +57,27 @@ def on_prompt(model: Model, fact: Fact, says: Says) -> Iterator[Notice]:
 
 
 def on_target(
-    fact: Fact | None, target: Wording, pieces: Sequence[str], says: Says, others: Sequence[str]
+    target: Wording, pieces: Sequence[str], says: Says, others: Sequence[str], *, made: bool = False
 ) -> Iterator[Notice]:
     """Yield what there is to say of a new object as far as it is written.
 
     Parameters
     ----------
-    fact
-        The fact in hand.
     target, pieces
         The new object, and its tokens behind the prompt.
     says
         What the model continues the prompt with now.
     others
         What else it may say, the most probable first.
+    made
+        Whether an edit in force has made the model say it: then that is no news.
     """
     if isinstance(target, str):
         yield from _around(target)
-    if fact is None or says is None or not pieces or pieces[0] != says[0]:
+    if made or says is None or not pieces or pieces[0] != says[0]:
         return
     if len(pieces) == 1:
-        yield Notice("target", already(target, says[1]), using("target", _alike(str(target), others)))
+        yield Notice("target", already(target, says[1]), others_than(str(target), others))
     else:
         yield Notice(
             "target",
@@ -88,7 +92,7 @@ def _pasted(fact: Fact) -> Iterator[Notice]:
         return
     plain = [_plain(part) for part in (before, fact.subject, after)]
     what = name_of(seen[0], "a character").lower()
-    text = f"The prompt holds a character that is not seen ({what}), as texts from web pages do. The model reads it."
+    text = f"The prompt holds a hidden character ({what}), as texts from web pages do. The model reads it as well."
     offers = []
     if plain[1].strip():
         span = (len(plain[0]), len(plain[0] + plain[1]))
@@ -141,14 +145,9 @@ def _end(model: Model, fact: Fact, says: Says) -> Iterator[Notice]:
 
 def _question(model: Model, fact: Fact, prompt: str) -> Notice:
     changes = []
-    if begun := _QUESTION.fullmatch(prompt):
-        word, verb, about, where = begun.groups()
-        about = about[0].upper() + about[1:]
-        if about.endswith(fact.subject):
-            place = f"{where or ''} in" if word.lower() == "where" else ""
-            text = f"{about} {verb}{place}"
-            start = text.rindex(fact.subject)
-            changes.append((f"Write {cited(text)}", Fact(text, span=(start, start + len(fact.subject)))))
+    if (begun := _begun_answer(prompt)) and fact.subject in begun:
+        start = begun.rindex(fact.subject)
+        changes.append((f"Write {cited(begun)}", Fact(begun, span=(start, start + len(fact.subject)))))
     notice = _notice(
         "prompt",
         "The prompt is a whole question. The model continues a text, so it is asked what comes after the question "
@@ -158,6 +157,19 @@ def _question(model: Model, fact: Fact, prompt: str) -> Notice:
     if not has_template(model.tokenizer):
         return notice
     return Notice(notice.field, notice.text, (*notice.offers, Offer("Ask it in a chat", {"chat": True})))
+
+
+def _begun_answer(question: str) -> str | None:
+    """Return how the answer to a simple question begins; None for all others."""
+    if asked := _QUESTION.fullmatch(question):
+        word, verb, about, where = asked.groups()
+        end = f"{verb}{where or ''} in" if word.lower() == "where" else verb
+    elif made := _WHO_MADE.fullmatch(question):
+        verb, about = made.groups()
+        end = f"was {'written' if verb.lower() == 'wrote' else verb.lower()} by"
+    else:
+        return None
+    return f"{about[0].upper()}{about[1:]} {end}"
 
 
 def _going_on(fact: Fact) -> list[tuple[str, Fact]]:
@@ -196,14 +208,14 @@ def _around(target: str) -> Iterator[Notice]:
         yield Notice("target", text, using("target", [word]))
 
 
-def _alike(target: str, others: Sequence[str]) -> list[str]:
-    """Return answers that may be of the same kind: a name for a name, a number for a number."""
+def others_than(target: str, others: Sequence[str]) -> tuple[Offer, ...]:
+    """Offer answers that may be of the same kind in a new object's place: a name for a name, a number for a number."""
     first, words = target.strip()[:1], [word.strip() for word in others]
     if not (first.isupper() or first.isdigit()):
-        return []
+        return ()
     kind = (first.isupper(), first.isdigit())
     alike = [word for word in words if word and (word[0].isupper(), word[0].isdigit()) == kind]
-    return [word for word in alike if word != target.strip()][:_OTHERS]
+    return using("target", [word for word in alike if word != target.strip()][:_OTHERS])
 
 
 def _ordinal(place: int) -> str:
@@ -215,6 +227,14 @@ def _notice(field: str, text: str, ways: Sequence[tuple[str, Fact | None]]) -> N
     offers = []
     for label, fact in ways:
         if fact is not None:
-            prompt, subject, _ = written_down(fact)
-            offers.append(Offer(label, {"prompt": prompt, "subject": subject}))
+            offers.append(Offer(label, _changes(fact)))
     return Notice(field, text, tuple(offers))
+
+
+def _changes(fact: Fact) -> dict[str, Any]:
+    """Return what to write for a fact: as in the boxes, and with a marker where that could be read otherwise."""
+    prompt, subject, _ = written_down(fact)
+    with suppress(FactlensError):
+        if Fact(prompt, subject).subject_span == fact.subject_span:
+            return {"prompt": prompt, "subject": subject}
+    return {"prompt": fact.template, "subject": subject, "slot": fact.slot}
