@@ -77,7 +77,8 @@ def test_an_unknown_layer_is_said_with_the_one_that_is_meant(page):
     put(page, "edit", state="js:fakeEdit({target: 'Paris'})")
     page.get_by_test_id("factlens-apply").click()
     error = """{title: 'T', text: 'why', notice: {field: 'layer', text: 'There is no layer 9.',
-        offers: [{label: 'Use layer 7', gesture: 'apply', changes: {layer: 7}}], about: {target: 'Paris', layer: null}}}"""
+        offers: [{label: 'Use layer 7', gesture: 'apply', changes: {layer: 7}}],
+        about: {target: 'Paris', layer: null}}}"""
     change(page, "a", state=f"js:fakeEdit({{target: 'Paris', error: {error}}})")
     notice = page.get_by_test_id("factlens-notice-layer")
     expect(notice).to_contain_text("Layer There is no layer 9.")
