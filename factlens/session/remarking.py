@@ -32,6 +32,7 @@ _QUESTION = re.compile(r"(where|what|who)\s+(is|are|was|were)\s+(.+?)(\s+located
 _WHO_MADE = re.compile(
     r"who\s+(wrote|painted|invented|founded|discovered|composed|directed)\s+(.+?)\s*\?\s*", re.I | re.S
 )
+_LONGEST_QUESTION = 200
 _OTHERS = 3
 
 
@@ -161,6 +162,8 @@ def _question(model: Model, fact: Fact, prompt: str) -> Notice:
 
 def _begun_answer(question: str) -> str | None:
     """Return how the answer to a simple question begins; None for all others."""
+    if len(question) > _LONGEST_QUESTION:
+        return None
     if asked := _QUESTION.fullmatch(question):
         word, verb, about, where = asked.groups()
         end = f"{verb}{where or ''} in" if word.lower() == "where" else verb
