@@ -150,8 +150,10 @@ class Locating(Following):
 
     @t.observe("fact", "comparison")
     def _take_notes(self, _change: Any) -> None:
-        notices = () if self.fact is None else on_prompt(self.model, self.fact, self.says)
-        self.notes = tuple(as_state(notice, "trace") for notice in notices)
+        if self.fact is None:
+            self.notes = ()
+            return
+        self.notes = tuple(as_state(notice, "trace") for notice in on_prompt(self.model, self.fact, self.says))
 
     @property
     def says(self) -> tuple[str, float] | None:
