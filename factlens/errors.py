@@ -7,10 +7,26 @@ exception that a caller would expect, so that ``except ValueError`` keeps workin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
+
+from factlens.notices import Notice
 
 
 class FactlensError(Exception):
-    """Base class of every error that factlens raises on purpose."""
+    """Base class of every error that factlens raises on purpose.
+
+    Attributes
+    ----------
+    notice
+        The same for who has a field in front of them and no call, with ways out; None for most.
+    """
+
+    notice: Notice | None = None
+
+    def at(self, notice: Notice) -> Self:
+        """Return the error with what is said of it at a field."""
+        self.notice = notice
+        return self
 
 
 class FactlensWarning(UserWarning):

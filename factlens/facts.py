@@ -9,6 +9,8 @@ from typing import Any
 from factlens.arguments import a_text, instance, items, refuse
 from factlens.conversations import Conversation, Messages, Turn, read_conversation, some_turns
 from factlens.errors import FactError
+from factlens.nearest import proper_name
+from factlens.notices import Notice, using
 from factlens.slots import divided, is_spelled_out, marked
 from factlens.spelling import Exactly, Wording, read_wording
 from factlens.typed import optional, record, text
@@ -87,14 +89,16 @@ class Fact:
         if self.conversation is not None:
             instance("conversation", self.conversation, Conversation, "what Fact.chat makes")
         if not self.template.strip():
-            raise FactError("The prompt is empty. Write a prompt such as '{} is in downtown'.")
+            raise FactError("The prompt is empty. Write a prompt such as '{} is in downtown'.").at(_NO_PROMPT)
         if self.slot is not None and not self.slot.strip():
             raise FactError(
                 "The marker of the subject's place is empty. Write one such as slot='[S]', or leave it out."
             )
         before, subject, after = self._divided(span)
         if not isinstance(self.target, Exactly) and self.target is not None and not self.target.strip():
-            raise FactError("The new object is empty. Write what the model should answer, for example 'Paris'.")
+            raise FactError("The new object is empty. Write what the model should answer, for example 'Paris'.").at(
+                Notice("target", "Write what the model should say instead, for example “Paris”.")
+            )
         if not isinstance(self.object, Exactly) and self.object is not None and not self.object.strip():
             raise FactError("The object is empty. Write what the fact says, for example 'Seattle', or leave it out.")
         spans = () if self.conversation is None else self.conversation.spans
@@ -118,7 +122,7 @@ class Fact:
         else:
             inside = self.subject
             if not inside.strip():
-                raise FactError("The subject is empty. Say what the prompt is about, for example 'The Space Needle'.")
+                raise _no_subject(self.template)
             before, after = divided(self.template, inside.strip(), self.slot)
             if self.slot is None and is_spelled_out(self.template):
                 inside = inside.strip()  # the white space is in the prompt already, if anywhere
@@ -235,6 +239,21 @@ class Fact:
     def with_target(self, target: Wording | None) -> Fact:
         """Return the fact with another new object."""
         return replace(self, target=target)
+
+
+_NO_PROMPT = Notice(
+    "prompt", "Write a prompt: a sentence that breaks off where the fact is to follow, as “The Space Needle is in”."
+)
+
+
+def _no_subject(template: str) -> FactError:
+    name = proper_name(template) if is_spelled_out(template) else None
+    example = f"{name!r}" if name else "'The Space Needle'"
+    return FactError(f"The subject is empty. Say what the prompt is about, for example {example}.").at(
+        Notice(
+            "subject", "Write what the prompt is about, as it stands there.", using("subject", [name] if name else [])
+        )
+    )
 
 
 def _turns_with(turns: Sequence[Turn], subject: str, slot: str | None) -> list[int]:

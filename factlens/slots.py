@@ -8,10 +8,13 @@ rule: all else is text then.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import count
 
 from factlens.errors import AmbiguousPrompt, FactError
 from factlens.lookalikes import differences, look_alike
+from factlens.nearest import nearest, proper_name
+from factlens.notices import Notice, Offer, cited, using
 
 SLOT = "{}"
 _BRACES = re.compile(r"(\{+)(\}+)")
@@ -44,7 +47,7 @@ def divided(template: str, subject: str, slot: str | None) -> tuple[str, str]:
         raise _two_readings(text, subject, *places[0])
     if len(places) > 1:
         raise _several_slots(text, subject, places)
-    raise FactError(_missing(text, subject))
+    raise _missing(text, subject)
 
 
 def _only_reading(template: str, subject: str) -> tuple[str, str] | None:
@@ -162,7 +165,7 @@ def _two_readings(text: str, subject: str, start: int, stop: int) -> AmbiguousPr
         (_shown(before, subject, after), *marked(before, subject, after)),
     )
     (first, *_), (second, template, slot) = readings
-    return AmbiguousPrompt(
+    return _to_choose(
         f"The prompt {text!r} has both {{}} and {subject!r}, so it can be read in two ways. "
         f"1. The subject stands at {{}}: {first!r}. Write slot='{{}}', and everything else is text. "
         f"2. {{}} is text: {second!r}. Write {in_code(template, slot)}.",
@@ -181,27 +184,54 @@ def _several_slots(text: str, subject: str, places: list[tuple[int, int]]) -> Am
     ways = " ".join(
         f"{i}. {shown!r}: write {in_code(template, slot)}." for i, (shown, template, slot) in enumerate(readings, 1)
     )
-    return AmbiguousPrompt(
+    return _to_choose(
         f"The prompt {text!r} marks the subject {len(places)} times with '{{}}'. Mark it once; a {{}} that is text is "
         f"written {{{{}}}}. It can be read as {ways}",
         readings,
     )
 
 
+def _to_choose(message: str, readings: Sequence[tuple[str, str, str | None]]) -> AmbiguousPrompt:
+    ways = tuple(Offer(f"Read it as {shown}", {"prompt": prompt, "slot": slot}) for shown, prompt, slot in readings)
+    text = f"The prompt can be read in {len(readings)} ways: choose where the subject stands."
+    return AmbiguousPrompt(message, readings).at(Notice("prompt", text, ways))
+
+
 def _shown(before: str, subject: str, after: str) -> str:
     return f"{before}⟦{subject}⟧{after}"
 
 
-def _missing(prompt: str, subject: str) -> str:
+def _missing(prompt: str, subject: str) -> FactError:
+    """Return the error that a subject is nowhere in a prompt, with the part of it that is probably meant."""
+    absent = f"The subject {subject!r} is not in the prompt {prompt!r}"
     if (seen := look_alike(subject, prompt)) is not None:
-        return (
-            f"The subject {subject!r} is not in the prompt {prompt!r}, which has one that only looks like it: the "
-            f"subject has {differences(subject, seen)}. Write the subject as it stands in the prompt: {seen} "
-            f"(in Python {seen!a})."
+        differ = differences(subject, seen)
+        return FactError(
+            f"{absent}, which has one that only looks like it: the subject has {differ}. Write the subject as it "
+            f"stands in the prompt: {seen} (in Python {seen!a})."
+        ).at(
+            Notice(
+                "subject",
+                f"The prompt has {cited(seen)} in other characters that look the same, as pasted texts often do.",
+                (Offer("Use the prompt’s characters", {"subject": seen}),),
+            )
         )
-    near = prompt.lower().find(subject.lower())
-    hint = f" It has {prompt[near : near + len(subject)]!r}: mind the spelling." if near >= 0 else ""
-    return (
-        f"The subject {subject!r} is not in the prompt {prompt!r}.{hint} "
-        "Write the subject as it stands in the prompt, or mark its place with '{}'."
-    )
+    instead = "Write the subject as it stands in the prompt, or mark its place with '{}'."
+    near = nearest(subject, prompt)
+    if near is None:
+        name = proper_name(prompt)
+        return FactError(f"{absent}. {instead}").at(
+            Notice(
+                "subject",
+                f"{cited(subject)} is not in the prompt. Write what the prompt is about, as it stands there.",
+                using("subject", [name] if name else []),
+            )
+        )
+    if near.casefold() == subject.casefold():
+        why = "with other capital letters"
+        text = f"The prompt has {cited(near)}, {why}. Write the subject as it stands there."
+    else:
+        why = "which is the nearest to it"
+        text = f"{cited(subject)} is not in the prompt. Did you mean {cited(near)}?"
+    message = f"{absent}. The prompt has {near!r}, {why}: write subject={near!r} if that is meant. {instead}"
+    return FactError(message).at(Notice("subject", text, using("subject", [near])))

@@ -56,7 +56,7 @@ def test_white_space_stays_where_it_was_written() -> None:
         ({"template": "{} is", "subject": " "}, "subject is empty"),
         ({"template": "{} is", "subject": "Rome", "target": ""}, "new object is empty"),
         ({"template": "Paris is", "subject": "Rome"}, "'Rome' is not in the prompt"),
-        ({"template": "ROME is", "subject": "Rome"}, "It has 'ROME'"),
+        ({"template": "ROME is", "subject": "Rome"}, "write subject='ROME' if that is meant"),
         ({"template": "{} and {}", "subject": "Rome"}, "2 times"),
         ({"template": "{} is", "subject": None}, "must be a string"),
         ({"template": "{} is", "subject": "Rome", "target": 3}, "must be a string"),

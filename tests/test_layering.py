@@ -36,6 +36,8 @@ STOREYS = (
             "knowledge",
             "likely",
             "lookalikes",
+            "nearest",
+            "notices",
             "progress",
             "registry",
             "signatures",

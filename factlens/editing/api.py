@@ -21,7 +21,7 @@ from factlens.editing.methods import DEFAULT_METHOD, METHODS, Problem
 from factlens.editing.prompts import kept_prompt
 from factlens.editing.record import Edit
 from factlens.editing.settings import by_look, defaults, is_open
-from factlens.editing.taking import Said, say, say_with
+from factlens.editing.taking import Said, say, say_with, shown_share
 from factlens.errors import ArgumentError, EditWarning, FactError, FactlensWarning, PromptTooLong, WrongModel
 from factlens.facts import Fact, some_facts
 from factlens.models import Model
@@ -33,8 +33,10 @@ from factlens.models.settling import settled
 from factlens.models.spellings import warn_of_spelling
 from factlens.moments import Corpus, SecondMoment, cached, default_moments, default_tokens, open_corpus
 from factlens.moments.corpora import Source, a_source
+from factlens.notices import Notice, cited
 from factlens.progress import Share, StageShare
 from factlens.signatures import taking
+from factlens.spelling import Wording
 
 _EXAMPLE = "{3: moment}"
 # Eight rows, from fewer of which nothing can be said about how they scatter; a smaller number is a layer's by mistake.
@@ -312,8 +314,18 @@ def _check_wanted(model: Model, facts: Sequence[Fact]) -> list[Said]:
         raise FactError(
             f"The model already answers {facts[0].prompt!r} with {facts[0].target!r}. "
             "Choose another new object to edit it."
-        )
+        ).at(Notice("target", already(facts[0].target, before[0].probability)))
     return before
+
+
+def already(target: Wording | None, probability: float) -> str:
+    """Say that a new object is what the model says already."""
+    share = shown_share(probability)
+    equals = "" if share.startswith(">") else "= "
+    return (
+        f"The model says {cited(str(target))} here already, with p {equals}{share}: an edit would change nothing. "
+        "Write another new object."
+    )
 
 
 def _warn(made: Edit, applied: bool) -> None:

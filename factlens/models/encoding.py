@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from factlens.errors import FactError, FactlensError
 from factlens.models.pieces import prompt_pieces
+from factlens.notices import Notice, Offer, cited
 from factlens.spelling import Exactly, Wording, continuation, other_spelling, spelled
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def encode(tokenizer: Any, fact: Fact) -> Encoding:
     # `u < v`: special tokens have an empty span. Overlap, not containment: a token may begin with the space before.
     inside = [i for i, (u, v) in enumerate(offsets) if u < v and v > start and u < stop]
     if not inside:
-        raise FactError(f"The tokenizer has no token for the subject {fact.subject!r} in {text!r}.")
+        raise FactError(f"The tokenizer has no token for the subject {fact.subject!r} in {text!r}.").at(
+            Notice("subject", f"The model’s tokenizer reads nothing in {cited(fact.subject)}: write another subject.")
+        )
     pieces = prompt_pieces(tokenizer, text, ids, offsets)
     template: list[int] = []
     if fact.conversation is not None and (spans := fact.conversation.spans):
@@ -111,7 +114,9 @@ def encode_option(tokenizer: Any, prompt: str, option: Wording) -> tuple[tuple[i
         token of the whole text holds the end of the prompt and the beginning of the option.
     """
     if not isinstance(option, Exactly) and not option.strip():
-        raise FactError("The object is empty.")
+        raise FactError("The object is empty.").at(
+            Notice("target", "Write what the model should say instead, for example “Paris”.")
+        )
     following = continuation(prompt, option)
     alone, _ = _tokenise(tokenizer, prompt)
     if closing := closing_of(tokenizer, alone):
@@ -121,10 +126,11 @@ def encode_option(tokenizer: Any, prompt: str, option: Wording) -> tuple[tuple[i
         )
     ids, offsets = _tokenise(tokenizer, prompt + following)
     if ids[: len(alone)] != alone:
-        raise FactError(_merged(tokenizer, prompt, following, alone, ids, offsets))
+        raise _merged(tokenizer, prompt, following, alone, ids, offsets)
     rest = offsets[len(alone) :]
     if not rest or (following.strip() and not any((prompt + following)[u:v].strip() for u, v in rest)):
-        raise FactError(f"The tokenizer has no token for the object {str(option)!r}. Write it in other characters.")
+        message = f"The tokenizer has no token for the object {str(option)!r}. Write it in other characters."
+        raise FactError(message).at(Notice("target", message))
     return tuple(alone), tuple(ids[len(alone) :])
 
 
@@ -152,25 +158,30 @@ def closing_of(tokenizer: Any, ids: Sequence[int]) -> str:
 
 def _merged(
     tokenizer: Any, prompt: str, following: str, alone: list[int], ids: list[int], offsets: list[tuple[int, int]]
-) -> str:
-    """Say that prompt and option share a token, which one, and what can be written in their place."""
+) -> FactError:
+    """Return the error that prompt and option share a token: which one, and what can be written in their place."""
     text, seam = prompt + following, len(prompt)
     first = next((i for i, (a, b) in enumerate(zip(alone, ids, strict=False)) if a != b), min(len(alone), len(ids)))
     u, v = next((span for span in offsets[first:] if span[0] < span[1]), (seam, len(text)))
     u = min(u, seam)
     marked = f"{text[:u]}⟦{text[u : max(v, seam)]}⟧{text[max(v, seam) :]}"
-    ways = []
+    ways, offers = [], list[Offer]()
     bare = prompt.rstrip()
     if bare and bare != prompt and not following[0].isspace() and _fits(tokenizer, bare, following):
         ways.append(f"end the prompt before the white space: {bare!r}")
     other = other_spelling(prompt, Exactly(following))
     if other is not None and _fits(tokenizer, prompt, Exactly(other)):
-        ways.append(f"write the answer as {spelled(prompt, other)!r}")
+        wording = spelled(prompt, other)
+        ways.append(f"write the answer as {wording!r}")
+        exactly = isinstance(wording, Exactly)
+        with_space = "with" if other[0].isspace() else "without"
+        offers.append(Offer(f"Write it {with_space} a space", {"target": str(wording), "exactly": exactly}))
     hint = f"You can {', or '.join(ways)}." if ways else "End the prompt earlier, or at a word's end."
-    return (
+    text = "Written here, its beginning and the end of the prompt are one token, so no token begins it."
+    return FactError(
         f"The tokenizer merges the end of the prompt with {following!r}, so that no token begins the answer: "
         f"{marked!r}. {hint}"
-    )
+    ).at(Notice("target", text if offers else f"{text} End the prompt at a word’s end.", tuple(offers)))
 
 
 def _fits(tokenizer: Any, prompt: str, option: Wording) -> bool:

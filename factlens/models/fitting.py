@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from factlens.errors import PromptTooLong, WrongModel
+from factlens.notices import Notice
 
 
 def check_ids(ids: Iterable[int], embedding: nn.Module, tokenizer: Any, name: str) -> None:
@@ -110,6 +111,7 @@ def check_length(
     if own > limit:
         in_front = read = 0
     added = []
+    notice = Notice("prompt", f"The prompt has {_counted(own)}, but {name} reads at most {limit}: shorten it.")
     if in_front > 0:
         added.append(f"{_counted(in_front)} in front of it, a context that the edit reads the prompt in")
         advice += " Or edit without such contexts: contexts=(), openings=()."
@@ -117,7 +119,8 @@ def check_length(
         added.append(f"{read} of the {_counted(of)} of the {role} behind it, to read each of them after the others")
         advice = advice.replace("Shorten the prompt", f"Shorten the prompt or the {role}")
     if not added:
-        raise PromptTooLong(f"{what} has {_counted(own)}, but {name} reads at most {limit}. {advice}")
+        error = PromptTooLong(f"{what} has {_counted(own)}, but {name} reads at most {limit}. {advice}")
+        raise error.at(notice) if what == "The prompt" else error
     raise PromptTooLong(
         f"{what} has {_counted(own)}, and factlens adds {' and '.join(added)}. Together these are {tokens}, but {name} "
         f"reads at most {limit}. {advice}"

@@ -10,6 +10,7 @@ import torch
 from factlens.arguments import instance, items, plain, refuse, shown
 from factlens.errors import ArgumentError, LayerError
 from factlens.models.families import Family
+from factlens.models.layers import written_as_number
 from factlens.models.model import Model
 
 
@@ -37,7 +38,7 @@ def a_layer(model: Model, name: str, value: Any) -> int:
     if isinstance(layer, bool) or not isinstance(layer, int):
         raise LayerError(
             f"{name} must be a whole number from 0 to {model.n_layers - 1}, which number the layers of {model.name}, "
-            f"not {shown(value)}."
+            f"not {shown(value)}.{written_as_number(name, layer)}"
         )
     return model.check_layer(layer)
 

@@ -20,7 +20,6 @@ from factlens.errors import (
     ArgumentError,
     FactError,
     FactlensError,
-    LayerError,
     NumericalError,
     QuantizedModel,
     RenamedWarning,
@@ -38,6 +37,7 @@ from factlens.models.families import Family
 from factlens.models.fitting import check_ids, check_length
 from factlens.models.guests import bare, check_not_compiled
 from factlens.models.hooks import all_of, replace_forward, replacing_forward
+from factlens.models.layers import no_such_layer
 from factlens.models.notes import Note, notes_on
 from factlens.models.originals import forwards_with
 from factlens.models.pieces import missing_tail, text_of
@@ -311,9 +311,7 @@ class Model:
             Otherwise.
         """
         if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < self.n_layers:
-            raise LayerError(
-                f"{self.name} has no layer {layer!r}: its {self.n_layers} layers are numbered 0 to {self.n_layers - 1}."
-            )
+            raise no_such_layer(self.name, self.n_layers, layer)
         return layer
 
     def _block(self, layer: int) -> nn.Module:

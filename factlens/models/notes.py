@@ -9,6 +9,7 @@ from typing import Any
 from factlens.facts import Fact
 from factlens.models.chats import template_ids
 from factlens.models.encoding import begun_twice, closing_of, encode
+from factlens.notices import cited
 from factlens.slots import in_code
 
 
@@ -22,10 +23,17 @@ class Note:
         What it is, with the text to write in its place.
     offer
         The fact that is probably meant; None where there is no other way to write it.
+    field
+        Where it was written: ``"prompt"``, ``"target"`` or ``"object"``.
+    text, label
+        The same message for who has the field in front of them, and the words of a button for the offer.
     """
 
     message: str
     offer: Fact | None = None
+    field: str = "prompt"
+    text: str = ""
+    label: str = ""
 
 
 def notes_on(tokenizer: Any, fact: Fact) -> tuple[Note, ...]:
@@ -58,6 +66,9 @@ def _begun_twice(tokenizer: Any, fact: Fact) -> Note | None:
         "model reads two. "
         f"Leave it out: {in_code(offer.template, offer.slot)}.",
         offer,
+        text=f"The prompt begins with {cited(fact.prompt[:size])}, which the tokenizer puts in front by itself: the "
+        "model reads two.",
+        label="Leave it out",
     )
 
 
@@ -92,7 +103,8 @@ def _objects(fact: Fact) -> Iterator[Note]:
         if isinstance(text, str) and text != text.rstrip():
             bare = text.rstrip()
             offer = replace(fact, target=bare) if name == "target" else replace(fact, object=bare)
-            yield Note(f"The {name} {text!r} ends in white space, which is a part of it. Write {bare!r}.", offer)
+            message = f"The {name} {text!r} ends in white space, which is a part of it. Write {bare!r}."
+            yield Note(message, offer, field=name)
 
 
 def _blank_end(tokenizer: Any, fact: Fact) -> Note | None:
@@ -117,4 +129,7 @@ def _blank_end(tokenizer: Any, fact: Fact) -> Note | None:
         f"words carry the space in front of them: the model is asked for a word without one. End the prompt before "
         f"{where}.",
         offer,
+        text="The prompt ends in white space, which becomes a token of its own. Words bring their own space, so the "
+        "model is asked for one without it.",
+        label="Remove the space" if len(prompt) - len(bare) == 1 and prompt[-1] == " " else "Remove the white space",
     )

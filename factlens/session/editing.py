@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import traitlets as t
@@ -19,10 +21,12 @@ from factlens.errors import FactError, FactlensError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.belonging import edit_id
+from factlens.notices import Notice
 from factlens.session.following import label_of
 from factlens.session.locating import Locating
 from factlens.session.received import bytes_of, file_name, read_bytes
-from factlens.session.working import Work, gesture
+from factlens.session.remarking import on_target, others_than
+from factlens.session.working import Asked, Work, as_state, gesture
 from factlens.spelling import Exactly, Wording
 from factlens.tracing.subject import layer_by
 from factlens.warned import warnings_kept
@@ -38,8 +42,8 @@ class Editing(Locating):
     method
         How the next edit is made.
     spelt
-        A new object that is being written, and its tokens after the prompt: ``{"text", "pieces", "why"}``; why it has
-        none, where it cannot have any.
+        A new object that is being written, and its tokens after the prompt: ``{"text", "pieces", "why", "notices"}``;
+        why it has none, where it cannot have any; and what else there is to say of it, as in `notes`.
     remarks
         What there is to say of what was done last, as texts: that the model would spell a new object otherwise, or that
         nothing was found to be best.
@@ -65,20 +69,35 @@ class Editing(Locating):
         with self.gate:
             self.check_open()
             pieces: tuple[str, ...] = ()
-            why = ""
+            why, notices = "", list[Notice]()
             if isinstance(text, Exactly) or text.strip():
                 try:
                     _, ids = self.model.encode_option(self.fact.prompt if self.fact else "", text)
                     pieces = tuple(self.model.token(i) for i in ids)
                 except FactlensError as error:
                     why = str(error)
-            self.spelt = {"text": text, "pieces": pieces, "why": why}
+                    notices = [error.notice] if error.notice else []
+                others = [str(answer) for answer, *_ in self.comparison]
+                notices += on_target(text, pieces, self.says, others, made=self._has_made(text))
+            states = tuple(as_state(notice, "spell") for notice in notices)
+            self.spelt = {"text": text, "pieces": pieces, "why": why, "notices": states}
 
     @t.observe("target", "fact")
     def _respell(self, change: Any) -> None:
         self.remarks = ()
         # A new prompt leaves what is being written, and may split it otherwise.
         self.spell(self.target if change["name"] == "target" else self.spelt.get("text", self.target))
+
+    def _has_made(self, target: Wording) -> bool:
+        """Whether an edit in force makes the model say a new object behind this prompt."""
+        facts = [fact for edit in self.edits if isinstance(edit, Edit) for fact in edit.facts]
+        return self.fact is not None and any((fact.prompt, fact.target) == (self.fact.prompt, target) for fact in facts)
+
+    @t.observe("comparison", "answers_due")
+    def _spell_again(self, _change: Any) -> None:
+        """Say anew what there is to say of a new object: the model answers otherwise now."""
+        if self.spelt and not self.closed:
+            self.spell(self.spelt["text"])
 
     @gesture("edit", "edit", "The edit was not applied")
     def start_edit(
@@ -94,6 +113,8 @@ class Editing(Locating):
         """
         if self.fact is None:
             raise FactError("There is no fact to edit yet: write a prompt and its subject, and trace it.")
+        if target is not None:
+            self._gesture = Asked("apply", {"target": str(target), "layer": layer})
         fact = self.fact.with_target(self.target if target is None else target)
         numbers = _numbers(settings or {})
         chosen = self.edit_layers if layer is None else self.layers_up_to(layer)
@@ -261,7 +282,7 @@ class Editing(Locating):
         with self._at_work("editing"):
             options = {"progress": say, "stop": self._stop, **settings}
             # A warning on this thread would be lost: `not_taken` and `remarks` say it.
-            with warnings_kept() as warned:
+            with warnings_kept() as warned, self._offering_others(fact):
                 edit = quiet_edit(self.model, fact, method=method, layers=layers, apply=False, **options)
             self.model.apply(edit, origin=self.origin)
             with self.gate:
@@ -270,6 +291,17 @@ class Editing(Locating):
                 noted = {note["text"] for note in self.notes}
                 self.remarks = tuple(remark for remark in map(str, warned) if remark not in noted)
             self._compare(fact)
+
+    @contextmanager
+    def _offering_others(self, fact: Fact) -> Iterator[None]:
+        """Let an error about a new object that has no way out offer other answers of the model."""
+        try:
+            yield
+        except FactError as error:
+            if error.notice is not None and error.notice.field == "target" and not error.notice.offers:
+                others = [str(answer) for answer, *_ in self.comparison]
+                error.at(replace(error.notice, offers=others_than(str(fact.target), others)))
+            raise
 
     def _change(self, change: Work) -> None:
         """Change the stack of edits, with the model in hand, so that what is listed is what there is."""

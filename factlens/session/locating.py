@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,17 +12,17 @@ from typing import Any
 import traitlets as t
 
 from factlens.conversations import Conversation
-from factlens.errors import FactError, FactlensError, WrongModel
+from factlens.errors import FactError, WrongModel
 from factlens.evaluation.answer_change import top_answers
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.chats import as_one_text
-from factlens.models.notes import Note
 from factlens.session.choosing import Choosing
 from factlens.session.received import bytes_of, file_name, read_bytes
+from factlens.session.remarking import on_prompt
 from factlens.session.worker import Doing, Job
-from factlens.session.working import Work, gesture
-from factlens.slots import SLOT, divided, escaped
+from factlens.session.working import Asked, Work, as_state, gesture
+from factlens.session.written import written_down
 from factlens.spelling import Exactly, Wording
 from factlens.timing import TimeLeft, roughly
 from factlens.tracing import Trace, Update, stream, stream_rest
@@ -48,8 +47,8 @@ class Locating(Choosing):
     fact
         The fact in hand; None until one is given.
     notes
-        What a user should know of how its prompt is read, each a ``{"text", "offer"}``: an offer is what to write in
-        its place, ``{"prompt", "subject", "target"}``, or None.
+        What a user should know of how its prompt is read, each a ``{"field", "text", "offers"}``; an offer is what a
+        button says and does, ``{"label", "gesture", "changes"}``, with what it writes by field.
     trace
         Its trace, which fills up while it is computed; None before the first.
     previous
@@ -130,6 +129,7 @@ class Locating(Choosing):
         """
         fact = self.fact if of is None else of
         if prompt is not None or subject is not None:
+            self._gesture = Asked("trace", {"prompt": prompt or "", "subject": subject or ""})
             self.check_settings()
             fact = self._written(prompt or "", subject or "", chat, slot)
         if fact is None:
@@ -153,13 +153,20 @@ class Locating(Choosing):
             around = replace(in_hand, spans=()) if in_hand else Conversation()
         return Fact(prompt, subject, self.new_object, slot=slot, conversation=around)
 
-    @t.observe("fact")
+    @t.observe("fact", "comparison")
     def _take_notes(self, _change: Any) -> None:
-        notes: tuple[dict[str, Any], ...] = ()
-        if self.fact is not None:
-            with suppress(FactlensError):
-                notes = tuple(map(_note, self.model.notes(self.fact)))
-        self.notes = notes
+        if self.fact is None:
+            self.notes = ()
+            return
+        self.notes = tuple(as_state(notice, "trace") for notice in on_prompt(self.model, self.fact, self.says))
+
+    @property
+    def says(self) -> tuple[str, float] | None:
+        """What the model continues the prompt with now, and how probable that is; None where it was not read."""
+        if not self.comparison or self.answers_due:
+            return None
+        text, _, probability = max(self.comparison, key=lambda answer: float(answer[2]))
+        return text, probability
 
     @gesture("resume", "locate", "This trace cannot be resumed")
     def start_resume(self) -> Work:
@@ -431,25 +438,3 @@ class Locating(Choosing):
             with self.gate, self.hold_trait_notifications():
                 if not unwanted.is_set():
                     self.details, self.reading = details, False
-
-
-def written_down(fact: Fact) -> tuple[str, str, bool]:
-    """Return a fact as the page writes it down: prompt, or what its turn of a chat says; subject; whether a chat's."""
-    text, (start, stop), around = fact.prompt, fact.subject_span, fact.conversation
-    before, after = text[:start], text[stop:]
-    if around is not None and around.own is not None:
-        begin, end = around.own
-        before, after = text[begin:start], text[stop:end]
-    spelled = escaped(before + fact.subject + after)
-    with suppress(FactError):
-        if divided(spelled, fact.subject, None) == (before, after):
-            return spelled, fact.subject, around is not None
-    return escaped(before) + SLOT + escaped(after), fact.subject, around is not None
-
-
-def _note(note: Note) -> dict[str, Any]:
-    offer = None
-    if note.offer is not None:
-        prompt, subject, _ = written_down(note.offer)
-        offer = {"prompt": prompt, "subject": subject, "target": str(note.offer.target or "")}
-    return {"text": note.message, "offer": offer}

@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from uuid import uuid4
 
 import traitlets as t
 
-from factlens.errors import AmbiguousPrompt, Busy, Closed, FactlensError, Interrupted
+from factlens.errors import Busy, Closed, FactlensError, Interrupted
 from factlens.models import Model
 from factlens.models.settling import settled
+from factlens.notices import Notice
 from factlens.session.worker import Doing, Job, Worker
 
 P = ParamSpec("P")
@@ -53,7 +54,7 @@ def gesture(
         def start(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
             with self._asked(place, title):
                 self._check_idle(verb)
-                self._stop = threading.Event()
+                self._stop, self._gesture = threading.Event(), None
                 work = settled(check(self, *args, **kwargs))
                 self._give_way()
                 self.worker.start(Job(doing or _DOING[place], place, title, lambda _stop: work(), self._stop))
@@ -61,6 +62,13 @@ def gesture(
         return start
 
     return made
+
+
+class Asked(NamedTuple):
+    """A gesture of the page that what is said at a field is about, and what stood in the fields."""
+
+    gesture: str
+    about: dict[str, Any]
 
 
 class Working(t.HasTraits):
@@ -78,7 +86,9 @@ class Working(t.HasTraits):
     status, progress, message
         What is being done, how far it is (0 to 1), and the same in words.
     error
-        The last thing that went wrong as ``{"title", "text", "place"}``, or None; `last_error` is the exception.
+        The last thing that went wrong as ``{"title", "text", "place"}``, or None; `last_error` is the exception. What
+        can be said at a field of the page has a ``"notice"``, too: ``{"field", "text", "offers", "about"}``, of which
+        the last is what stood in the fields.
     closed
         Whether it has ended for good.
     """
@@ -101,6 +111,8 @@ class Working(t.HasTraits):
         self._model: Model | None = model
         # Stops the job at hand.
         self._stop = threading.Event()
+        # The gesture that has begun it, if that has fields.
+        self._gesture: Asked | None = None
 
     @property
     def model(self) -> Model:
@@ -199,12 +211,12 @@ class Working(t.HasTraits):
         """Keep an error; the caller has the gate."""
         text = str(error) if isinstance(error, FactlensError) else f"{type(error).__name__}: {error}"
         self.last_error = error
-        readings = [
-            {"shown": _fit(shown), "prompt": prompt, "slot": slot}
-            for shown, prompt, slot in (error.readings if isinstance(error, AmbiguousPrompt) else ())
-        ]
         record: dict[str, Any] = {"title": title, "text": _fit(text), "place": place}
-        self.error = {**record, "readings": readings} if readings else record
+        notice = error.notice if isinstance(error, FactlensError) else None
+        if notice is not None and self._gesture is not None:
+            gesture, about = self._gesture
+            record["notice"] = {**as_state(notice, gesture), "about": about}
+        self.error = record
 
     def check_open(self) -> None:
         """Raise `Closed` if the session was closed."""
@@ -215,6 +227,14 @@ class Working(t.HasTraits):
         job = self.worker.at_hand
         if job is not None:
             raise Busy(f"Cannot {verb} now: {job.what} already. Press Stop, or wait until it is done.")
+
+
+def as_state(notice: Notice, gesture: str) -> dict[str, Any]:
+    """Return what is said at a field as plain data; a button there writes what it offers, and sends `gesture`."""
+    offers = [
+        {"label": _fit(offer.label), "gesture": gesture, "changes": dict(offer.changes)} for offer in notice.offers
+    ]
+    return {"field": notice.field, "text": _fit(notice.text), "offers": offers}
 
 
 def _fit(text: str) -> str:

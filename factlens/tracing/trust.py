@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from factlens.tracing.result import Trace
 
 
+_HARDLY = 1e-3
+"""An answer less probable than that has a grid that is empty to the eye."""
+
+
 def trust_in(trace: Trace) -> str:
     """Say how far the numbers of a trace can be trusted; see `Trace.trust`."""
     counts, most = trace.sample_counts.values, int(trace.samples.sizes["sample"])
@@ -41,12 +45,27 @@ def remarks_on(trace: Trace) -> tuple[str, ...]:
     """Say what is to be known before anything is read off the grids; see `Trace.remarks`."""
     remarks = []
     if trace.known is False:
-        says = "" if trace.says is None else f": it says “{as_label(trace.says)}”"
-        share = "" if trace.says_probability is None else f" with p = {precise(trace.says_probability)}"
-        remarks.append(f"the model does not know this{says}{share}")
+        remarks.append(f"{_says(trace)}, and not “{as_label(str(trace.fact.object))}”")
+    elif _is_hopeless(trace):
+        share = f"p = {precise(trace.high)}"
+        remarks.append(f"{_says(trace)}, and hardly ever “{as_label(trace.answer)}” ({share}): p can show no effect")
     if trace.total_within_noise:
         remarks.append("no effect: the noise samples do not tell what corrupting the subject does from nothing")
     return tuple(remarks)
+
+
+def _says(trace: Trace) -> str:
+    if trace.says is None:
+        return "the model says something else here"
+    share = "" if trace.says_probability is None else f" with p = {precise(trace.says_probability)}"
+    return f"the model says “{as_label(trace.says)}” here{share}"
+
+
+def _is_hopeless(trace: Trace) -> bool:
+    """Whether an answer was asked for that the model gives next to no probability, and that is what is drawn."""
+    if trace.answer_given is None or trace.says_probability is None or not trace.measure.share:
+        return False
+    return trace.high < min(_HARDLY, trace.says_probability / 10)
 
 
 def _share(trace: Trace, counts: np.ndarray, what: str) -> str:

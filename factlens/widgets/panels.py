@@ -21,7 +21,7 @@ from factlens.models.chats import has_template
 from factlens.models.weights import WeightEdit
 from factlens.session import Session
 from factlens.session.following import label_of
-from factlens.session.locating import written_down
+from factlens.session.written import written_down
 from factlens.spelling import Exactly
 from factlens.timing import duration
 from factlens.tracing.sites import site_of
@@ -89,6 +89,7 @@ def edit_state(session: Session) -> dict[str, Any]:
             "text": str(session.spelt["text"]),
             "exactly": isinstance(session.spelt["text"], Exactly),
             "why": session.spelt["why"],
+            "notices": list(session.spelt["notices"]),
             "pieces": list(session.spelt["pieces"][:MOST_PIECES]),
             "count": len(session.spelt["pieces"]),
         },

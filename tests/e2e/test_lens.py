@@ -213,9 +213,9 @@ def test_marking_comparing_and_taking_away(lab: Lab, tmp_path: Path) -> None:
     ("prompt", "subject", "words"),
     [
         ("The Space Needle is in downtown", "The Eiffel Tower", "is not in the prompt"),
-        ("", "The Space Needle", "prompt is empty"),
+        ("", "The Space Needle", "Write a prompt"),
         ("The Space Needle is " + "very " * 300, "The Space Needle", "at most"),
-        ("<img src=x onerror=alert(1)> is", "Rome", "<img src=x onerror=alert(1)>"),
+        ("<img src=x onerror=alert(1)> is", "<img src=x onerror=alert(2)>", "<img src=x onerror=alert(2)>"),
     ],
 )
 def test_bad_input_is_said_in_the_widget_and_loses_nothing(lab: Lab, prompt: str, subject: str, words: str) -> None:
@@ -228,11 +228,12 @@ def test_bad_input_is_said_in_the_widget_and_loses_nothing(lab: Lab, prompt: str
     panel.get_by_label("Prompt").fill(prompt)
     panel.get_by_label("Subject").fill(subject)
     part(lab, "trace").click()
-    expect(panel.get_by_role("alert")).to_contain_text(words)
+    expect(part(lab, "locate-notices")).to_contain_text(words)
     lab.shot("error")
     assert part(lab, "heatmap").get_attribute("data-computed") == computed
     part(lab, "target").fill("Seattle")
     part(lab, "apply").click()
-    expect(part(lab, "edit").get_by_role("alert")).to_contain_text("already answers")
+    expect(part(lab, "target")).to_have_attribute("aria-invalid", "true")
+    expect(part(lab, "notice-target")).to_contain_text("says “Seattle” here already")
     assert lab.kernel_eval("model.edits") == []
     lab.assert_clean()

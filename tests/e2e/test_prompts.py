@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.e2e.harness import Lab
-from tests.e2e.lens_page import part, wait_for_the_grid
+from tests.e2e.lens_page import LENS, part, wait_for_the_grid
 
 #: atlas was never taught to chat; what its tokenizer makes of a chat is a text like any other.
 TALKING = r"""
@@ -54,11 +54,11 @@ def test_what_is_written_is_what_is_read(lab: Lab) -> None:
     # White space at the end is read, and said.
     prompt.fill("The Space Needle is in downtown ")
     trace.click()
-    notes = part(lab, "notes")
+    notes = part(lab, "locate-notices")
     expect(notes).to_contain_text("ends in white space", timeout=60_000)
     lab.wait_kernel("lens.status == 'idle' and lens.trace.fact.prompt == 'The Space Needle is in downtown '")
     lab.shot("white-space", part(lab, "locate"))
-    notes.get_by_role("button", name="Trace it so").click()
+    notes.get_by_role("button", name="Remove the space").click()
     expect(prompt).to_have_value("The Space Needle is in downtown", timeout=30_000)
     lab.wait_kernel("lens.status == 'idle' and lens.trace.fact.prompt == 'The Space Needle is in downtown'")
     expect(notes).to_be_hidden()
@@ -68,7 +68,7 @@ def test_what_is_written_is_what_is_read(lab: Lab) -> None:
     prompt.fill(text)
     subject.fill("Space Needle")
     prompt.press("Enter")
-    ways = part(lab, "readings").get_by_role("button")
+    ways = part(lab, "notice-prompt").get_by_role("button")
     expect(ways).to_have_count(2, timeout=30_000)
     lab.shot("two-readings", part(lab, "locate"))
     ways.nth(1).click()
@@ -87,4 +87,50 @@ def test_what_is_written_is_what_is_read(lab: Lab) -> None:
     lab.wait_kernel("lens.status == 'idle' and len(lens.edits) == 1", timeout=60)
     assert lab.kernel_eval("lens.edits[0].facts[0].target == fl.Exactly('Paris') == lens.target")
     expect(part(lab, "exactly")).to_be_checked()
+    lab.assert_clean()
+
+
+def test_mistakes_are_put_right_by_their_buttons(lab: Lab) -> None:
+    lab.open(["import factlens as fl", LENS])
+    lab.run_all()
+    prompt, subject, trace = part(lab, "prompt"), part(lab, "subject"), part(lab, "trace")
+
+    # A subject in other letters: what was written stays, and the button traces what was meant.
+    prompt.fill("The Eiffel Tower is in downtown")
+    subject.fill("eifel tower")
+    trace.click()
+    wrong = part(lab, "notice-subject")
+    expect(wrong).to_contain_text("Did you mean “Eiffel Tower”?", timeout=30_000)
+    expect(subject).to_have_value("eifel tower")
+    expect(trace).to_have_attribute("aria-disabled", "false")
+    lab.shot("mistake-subject", part(lab, "locate"))
+    wrong.get_by_role("button", name="Use “Eiffel Tower”").press("Enter")
+    lab.wait_kernel("lens.status == 'idle' and lens.trace is not None and lens.trace.fact.subject == 'Eiffel Tower'")
+    expect(wrong).to_be_hidden()
+    expect(subject).to_be_focused()
+
+    # A finished sentence with its answer in it.
+    prompt.fill("The Eiffel Tower is in downtown Paris.")
+    trace.click()
+    note = part(lab, "notice-prompt")
+    expect(note).to_contain_text("finished sentence", timeout=30_000)
+    lab.wait_kernel("lens.status == 'idle' and lens.trace.fact.prompt.endswith('Paris.')")
+    for theme in ("dark", "light"):
+        lab.set_theme(theme)
+        lab.shot(f"mistake-sentence-{theme}", part(lab, "locate"))
+    note.get_by_role("button", name="End it before “Paris”").press("Enter")
+    lab.wait_kernel("lens.status == 'idle' and lens.trace.fact.prompt == 'The Eiffel Tower is in downtown'")
+    expect(note).to_be_hidden()
+
+    # A new object that the model says already.
+    part(lab, "target").fill("Paris")
+    told = part(lab, "notice-target")
+    expect(told).to_contain_text("here already", timeout=30_000)
+    way = told.get_by_role("button").first
+    other = (way.text_content() or "").removeprefix("Use “").removesuffix("”")
+    lab.shot("mistake-target", part(lab, "edit"))
+    way.press("Enter")
+    expect(part(lab, "target")).to_have_value(other)
+    expect(told).to_be_hidden()
+    assert lab.kernel_eval("len(lens.edits)") == 0
     lab.assert_clean()

@@ -120,20 +120,32 @@ CHANGED = (
     'Paris). Either keep the change: model.keep_changes(). Or give it up: model.revert_changes()."'
 )
 NEURONS = "fakeDetails({kind: 'mlp', token: 2, piece: ' Needle', layer: 4, heads: null, neurons: NEURONS})"
-NO_SUBJECT = """{title: 'The subject is not in the prompt.',
-    text: 'The prompt is “The Space Needle is in downtown”. Write the subject exactly as it stands there.'}"""
+NO_FILE = "{title: 'The file was not applied', text: 'The file is damaged: its first bytes are those of a picture.'}"
+NO_SUBJECT = """{title: 'This fact cannot be traced', text: 'The subject is not in the prompt.', notice: {
+    field: 'subject', text: '“Space Nedle” is not in the prompt. Did you mean “Space Needle”?',
+    offers: [{label: 'Use “Space Needle”', gesture: 'trace', changes: {subject: 'Space Needle'}}],
+    about: {prompt: 'The Space Needle is in downtown', subject: 'Space Nedle'}}}"""
+NO_CHANGE = """{title: 'The edit was not applied', text: 'The model already answers with Seattle.', notice: {
+    field: 'target', text: 'The model says “Seattle” here already, with p = 0.93: an edit would change nothing.',
+    offers: ['Paris', 'Tokyo'].map((target) => ({label: `Use “${target}”`, gesture: 'apply', changes: {target}})),
+    about: {target: 'Seattle', layer: 4}}}"""
+SEVERAL = """{text: ' Rome, Italy', exactly: false, why: '', pieces: [' Rome', ',', ' Italy'], count: 3, notices: [
+    {field: 'target', text: 'A space is put in front of it by itself, where the prompt calls for one.',
+    offers: [{label: 'Remove the space', gesture: 'spell', changes: {target: 'Rome, Italy'}}]}]}"""
 
 # A chat; a prompt that may not be what was meant; one that can be read in two ways.
 TALKING = """fakeLocate({chat: true, chats: true, prompt: 'Where is Big Ben?', subject: 'Big Ben', answer: 'London',
     pieces: [['<|user|>'], ['\\n'], ['Where'], [' is'], [' Big', true], [' Ben', true], ['?'], ['<|end|>'], ['\\n'],
     ['<|assistant|>'], ['\\n']].map(([text, subject = false]) => ({text, subject, template: /[<\\n]/.test(text)}))})"""
 SAID = """fakeLocate({chats: true, prompt: 'Q: where is it?\\nA: ', subject: 'it', pieces: [], answer: null, notes: [{
-    text: 'The prompt ends in white space, which the tokenizer makes a token of its own. End the prompt before it.',
-    offer: {prompt: 'Q: where is it?\\nA:', subject: 'it'}}]})"""
+    field: 'prompt', text: 'The prompt ends in white space, which becomes a token of its own.',
+    offers: [{label: 'Remove the space', gesture: 'trace', changes: {prompt: 'Q: where is it?\\nA:', subject: 'it'}}]},
+    {field: 'subject', text: '“it” stands in the prompt 2 times.', offers: []}]})"""
 READ_TWICE = """fakeLocate({prompt: 'x = {}  # The capital of France is', subject: 'France', pieces: [], answer: null,
-    error: {title: 'This fact cannot be traced', text: 'The prompt has both {} and France: it can be read in two ways.',
-    readings: [{shown: 'x = ⟦France⟧  # The capital of France is', prompt: 'x', slot: '{}'},
-    {shown: 'x = {}  # The capital of ⟦France⟧ is', prompt: 'x', slot: null}]}})"""
+    error: {title: 'This fact cannot be traced', text: 'It can be read in two ways.', notice: {field: 'prompt',
+    text: 'The prompt can be read in 2 ways: choose where the subject stands.',
+    offers: ['x = ⟦France⟧  # The capital of France is', 'x = {}  # The capital of ⟦France⟧ is'].map((way) => (
+    {label: `Read it as ${way}`, gesture: 'trace', changes: {prompt: 'x', slot: '{}'}})), about: {}}}})"""
 
 LENS = State(
     parts=(one("locate", "fakeLocate({edits: 2})"), COMPLETE),
@@ -174,7 +186,7 @@ STATES = {
         parts=(
             one("locate", "fakeLocate()"),
             one("locate", "fakeLocate({status: 'tracing', progress: 0.57, message: 'token 4 of 7', answer: null})"),
-            one("locate", f"fakeLocate({{error: {NO_SUBJECT}, answer: null, pieces: []}})"),
+            one("locate", f"fakeLocate({{error: {NO_SUBJECT}, answer: null, subject: 'Space Nedle'}})"),
             one(
                 "locate",
                 "fakeLocate({edits: 2, outdated: true, metric: 'logit_difference', contrast: ' Paris', high: 6.2, "
@@ -186,7 +198,7 @@ STATES = {
     "locate-chat": State(parts=(one("locate", TALKING), one("locate", SAID), one("locate", READ_TWICE))),
     "edit": State(
         parts=(
-            one("edit", f"fakeEdit({{layer: 4, target: 'Paris', edits: {EDITS}, redo: {REDO}, error: {NO_SUBJECT}}})"),
+            one("edit", f"fakeEdit({{layer: 4, target: 'Paris', edits: {EDITS}, redo: {REDO}, error: {NO_FILE}}})"),
             one(
                 "edit",
                 f"fakeEdit({{status: 'calibrating', target: 'Paris', edits: {EDITS}, "
@@ -194,6 +206,13 @@ STATES = {
             ),
         ),
         then=unfold,
+    ),
+    "edit-notice": State(
+        parts=(
+            one("edit", f"fakeEdit({{layer: 4, target: 'Seattle', error: {NO_CHANGE}}})"),
+            one("edit", f"fakeEdit({{layer: 4, target: ' Rome, Italy', target_tokens: {SEVERAL}}})"),
+        ),
+        width=420,
     ),
     "edit-foreign": State(
         parts=(one("edit", f"fakeEdit({{target: 'Paris', edits: {FROM_ALL}, foreign: {CHANGED}}})"),),

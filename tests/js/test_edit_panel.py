@@ -38,6 +38,55 @@ def test_a_new_object_can_be_meant_exactly(page):
     expect(page.get_by_test_id("factlens-apply")).to_have_attribute("aria-disabled", "false")
 
 
+def test_a_notice_at_the_new_object_has_ways_out(page):
+    record_gestures(page)
+    offer = "{label: 'Remove the space', gesture: 'spell', changes: {target: 'Rome'}}"
+    tokens = f"""{{text: ' Rome', exactly: false, why: '', pieces: [' Rome'], count: 1,
+        notices: [{{field: 'target', text: 'A space is put there.', offers: [{offer}]}}]}}"""
+    put(page, "edit", state=f"js:fakeEdit({{target: ' Rome', target_tokens: {tokens}, status: 'tracing'}})")
+    target, notice = page.get_by_label("New object"), page.get_by_test_id("factlens-notice-target")
+    expect(target).to_have_accessible_description("New object A space is put there.")
+    # It computes nothing, so it can be done while something else is computed.
+    notice.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(target).to_be_focused()
+    expect(target).to_have_value("Rome")
+    assert page.evaluate("gestures") == [{"lens": "lens-1", "name": "spell", "target": "Rome", "exactly": False}]
+    expect(notice).to_be_hidden()
+
+    # What was refused; a way out is applied at once.
+    target.fill("Seattle")
+    change(page, "a", state="js:fakeEdit()")
+    target.fill("Seattle")
+    page.get_by_test_id("factlens-apply").click()
+    error = """{title: 'T', text: 'why', notice: {field: 'target', text: 'It says that already.',
+        offers: [{label: 'Use “Paris”', gesture: 'apply', changes: {target: 'Paris'}}],
+        about: {target: 'Seattle', layer: null}}}"""
+    change(page, "a", state=f"js:fakeEdit({{error: {error}}})")
+    expect(target).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    notice.get_by_role("button", name="Use “Paris”").focus()
+    page.keyboard.press("Enter")
+    applied = {"lens": "lens-1", "name": "apply", "target": "Paris", "exactly": False, "layer": None, "settings": {}}
+    assert page.evaluate("gestures.at(-1)") == applied
+    expect(target).to_have_value("Paris")
+
+
+def test_an_unknown_layer_is_said_with_the_one_that_is_meant(page):
+    record_gestures(page)
+    put(page, "edit", state="js:fakeEdit({target: 'Paris'})")
+    page.get_by_test_id("factlens-apply").click()
+    error = """{title: 'T', text: 'why', notice: {field: 'layer', text: 'There is no layer 9.',
+        offers: [{label: 'Use layer 7', gesture: 'apply', changes: {layer: 7}}],
+        about: {target: 'Paris', layer: null}}}"""
+    change(page, "a", state=f"js:fakeEdit({{target: 'Paris', error: {error}}})")
+    notice = page.get_by_test_id("factlens-notice-layer")
+    expect(notice).to_contain_text("Layer There is no layer 9.")
+    notice.get_by_role("button", name="Use layer 7").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("[gestures.at(-1).name, gestures.at(-1).layer]") == ["apply", 7]
+
+
 def test_apply_and_undo(page):
     record_gestures(page)
     put(page, "edit", state="js:fakeEdit()")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.js.driving import change, put, record_gestures
+
+MISSPELT = """{title: 'This fact cannot be traced', text: 'The subject is not in the prompt.', notice: {
+    field: 'subject', text: 'Did you mean “Space Needle”?',
+    offers: [{label: 'Use “Space Needle”', gesture: 'trace', changes: {subject: 'Space Needle'}}],
+    about: {prompt: 'The Space Needle is in downtown', subject: 'the space nedle'}}}"""
 
 
 def test_trace_from_button_and_from_enter_in_either_box(page):
@@ -58,37 +65,102 @@ def test_the_chat_switch_is_there_for_models_that_chat(page):
 
 def test_what_may_not_be_meant_is_said_with_a_way_out(page):
     record_gestures(page)
-    offer = "{prompt: 'It is in', subject: 'It', target: ''}"
-    notes = f"[{{text: 'The prompt ends in white space.', offer: {offer}}}, {{text: 'Mind this.', offer: null}}]"
+    offer = "{label: 'Remove the space', gesture: 'trace', changes: {prompt: 'It is in', subject: 'It'}}"
+    notes = (
+        f"[{{field: 'prompt', text: 'The prompt ends in white space.', offers: [{offer}]}}, "
+        "{field: 'subject', text: 'Mind this.', offers: []}]"
+    )
     put(page, "locate", state=f"js:fakeLocate({{prompt: 'It is in ', subject: 'It', notes: {notes}}})")
-    said = page.get_by_test_id("factlens-notes")
-    expect(said.locator("p")).to_have_count(2)
-    expect(said).to_contain_text("The prompt ends in white space.")
-    expect(said.get_by_role("button")).to_have_count(1)
-    said.get_by_role("button", name="Trace it so").click()
+    prompt, box = page.get_by_label("Prompt"), page.get_by_test_id("factlens-locate-notices")
+    expect(box).to_have_attribute("role", "status")
+    expect(prompt).to_have_accessible_description("Prompt The prompt ends in white space.")
+    expect(page.get_by_label("Subject")).to_have_accessible_description("Subject Mind this.")
+    expect(prompt).not_to_have_attribute("aria-invalid", "true")
+    # While another prompt is written, nothing is said of this one, and its tokens are not shown as the new one's.
+    prompt.press("End")
+    prompt.press("x")
+    expect(box).to_be_hidden()
+    expect(page.get_by_test_id("factlens-tokens")).to_have_class(re.compile("fl-stale"))
+    prompt.press("Backspace")
+    expect(page.get_by_test_id("factlens-tokens")).not_to_have_class(re.compile("fl-stale"))
+    # By keyboard; the focus stays in the panel, where the notebook does not take the next key for a command.
+    box.get_by_role("button", name="Remove the space").focus()
+    page.keyboard.press("Enter")
+    expect(prompt).to_be_focused()
+    expect(prompt).to_have_value("It is in")
     assert page.evaluate("gestures") == [
         {"lens": "lens-1", "name": "trace", "prompt": "It is in", "subject": "It", "chat": False}
     ]
+    # A trace that runs has the buttons wait.
+    change(page, "a", state=f"js:fakeLocate({{prompt: 'It is in', subject: 'It', notes: {notes}, status: 'tracing'}})")
+    expect(box.get_by_role("button")).to_have_attribute("aria-disabled", "true")
+    box.get_by_role("button").click(force=True)
+    assert page.evaluate("gestures.length") == 1
     change(page, "a", state="js:fakeLocate()")
-    expect(said).to_be_hidden()
+    expect(box).to_be_hidden()
+
+
+def test_a_mistake_is_said_at_its_field_with_a_way_out(page):
+    record_gestures(page)
+    put(page, "locate", state="js:fakeLocate()")
+    subject, box = page.get_by_label("Subject"), page.get_by_test_id("factlens-notice-subject")
+    subject.fill("the space nedle")
+    subject.press("Enter")
+    change(page, "a", state=f"js:fakeLocate({{error: {MISSPELT}}})")
+    expect(box).to_contain_text("Did you mean “Space Needle”?")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(subject).to_have_attribute("aria-invalid", "true")
+    expect(subject).to_have_accessible_description("Subject Did you mean “Space Needle”?")
+    expect(subject).to_have_value("the space nedle")
+    expect(page.get_by_test_id("factlens-trace")).to_have_attribute("aria-disabled", "false")
+    # Nothing is said while it is put right by hand; the same mistake once more is said once more.
+    subject.press("x")
+    expect(box).to_be_hidden()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(subject).not_to_have_attribute("aria-invalid", "true")
+    subject.press("Backspace")
+    expect(box).to_be_visible()
+    # From the box with the Tab key, past the buttons of the form.
+    button = box.get_by_role("button", name="Use “Space Needle”")
+    subject.focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if button.evaluate("(button) => button === document.activeElement"):
+            break
+    expect(button).to_be_focused()
+    page.keyboard.press("Space")
+    expect(subject).to_be_focused()
+    expect(subject).to_have_value("Space Needle")
+    wanted = {"lens": "lens-1", "name": "trace", "prompt": "The Space Needle is in downtown", "chat": False}
+    assert page.evaluate("gestures.at(-1)") == {**wanted, "subject": "Space Needle"}
+    expect(box).to_be_hidden()
+
+
+def test_a_mistake_of_texts_that_are_not_in_the_boxes_stands_in_the_banner(page):
+    put(page, "locate", state=f"js:fakeLocate({{error: {MISSPELT}}})")
+    expect(page.get_by_role("alert")).to_contain_text("This fact cannot be traced")
+    expect(page.get_by_test_id("factlens-locate-notices")).to_be_hidden()
 
 
 def test_each_reading_of_a_prompt_has_a_button(page):
     record_gestures(page)
-    readings = (
-        "[{shown: '⟦Rome⟧ and Rome', prompt: '{} and Rome', slot: '{}'}, "
-        "{shown: '{} and ⟦Rome⟧', prompt: '{{}} and {}', slot: null}]"
+    offers = (
+        "[{label: 'Read it as ⟦Rome⟧ and Rome', gesture: 'trace', changes: {prompt: '{} and Rome', slot: '{}'}}, "
+        "{label: 'Read it as {} and ⟦Rome⟧', gesture: 'trace', changes: {prompt: '{{}} and {}', slot: null}}]"
     )
-    error = f"{{title: 'Two ways', text: 'It can be read in two ways.', readings: {readings}}}"
-    put(page, "locate", state=f"js:fakeLocate({{subject: 'Rome', error: {error}}})")
-    ways = page.get_by_test_id("factlens-readings").get_by_role("button")
+    about = "{prompt: '{} and Rome', subject: 'Rome'}"
+    notice = f"{{field: 'prompt', text: 'It can be read in two ways.', offers: {offers}, about: {about}}}"
+    error = f"{{title: 'Two ways', text: 'It can be read in two ways.', notice: {notice}}}"
+    put(page, "locate", state=f"js:fakeLocate({{prompt: '{{}} and Rome', subject: 'Rome', error: {error}}})")
+    ways = page.get_by_test_id("factlens-notice-prompt").get_by_role("button")
     expect(ways).to_have_text(["Read it as ⟦Rome⟧ and Rome", "Read it as {} and ⟦Rome⟧"])
     ways.nth(0).click()
+    change(page, "a", state=f"js:fakeLocate({{prompt: '{{}} and Rome', subject: 'Rome', error: {error}}})")
     ways.nth(1).click()
     sent = page.evaluate("gestures.map(({prompt, subject, slot}) => [prompt, subject, slot])")
     assert sent == [["{} and Rome", "Rome", "{}"], ["{{}} and {}", "Rome", None]]
     change(page, "a", state="js:fakeLocate()")
-    expect(page.get_by_test_id("factlens-readings")).to_be_hidden()
+    expect(page.get_by_test_id("factlens-locate-notices")).to_be_hidden()
 
 
 @pytest.mark.parametrize("status", ["queued", "tracing", "editing", "stopping"])

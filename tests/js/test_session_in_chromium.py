@@ -143,7 +143,7 @@ WORDS: dict[str, dict[str, str]] = {
         "details-status": "Select or pin a cell of the heatmap to read it.",
     },
     "refused": {
-        "locate-error": "The subject 'Louvre' is not in the prompt",
+        "notice-subject": "“Louvre” is not in the prompt.",
         "tokens": "Tokens of the last accepted prompt",
     },
     "selected": {
@@ -188,8 +188,12 @@ WORDS: dict[str, dict[str, str]] = {
 }
 """What stands where after each step, or a part of it."""
 GONE: dict[str, tuple[str, ...]] = {
-    "opened": ("locate-error", "tokens", "judged", "own", "edits", "foreign", "edit-warning", "edited-badge"),
-    "traced": ("empty", "locate-error"),
+    "opened": (
+        *("locate-error", "locate-notices", "edit-notices", "tokens", "judged", "own", "edits", "foreign"),
+        *("edit-warning", "edited-badge"),
+    ),
+    "traced": ("empty", "locate-error", "locate-notices"),
+    "refused": ("locate-error",),
     "selected": ("details-status",),
     "edited": ("locate-error", "judge-status"),
     "brought back": ("foreign", "edit-error"),

@@ -44,19 +44,20 @@ def test_notes_say_what_may_not_be_meant(session: Session) -> None:
     written(session, "The Eiffel Tower is near ", "Eiffel Tower")
     (note,) = session.notes
     assert "ends in white space" in note["text"]
-    assert note["offer"] == {"prompt": "The Eiffel Tower is near", "subject": "Eiffel Tower", "target": "Seattle"}
-    written(session, note["offer"]["prompt"], note["offer"]["subject"])
+    offer = {"prompt": "The Eiffel Tower is near", "subject": "Eiffel Tower"}
+    assert note["offers"] == [{"label": "Remove the space", "gesture": "trace", "changes": offer}]
+    written(session, **offer)
     assert session.notes == ()
 
 
 def test_an_ambiguous_prompt_brings_its_readings(session: Session) -> None:
     session.start_trace("{} and Paris", "Paris")
-    readings = session.error["readings"]
-    assert [reading["slot"] for reading in readings] == ["{}", None]
-    for reading in readings:
-        fact = written(session, reading["prompt"], "Paris", slot=reading["slot"])
+    offers = session.error["notice"]["offers"]
+    assert [offer["changes"]["slot"] for offer in offers] == ["{}", None]
+    for offer in offers:
+        fact = written(session, offer["changes"]["prompt"], "Paris", slot=offer["changes"]["slot"])
         start, stop = fact.subject_span
-        assert reading["shown"] == f"{fact.prompt[:start]}⟦Paris⟧{fact.prompt[stop:]}"
+        assert offer["label"] == f"Read it as {fact.prompt[:start]}⟦Paris⟧{fact.prompt[stop:]}"
 
 
 def test_a_chat_keeps_its_other_turns_while_its_question_changes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,11 @@ import pytest
 from scipy.stats import t
 
 import factlens as fl
+from factlens.drawing.numbers import precise
 from factlens.tracing import Trace, growing, schedule
 from factlens.tracing.rounds import rounds_of
 from factlens.tracing.separation import LOOKS, MOST
+from factlens.visible import as_label
 from tests.support import small_model
 from tests.tracing import oracle
 from tests.tracing.made import FACT, NOISE, made_trace
@@ -196,7 +198,12 @@ def test_whether_the_model_knows_the_fact(model: fl.Model) -> None:
         assert fl.trace(model, fact, **some).known is known, written
         assert fl.trace(model, fact, answer=fact.object, **some).known is known, written
     wrong = fl.trace(model, fl.Fact(FACT.template, FACT.subject, object="Zürich"), **some)
-    assert wrong.remarks[0].startswith("the model does not know this: it says “")
+    says, share = as_label(said.text), precise(wrong.says_probability)
+    assert wrong.remarks[0] == f"the model says “{says}” here with p = {share}, and not “Zürich”"
+    # An answer that is next to impossible, of which p can show nothing.
+    hopeless = fl.trace(model, FACT, answer="Zürich Zürich Zürich", **some)
+    assert hopeless.high < 1e-3 < said.probability
+    assert "hardly ever “Zürich Zürich Zürich”" in hopeless.remarks[0]
 
 
 def test_auto_stops_when_the_leading_cells_are_separated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import { Banner } from "../shared/banner";
 import { element, isAvailable, onClick, redraw, say, setAvailable, setText, show } from "../shared/dom";
 import { fileButton } from "../shared/file-button";
 import { list, number, record, text } from "../shared/model";
+import { Mistake, Notices, type Offer } from "../shared/notices";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
 import { isolated } from "../shared/visible";
 import { ForeignChange } from "./foreign-change";
@@ -26,7 +27,7 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
   const answer = element("span");
   const sentence = element("p", { class: "fl-sentence", testid: "edit-sentence" });
   const target = new Target(
-    { changed: updateButtons, spell: (wording) => gesture("spell", { ...wording }), submit },
+    { changed: rewritten, spell: (wording) => gesture("spell", { ...wording }), submit },
     signal,
   );
   const layer = element("span", { class: "fl-at-layer", testid: "edit-layer" });
@@ -43,6 +44,10 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
   const foreign = new ForeignChange(gesture, signal);
   const warning = new Banner("edit-warning", "notice");
   const stack = new EditStack(gesture);
+  const fields = { target: { name: "New object", box: target.box }, layer: { name: "Layer" } };
+  const notices = new Notices("edit-notices", fields, take);
+  const mistake = new Mistake(notices, () => ({ ...target.wording, layer: chosenLayer }));
+  let error: unknown = null;
   let chosenLayer: number | null = null;
   let idle = true;
 
@@ -81,9 +86,41 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
     setAvailable(load.button, idle, RUNNING);
   }
 
+  function fail(now: unknown): void {
+    error = now;
+    showNotices();
+  }
+
+  function showNotices(): void {
+    const wrong = mistake.place(error);
+    banner.update(wrong.banner);
+    // A mistake that was just made says the same, and more.
+    const others = target.notices.filter((notice) => notice.field !== wrong.notice?.field);
+    notices.update(wrong.notice, others, idle);
+  }
+
+  function rewritten(): void {
+    mistake.input();
+    updateButtons();
+    showNotices();
+  }
+
   function submit(): void {
+    send(chosenLayer);
+  }
+
+  function send(layer: unknown): void {
     if (!isAvailable(apply)) return;
-    gesture("apply", { ...target.submit(), layer: chosenLayer, settings: fold.settings() });
+    const wording = target.submit();
+    mistake.sent({ ...wording, layer });
+    gesture("apply", { ...wording, layer, settings: fold.settings() });
+    showNotices();
+  }
+
+  function take({ gesture: name, changes }: Offer): void {
+    target.write(changes);
+    if (name === "spell") gesture("spell", { ...target.submit() });
+    else send("layer" in changes ? changes.layer : chosenLayer);
   }
 
   onClick(apply, submit, signal);
@@ -91,6 +128,7 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
     head("Edit", sentence),
     element("div", { class: "fl-form" }, ...target.fields, layer),
     target.tokens,
+    notices.root,
     remarks,
     element("div", { class: "fl-buttons" }, apply, undo.button, redo.button, load.button, load.input),
     fold.root,
@@ -100,5 +138,5 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
     warning.root,
     stack.root,
   ];
-  return { children, update };
+  return { children, update, fail };
 });

@@ -25,7 +25,7 @@ interface TargetEvents {
 }
 
 export class Target {
-  readonly #box = textBox("target", "e.g. Paris");
+  readonly box = textBox("target", "e.g. Paris");
   readonly #exactly = switchBox(
     "Exactly",
     "Take the new object just as it is written, with no space put in front of it",
@@ -33,14 +33,14 @@ export class Target {
   );
   readonly #pieces = element("span", { class: "fl-tokens" });
   readonly #note = element("span", { class: "fl-tokens-name" });
-  readonly fields = [field("New object", this.#box), this.#exactly.label];
+  readonly fields = [field("New object", this.box), this.#exactly.label];
   readonly tokens = element(
     "div",
     { class: "fl-tokens-row fl-spelt", testid: "target-tokens" },
     this.#pieces,
     this.#note,
   );
-  readonly #sync = new SyncedText(this.#box);
+  readonly #sync = new SyncedText(this.box);
   #acceptedExactly = false;
   #spelt: Record<string, unknown> = {};
   #asking: ReturnType<typeof setTimeout> | undefined;
@@ -50,7 +50,7 @@ export class Target {
     signal: AbortSignal,
   ) {
     this.fields[0]?.classList.add("fl-target");
-    this.#box.addEventListener(
+    this.box.addEventListener(
       "input",
       () => {
         this.#sync.input();
@@ -59,7 +59,7 @@ export class Target {
       { signal },
     );
     this.#exactly.box.addEventListener("change", () => this.#changed(), { signal });
-    onEnter(this.#box, () => events.submit(), signal);
+    onEnter(this.box, () => events.submit(), signal);
     signal.addEventListener("abort", () => clearTimeout(this.#asking), { once: true });
   }
 
@@ -73,8 +73,20 @@ export class Target {
     this.#drawTokens();
   }
 
+  /** What Python has to say of what is written. */
+  get notices(): Record<string, unknown>[] {
+    return this.#isSpelt ? list(this.#spelt.notices).map(record) : [];
+  }
+
+  /** Writes what was offered; what it does not speak of stays. */
+  write(changes: Record<string, unknown>): void {
+    if (typeof changes.target === "string") this.#sync.write(changes.target);
+    if (typeof changes.exactly === "boolean") this.#exactly.box.checked = changes.exactly;
+    this.#changed();
+  }
+
   get wording(): Wording {
-    return { target: this.#box.value, exactly: this.#exactly.box.checked };
+    return { target: this.box.value, exactly: this.#exactly.box.checked };
   }
 
   /** Is there a new object? White space is one only where it is meant exactly. */
@@ -97,13 +109,19 @@ export class Target {
     this.#asking = setTimeout(() => this.isWritten && this.events.spell(this.wording), SPELL_MS);
   }
 
+  /** Has Python spelt just what stands there? */
+  get #isSpelt(): boolean {
+    const { target, exactly } = this.wording;
+    return this.isWritten && text(this.#spelt.text) === target && (this.#spelt.exactly === true) === exactly;
+  }
+
   #drawTokens(): void {
     const spelt = this.#spelt;
-    const { target, exactly } = this.wording;
-    const current = this.isWritten && text(spelt.text) === target && (spelt.exactly === true) === exactly;
+    const current = this.#isSpelt;
     const pieces = current ? list(spelt.pieces).map(text) : [];
     redraw(this.#pieces, pieces, () => pieces.map((piece) => pieceOf(piece)));
-    const words = () => text(spelt.why) || spelling(pieces.length, number(spelt.count) ?? pieces.length);
+    const why = this.notices.length > 0 ? "" : text(spelt.why);
+    const words = () => (text(spelt.why) ? why : spelling(pieces.length, number(spelt.count) ?? pieces.length));
     setText(this.#note, current ? words() : "");
   }
 }

@@ -4,10 +4,10 @@ import { field, switchBox, textBox } from "../shared/field";
 import { fileButton } from "../shared/file-button";
 import { onWaiting } from "../shared/gestures-event";
 import { decodeMetric } from "../shared/measure";
-import { number, text } from "../shared/model";
+import { list, number, record, text } from "../shared/model";
+import { Mistake, Notices, type Offer } from "../shared/notices";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
 import { SyncedText } from "../shared/synced-text";
-import { Offers, type Question } from "./offers";
 import { Progress } from "./progress";
 import { PromptBox } from "./prompt-box";
 import { answerLine, editsBadge } from "./sentences";
@@ -17,6 +17,14 @@ import { Tokens } from "./tokens";
 const WAITING_TEXT = "The kernel is busy with another cell: your click waits for it.";
 
 const OUTDATED = "Traced with other weights than the model has now.";
+
+/** What the Trace button sends, and what is offered in its place. */
+interface Question {
+  prompt: string;
+  subject: string;
+  chat: boolean;
+  slot?: unknown;
+}
 
 /** What Stop can stop. */
 const STOPPABLE = ["tracing", "queued", "editing", "judging"];
@@ -36,11 +44,15 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
   const answer = element("p", { class: "fl-answer", testid: "answer" });
   const outdated = statusLine("outdated");
   const waiting = element("p", { class: "fl-waiting", role: "status", testid: "waiting" });
-  const offers = new Offers(written, ask);
   const settings = new SettingsDrawer(gesture, signal);
+  const fields = { prompt: { name: "Prompt", box: prompt.box }, subject: { name: "Subject", box: subject } };
+  const notices = new Notices("locate-notices", fields, take);
 
   const sync = { prompt: new SyncedText(prompt), subject: new SyncedText(subject) };
+  const mistake = new Mistake(notices, () => ({ ...written() }));
   let acceptedChat = false;
+  let notes: Record<string, unknown>[] = [];
+  let error: unknown = null;
 
   function update(state: Record<string, unknown>, status: string): boolean {
     const idle = status === "idle";
@@ -56,9 +68,8 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
       chat.box.checked = acceptedChat;
     }
     show(chat.label, state.chats === true);
-    offers.update(state);
+    notes = list(state.notes).map(record);
     tokens.update(state.pieces);
-    nameTokens();
 
     setAvailable(trace, idle, RUNNING);
     setAvailable(stop, STOPPABLE.includes(status), "Nothing is running.");
@@ -73,8 +84,18 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
     return !idle;
   }
 
-  function nameTokens(): void {
-    tokens.call(!sync.prompt.differs && !sync.subject.differs && chat.box.checked === acceptedChat);
+  function fail(now: unknown): void {
+    error = now;
+    showWritten();
+  }
+
+  /** Shows what is about the texts in the boxes: what was wrong with them, and what they were read as. */
+  function showWritten(): void {
+    const accepted = !sync.prompt.differs && !sync.subject.differs && chat.box.checked === acceptedChat;
+    tokens.call(accepted);
+    const wrong = mistake.place(error);
+    banner.update(wrong.banner);
+    notices.update(wrong.notice, accepted ? notes : [], isAvailable(trace));
   }
 
   function written(): Question {
@@ -85,18 +106,35 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
     if (!isAvailable(trace)) return;
     sync.prompt.submit();
     sync.subject.submit();
+    mistake.sent({ ...question });
     gesture("trace", { ...question });
+    showWritten();
+  }
+
+  function take({ changes }: Offer): void {
+    const question: Question = { ...written(), ...changes };
+    // Another marker than {} has no box: what was meant comes back with the answer.
+    if (typeof question.slot !== "string") {
+      if ("prompt" in changes) sync.prompt.write(question.prompt);
+      if ("subject" in changes) sync.subject.write(question.subject);
+      chat.box.checked = question.chat;
+    }
+    ask(question);
   }
 
   const submit = () => ask(written());
+  function rewritten(): void {
+    mistake.input();
+    showWritten();
+  }
   const input = (text: SyncedText) => () => {
     text.input();
-    nameTokens();
+    rewritten();
   };
   prompt.box.addEventListener("input", input(sync.prompt), { signal });
   subject.addEventListener("input", input(sync.subject), { signal });
   for (const box of [prompt.box, subject]) onEnter(box, submit, signal);
-  chat.box.addEventListener("change", nameTokens, { signal });
+  chat.box.addEventListener("change", rewritten, { signal });
   onClick(trace, submit, signal);
   onClick(stop, () => gesture("stop"), signal);
   onClick(save, () => gesture("save_trace"), signal);
@@ -107,14 +145,13 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
   const children = [
     head("Locate", modelLine, badge),
     element("div", { class: "fl-form" }, prompt.field, field("Subject", subject), chat.label, buttons),
+    notices.root,
     tokens.root,
-    offers.notes,
     settings.root,
     // One line for all, and there from the start: what stands below does not jump when something begins or ends.
     element("div", { class: "fl-run-row" }, answer, outdated, progress.root),
     waiting,
     banner.root,
-    offers.readings,
   ];
-  return { children, update };
+  return { children, update, fail };
 });

@@ -29,6 +29,7 @@ export class Tokens {
 
   /** `current`: are they those of what stands in the boxes? */
   call(current: boolean): void {
+    this.root.classList.toggle("fl-stale", !current);
     setText(this.#name, current ? "Tokens" : "Tokens of the last accepted prompt");
   }
 }

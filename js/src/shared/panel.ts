@@ -28,6 +28,8 @@ interface Contents {
    * moment: "idle", or some work.
    */
   update(state: Record<string, unknown>, status: string): boolean;
+  /** Shows the panel's error, or null; without it the banner does. */
+  fail?(error: unknown): void;
 }
 
 /** An anywidget module that renders one panel. */
@@ -44,14 +46,15 @@ export function panel(name: string, label: string, build: (panel: Panel) => Cont
       onTrait(model, trait, look, signal);
       look();
     };
-    const { children, update } = build({ root, banner, lens, signal, gesture, follow: followTrait });
+    const { children, update, fail } = build({ root, banner, lens, signal, gesture, follow: followTrait });
     root.append(...children);
     el.append(root);
     function follow(): void {
       const state = record(model.get("state"));
       const status = text(state.status) || "idle";
-      banner.update(state.error);
       setAttributes(root, { "data-status": status, "aria-busy": String(update(state, status)) });
+      if (fail) fail(state.error ?? null);
+      else banner.update(state.error);
     }
     onTrait(model, "state", follow, signal);
     followTheme(root, () => {}, signal);

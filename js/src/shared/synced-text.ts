@@ -19,6 +19,12 @@ export class SyncedText {
     this.#edited = true;
   }
 
+  /** Writes for the user, as if it had been typed. */
+  write(value: string): void {
+    this.box.value = value;
+    this.#edited = true;
+  }
+
   submit(): void {
     this.#submitted = true;
     this.#edited = false;
