@@ -18,11 +18,12 @@ from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.chats import as_one_text
 from factlens.models.continuing import whole_texts
+from factlens.models.interrupts import stopped_by
 from factlens.models.notes import Note
 from factlens.session.following import Following
 from factlens.session.received import bytes_of, file_name, read_bytes
 from factlens.session.worker import Doing, Job
-from factlens.session.working import Work, gesture
+from factlens.session.working import PUBLISH_SECONDS, Work, gesture
 from factlens.slots import SLOT, divided, escaped
 from factlens.spelling import Exactly, Wording
 from factlens.timing import TimeLeft, roughly
@@ -34,8 +35,6 @@ from factlens.warned import warnings_kept
 
 LEAST_SECONDS = 1.0
 """No guess about the remaining time before that."""
-PUBLISH_SECONDS = 0.05
-"""Grids are published at most twenty times a second: the Jupyter server drops floods of messages."""
 
 
 class Locating(Following):
@@ -339,7 +338,7 @@ class Locating(Following):
 
     def _answer_again(self, stop: threading.Event) -> None:
         try:
-            with self.model.watched(stop):
+            with self.model.watched(stop), stopped_by(stop):
                 with self.gate:
                     # What changes from now on comes after, and has to be read again.
                     self._refresh, fact = None, self.fact
@@ -408,7 +407,7 @@ class Locating(Following):
     def _read_cell(self, trace: Trace, cell: dict[str, Any], unwanted: threading.Event) -> None:
         details = None
         try:
-            with self.model.exclusive(unwanted):
+            with self.model.exclusive(unwanted), stopped_by(unwanted):
                 if unwanted.is_set():  # while it waited for the model
                     return
                 details = read_details(self.model, trace, **cell).to_dict()

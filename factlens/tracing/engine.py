@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from factlens.arguments import event, optional, refuse_unknown, whole
+from factlens.arguments import event, function, optional, refuse_unknown, whole
+from factlens.bar import by_itself
 from factlens.errors import Interrupted
 from factlens.facts import Fact, a_fact
 from factlens.models import Model
@@ -17,6 +18,7 @@ from factlens.models.encoding import Encoding
 from factlens.models.fitting import check_length
 from factlens.models.given import a_model
 from factlens.models.spellings import warn_of_spelling
+from factlens.progress import Share
 from factlens.spelling import Wording
 from factlens.tracing.answers import Measurement, measurement_of
 from factlens.tracing.corruption import Corrupted, corrupt
@@ -286,13 +288,16 @@ def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None, *,
     yield from grow(model, trace, encoding, runs, measurement, rounds, first=corrupted.first, memory=memory, stop=stop)
 
 
-def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
+@by_itself("Tracing")
+def resume(model: Model, trace: Trace, *, progress: Share | bool | None = None, stop: Event | None = None) -> Trace:
     """Complete a trace that was stopped, and return it.
 
     Parameters
     ----------
     model, trace, stop
         As for `stream_rest`.
+    progress
+        As for `trace`.
 
     Returns
     -------
@@ -307,21 +312,29 @@ def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far.
     """
     model, trace, stop = a_model("model", model), a_trace("trace", trace), optional(event, "stop", stop)
+    told = optional(function, "progress", progress)
     try:
-        for _ in _rest(model, trace, None, stop, watched=False):
-            pass
+        for update in _rest(model, trace, None, stop, watched=False):
+            if told is not None:
+                told(update.progress)
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", trace) from error
     return trace
 
 
-def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any) -> Trace:
+@by_itself("Tracing")
+def trace(
+    model: Model, fact: Fact, *, progress: Share | bool | None = None, stop: Event | None = None, **options: Any
+) -> Trace:
     """Trace a fact and return the whole of it.
 
     Parameters
     ----------
     model, fact, stop
         As for `stream`.
+    progress
+        Called with the share of the cells that is computed. Default: a bar shows it, in a notebook or a terminal;
+        False: nothing does.
     **options
         As for `stream`; ``estimate`` is None by default, since only the whole trace is returned.
 
@@ -337,10 +350,13 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Any
     """
     options = with_present_names(options)
     refuse_unknown("A trace", options, DEFAULTS)
+    told = optional(function, "progress", progress)
     latest: Trace | None = None
     try:
         for update in _checked(model, fact, stop, {"estimate": None, **options}, watched=False):
             latest = update.trace
+            if told is not None:
+                told(update.progress)
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", latest) from error
     assert latest is not None  # a stream yields at least once

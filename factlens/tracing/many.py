@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from factlens.arguments import event, function, optional
+from factlens.bar import by_itself, of_count
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, some_facts
 from factlens.models import Model
@@ -85,12 +86,13 @@ def trace_many(
     return _outcomes(model, facts, stop, progress, _completed(model, facts, options))
 
 
+@by_itself("Tracing facts", of_count("facts"))
 def average_over(
     model: Model,
     facts: Iterable[Fact],
     *,
     stop: Event | None = None,
-    progress: Count | None = None,
+    progress: Count | bool | None = None,
     **options: Any,
 ) -> Average:
     """Trace many facts and average their effects by the role of each token (Meng et al. 2022, Figure 2).
@@ -99,8 +101,10 @@ def average_over(
 
     Parameters
     ----------
-    model, facts, stop, progress, **options
+    model, facts, stop, **options
         As for `trace_many`. Note the default of ``corruption``: three σ over the subjects of all `facts`.
+    progress
+        As for `trace_many`. Default: a bar shows it, in a notebook or a terminal; False: nothing does.
 
     Returns
     -------
@@ -115,7 +119,8 @@ def average_over(
         On `stop` and on the kernel's interrupt; its ``partial`` is the average over the facts traced to their end, or
         None if there was none. It is a `KeyboardInterrupt`.
     """
-    return average(trace_many(model, facts, stop=stop, progress=progress, **options))
+    told = optional(function, "progress", progress)
+    return average(trace_many(model, facts, stop=stop, progress=told, **options))
 
 
 def _outcomes(

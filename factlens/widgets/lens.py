@@ -136,6 +136,7 @@ class Lens(w.VBox):
         panels = (self.locate, self.editor, self.reader, self.judge)
         shown: tuple[tuple[tuple[str, ...], Callable[[Session], object]], ...] = (
             *((panel.watched, panel.show) for panel in panels),
+            *((("place", "progress", "message"), panel.show_running) for panel in (self.editor, self.judge)),
             (("run", "frame", "stopped", "method", "calibrations"), self._show_frame),
             (("previous", "trace", "complete"), self._show_comparison),
             (("trace", "frame", "edits", "status"), self._show_picture),
