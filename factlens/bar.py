@@ -186,8 +186,8 @@ def by_itself(what: str, adapt: Adapt | None = None) -> Callable[[Callable[P, T]
         @wraps(call)
         def showing(*args: P.args, **kwargs: P.kwargs) -> T:
             progress, inside = kwargs.get("progress"), _thread.depth > 0
-            if progress is None or progress is True:
-                progress, bar = None, _thread.bar if inside else Bar(what)
+            if progress is None:
+                bar = _thread.bar if inside else Bar(what)
                 if bar is not None:
                     tell = bar.within if inside else bar.tell
                     told = adapt(tell, kwargs) if adapt else partial(_of_share, tell, what.lower() if inside else "")

@@ -76,7 +76,7 @@ def test_nothing_is_shown_where_progress_is_a_function_or_false_or_in_a_block_of
     counting_all(progress=lambda *_: None)
     counting_all(progress=False)
     assert screen.opened == []
-    counting(progress=True)
+    counting()
     assert screen.opened == ["Counting"], "and the thread is as it was"
 
 

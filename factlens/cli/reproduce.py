@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from factlens.bar import unshown
 from factlens.cli.options import add_records, load_model, numbers
 from factlens.errors import FactlensError
 
@@ -60,19 +61,20 @@ def run(options: argparse.Namespace) -> int:
     model = load_model(options)
     methods = options.methods.split(",") if options.methods else None
     try:
-        folder = reproduce(
-            options.experiment,
-            model,
-            options.facts,
-            out,
-            encoding=options.encoding,
-            limit=options.limit,
-            only_known=options.known,
-            methods=methods,
-            seed=options.seed,
-            say=print,
-            **chosen,
-        )
+        with unshown():  # the lines say how far it is
+            folder = reproduce(
+                options.experiment,
+                model,
+                options.facts,
+                out,
+                encoding=options.encoding,
+                limit=options.limit,
+                only_known=options.known,
+                methods=methods,
+                seed=options.seed,
+                say=print,
+                **chosen,
+            )
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on from what is in {out}.")
         return 130
