@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from importlib import import_module
 from typing import Any, ParamSpec, Protocol, TypeVar
+from weakref import ReferenceType, ref
 
 from factlens.progress import SURE_AFTER, SURE_SHARE, Count, Stages, StageShare
 from factlens.timing import TimeLeft, roughly
@@ -113,38 +114,51 @@ Adapt = Callable[[Callable[..., None], Mapping[str, Any]], Callable[..., None]]
 """Makes what a computation calls: from what takes a share and words, and from the arguments that it was called with."""
 
 
-class _Thread(threading.local):
-    """The bar of a thread; None where what is computed is shown otherwise, or not at all. `depth` counts calls."""
+class _Open:
+    """One call that shows a bar, or in which none is shown, and all that is called inside."""
 
-    depth = 0
-    bar: Bar | None = None
+    def __init__(self, bar: Bar | None) -> None:
+        self.bar = bar
+
+
+class _Thread(threading.local):
+    """The innermost such call of a thread."""
+
+    # Weakly: an interrupt may strike where a call begins or ends, and must not silence what comes after.
+    open: ReferenceType[_Open] | None = None
 
 
 _thread = _Thread()
 
 
+def _around() -> _Open | None:
+    return None if _thread.open is None else _thread.open()
+
+
 def beat() -> None:
     """Draw the bar of the thread if it is time to; called wherever a computation could be interrupted."""
-    if _thread.bar is not None:
-        _thread.bar.beat()
+    around = _around()
+    if around is not None and around.bar is not None:
+        around.bar.beat()
 
 
 @contextmanager
-def _at(bar: Bar | None, depth: int) -> Iterator[None]:
-    before = _thread.bar, _thread.depth
+def _within(bar: Bar | None) -> Iterator[None]:
+    before, here = _thread.open, _Open(bar)
+    outer = _around()
     try:
-        _thread.bar, _thread.depth = bar, depth
+        _thread.open = ref(here)
         yield
     finally:
-        _thread.bar, _thread.depth = before
-        if bar is not None and bar is not before[0]:
+        _thread.open = before
+        if bar is not None and (outer is None or outer.bar is not bar):
             bar.close()
 
 
 @contextmanager
 def unshown() -> Iterator[None]:
     """Let nothing in the block show a bar by itself: who opens it shows in another way how far it is."""
-    with _at(None, _thread.depth + 1):
+    with _within(None):
         yield
 
 
@@ -185,17 +199,17 @@ def by_itself(what: str, adapt: Adapt | None = None) -> Callable[[Callable[P, T]
     def made(call: Callable[P, T]) -> Callable[P, T]:
         @wraps(call)
         def showing(*args: P.args, **kwargs: P.kwargs) -> T:
-            progress, inside = kwargs.get("progress"), _thread.depth > 0
+            progress, around = kwargs.get("progress"), _around()
             if progress is None:
-                bar = _thread.bar if inside else Bar(what)
+                bar = Bar(what) if around is None else around.bar
                 if bar is not None:
-                    tell = bar.within if inside else bar.tell
-                    told = adapt(tell, kwargs) if adapt else partial(_of_share, tell, what.lower() if inside else "")
-                    with _at(bar, _thread.depth + 1):
+                    tell, words = (bar.tell, "") if around is None else (bar.within, what.lower())
+                    told = adapt(tell, kwargs) if adapt else partial(_of_share, tell, words)
+                    with _within(bar):
                         return call(*args, **{**kwargs, "progress": told})  # type: ignore[arg-type]
             elif progress is False:
                 progress = None
-            elif inside:
+            elif around is not None:
                 return call(*args, **kwargs)  # what is shown of it is the business of who called
             with unshown():
                 return call(*args, **{**kwargs, "progress": progress})  # type: ignore[arg-type]

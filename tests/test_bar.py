@@ -98,10 +98,17 @@ def test_an_error_takes_the_bar_away_and_leaves_the_thread_whole(screen):
         counting_all(inner=lambda: counting() and struck())
     with pytest.raises(KeyboardInterrupt):
         counting_all(inner=struck)
-    assert bar_module._thread.depth == 0
-    assert bar_module._thread.bar is None
+    assert bar_module._around() is None
     counting()
     assert screen.opened[-1] == "Counting"
+
+
+def test_what_an_interrupt_has_left_open_silences_nothing_that_comes_after(screen):
+    left = bar_module._within(None)
+    left.__enter__()
+    del left  # struck at its end: nothing has closed it
+    counting()
+    assert screen.opened == ["Counting"]
 
 
 def test_a_screen_that_fails_ends_no_computation(screen, monkeypatch):
