@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,12 @@ PHASES = {
     "letting it write on with the original": "judge",
     "letting it write on with the edits": "judge",
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_collected_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second moments of an earlier test: each has to collect its own."""
+    monkeypatch.setenv("FACTLENS_CACHE", str(tmp_path))
 
 
 def started(session: Session, place: str) -> None:
