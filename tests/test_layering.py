@@ -22,6 +22,7 @@ STOREYS = (
     {
         *(
             "arguments",
+            "bar",
             "bounded",
             "caches",
             "conversations",
@@ -56,7 +57,7 @@ STOREYS = (
     {"calibration"},
     {"reproduce", "session"},
     {"widgets"},
-    {"cli", "__main__", "__init__"},
+    {"cli", "screen", "__main__", "__init__"},
 )
 #: The parts that look up for no type either: what they draw or hold is described to them.
 NAME_NOTHING_ABOVE = {"drawing"}
@@ -65,7 +66,7 @@ DOOR = {"matplotlib": "factlens.drawing.figure"}
 LEVEL = {part: level for level, parts in enumerate(STOREYS) for part in parts}
 FRONT_END = {"anywidget", "bqplot", "ipywidgets", "marimo", "traitlets", "IPython"}
 #: The parts that may know of the front end, and what of it.
-MAY_USE = {"session": {"traitlets"}, "widgets": FRONT_END, "cli": FRONT_END}
+MAY_USE = {"session": {"traitlets"}, "widgets": FRONT_END, "cli": FRONT_END, "screen": {"IPython"}}
 
 
 def part_of(module: str) -> str:

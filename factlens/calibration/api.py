@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import Event
 from typing import Any
 
 from factlens.arguments import a_seed, event, flag, function, optional, some_texts
+from factlens.bar import by_itself
 from factlens.calibration.known import find_known, split
 from factlens.calibration.places import baseline, candidate_layers, layers_within_memory, mlp_effects
 from factlens.calibration.result import Calibration
@@ -27,10 +28,12 @@ from factlens.models.interrupts import interruption_point, stopped_by
 from factlens.models.record import ModelEvent, record_of
 from factlens.models.settling import settled
 from factlens.moments import SecondMoment, default_moments
-from factlens.progress import Share, StageShare
-from factlens.timing import Clock, a_time, duration
+from factlens.moments.own import collecting
+from factlens.progress import Share, Stage, StageShare, words_of
+from factlens.timing import Clock, a_time, duration, roughly
 from factlens.warned import warn
 
+_BUDGET = 600.0
 _FACTS, _TRACED, _SAMPLES = 40, 6, 2
 _FEWEST = 6
 """Known facts below which nothing can be said."""
@@ -47,16 +50,30 @@ def default_methods() -> tuple[str, ...]:
     return tuple(sorted(with_value, key=lambda name: METHODS[name].spreads))
 
 
+def _in_a_bar(tell: Callable[..., None], arguments: Mapping[str, Any]) -> StageShare:
+    """Return what shows the time that has gone by, which is what a calibration is planned by."""
+    clock: Clock | None = None
+
+    def told(stage: str, _share: float) -> None:
+        nonlocal clock
+        # Not before the arguments have been checked.
+        clock = clock or Clock(a_time("budget", arguments.get("budget", _BUDGET)))
+        tell(min(1.0, clock.share), words_of(stage), time_left(clock))
+
+    return told
+
+
+@by_itself("Calibrating", _in_a_bar)
 @settled
 def calibrate(
     model: Model,
     facts: Any = None,
     *,
     methods: str | Iterable[str] | None = None,
-    budget: float | str = 600.0,
+    budget: float | str = _BUDGET,
     layers: int | Sequence[int] | None = None,
     seed: int = 0,
-    progress: StageShare | None = None,
+    progress: StageShare | bool | None = None,
     stop: Event | None = None,
     store: bool = True,
 ) -> Calibration:
@@ -92,7 +109,7 @@ def calibrate(
         Of the choice of facts, and of noise.
     progress
         Called with what is being done (``"known facts"``, ``"tracing"``, ``"second moment"``, or a method) and the
-        share of it that is done.
+        share of it that is done. Default: a bar shows it, in a notebook or a terminal; False: nothing does.
     stop
         Set it from another thread to stop.
     store
@@ -140,8 +157,11 @@ def calibrate(
     model.check_editable(0 if allowed is None else allowed[0])
     clock = Clock(seconds)
 
-    def share(stage: str) -> Share:
-        return lambda done: None if progress is None else progress(stage, done)
+    tell: StageShare = progress or (lambda _stage, _share: None)
+
+    def share(stage: str, words: str) -> Share:
+        named = Stage(stage, words)
+        return lambda done: tell(named, done)
 
     record: _Record | None = None
     try:
@@ -151,7 +171,7 @@ def calibrate(
                 facts,
                 _FACTS,
                 seed,
-                progress=share("known facts"),
+                progress=share("known facts", "looking for facts that the model knows"),
                 stop=stop,
                 late=lambda: clock.share > _UNTIL_KNOWN,
             )
@@ -165,20 +185,22 @@ def calibrate(
                 _SAMPLES,
                 seed,
                 late=lambda: clock.share > _UNTIL_TRACED,
-                progress=share("tracing"),
+                progress=share("tracing", "tracing some of them"),
                 stop=stop,
             )
             likeliest = candidate_layers(effects, model.n_layers, allowed)
             within = layers_within_memory(model, likeliest, allowed)
             record = _Record.begun(model, seed, usable, names, effects)
             needed = any(METHODS[name].needs_moments for name in names)
-            moments = _moments(model, within, clock, share("second moment"), stop) if needed else {}
+            stage = collecting(model, within)
+            moments = _moments(model, within, clock, share(stage, stage.words), stop) if needed else {}
             bench = Bench(model, moments, record.calibration.trials, record.add)
             for i, name in enumerate(names):
                 record.default(baseline(model, name))
                 if METHODS[name].needs_moments and not moments:
                     continue
-                left, tick = clock.left / (len(names) - i), _ticking(share(name))
+                trying = share(name, f"editing on trial with {METHODS[name].title}")
+                left, tick = clock.left / (len(names) - i), _ticking(trying)
                 record.choose(name, Search(model, bench, name, likeliest, within, train, held_out, left, tick).run())
                 if store:
                     record.store()
@@ -192,6 +214,11 @@ def calibrate(
         raise Interrupted("The calibration was stopped; what there is of it is in .partial.", partial) from error
     _warn_of_nothing(record.calibration, names, seconds, store)
     return record.calibration
+
+
+def time_left(clock: Clock) -> str:
+    """Return in words how much time a calibration still has."""
+    return f"up to {roughly(clock.left)} left" if clock.left else "finishing what has begun"
 
 
 def _announce(model: Model) -> None:

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 from factlens.arguments import a_seed, event, function, optional, whole
+from factlens.bar import by_itself
 from factlens.editing.taking import leads_each
 from factlens.evaluation.chatting import as_read
 from factlens.evaluation.checks import Checks, Probe
@@ -56,6 +57,7 @@ def _plainly(wording: Wording) -> str:
     return str(wording).strip().casefold()
 
 
+@by_itself("Looking for facts that the model knows")
 @settled
 def known_records(
     model: Model,
@@ -63,7 +65,7 @@ def known_records(
     *,
     n: int = 40,
     seed: int = 0,
-    progress: Share | None = None,
+    progress: Share | bool | None = None,
     stop: Event | None = None,
 ) -> list[Record]:
     """Return records of facts that a model truly knows, each with another object of its relation as target.
@@ -87,7 +89,7 @@ def known_records(
     seed
         Of the choice.
     progress
-        Called with the share that is done.
+        Called with the share that is done. Default: a bar shows it, in a notebook or a terminal; False: nothing does.
     stop
         Set it from another thread to give up.
 

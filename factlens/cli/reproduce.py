@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from factlens.bar import unshown
 from factlens.cli.options import add_records, load_model, numbers
 from factlens.errors import FactlensError
 
@@ -67,20 +68,21 @@ def run(options: argparse.Namespace) -> int:
         look = {**PAPER, **look}
     methods = options.methods.split(",") if options.methods else None
     try:
-        folder = reproduce(
-            options.experiment,
-            model,
-            options.facts,
-            out,
-            encoding=options.encoding,
-            limit=options.limit,
-            only_known=options.known,
-            methods=methods,
-            seed=options.seed,
-            say=print,
-            look=look,  # type: ignore[arg-type]
-            **chosen,
-        )
+        with unshown():  # the lines say how far it is
+            folder = reproduce(
+                options.experiment,
+                model,
+                options.facts,
+                out,
+                encoding=options.encoding,
+                limit=options.limit,
+                only_known=options.known,
+                methods=methods,
+                seed=options.seed,
+                say=print,
+                look=look,  # type: ignore[arg-type]
+                **chosen,
+            )
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on from what is in {out}.")
         return 130

@@ -12,6 +12,7 @@ import torch
 
 from factlens import warned
 from factlens.arguments import event, flag, function, instance, optional, plain, refuse, shown, some_texts, whole
+from factlens.bar import by_itself, of_stages
 from factlens.editing.advice import Circumstances, all_taken
 from factlens.editing.contexts import check_prefixes, check_written_texts
 from factlens.editing.hparams import Defaults, Hparams
@@ -33,8 +34,9 @@ from factlens.models.settling import settled
 from factlens.models.spellings import warn_of_spelling
 from factlens.moments import Corpus, SecondMoment, cached, default_moments, default_tokens, open_corpus
 from factlens.moments.corpora import Source, a_source
+from factlens.moments.own import collecting
 from factlens.notices import Notice, cited
-from factlens.progress import Share, StageShare
+from factlens.progress import Share, Stage, StageShare
 from factlens.signatures import taking
 from factlens.spelling import Wording
 
@@ -43,7 +45,12 @@ _EXAMPLE = "{3: moment}"
 _FEWEST_TOKENS = 512
 
 
+STAGES = {"where": 0.2, "second moment": 0.5, "value": 0.28, "answers": 0.02}
+"""What an edit says that it is at, in this order, and about which part of the time each takes on a language model."""
+
+
 @taking(listed_settings().values())
+@by_itself("Editing", of_stages(STAGES))
 @settled
 def edit(
     model: Model,
@@ -53,7 +60,7 @@ def edit(
     layers: int | Sequence[int] | None = None,
     moments: SecondMoment | Mapping[int, SecondMoment] | Source | int | None = None,
     apply: bool = True,
-    progress: StageShare | None = None,
+    progress: StageShare | bool | None = None,
     stop: Event | None = None,
     **hparams: Any,
 ) -> Edit:
@@ -88,7 +95,9 @@ def edit(
     apply
         Apply the edit to the model's weights. It can be undone with ``model.undo()``.
     progress
-        Called with what is being done (``"second moment"``, ``"value"``) and the share of it that is done.
+        Called with what is being done (``"where"``: looking where the model keeps facts, ``"second moment"``,
+        ``"value"``, ``"answers"``: asking what it says after the edit) and the share of it that is done. Default: a bar
+        shows it, in a notebook or a terminal; False: nothing does.
     stop
         Set it from another thread to give up; nothing is changed then.
     **hparams
@@ -136,7 +145,8 @@ def edit(
     _check_apart(requests)
     _check_kept(model, requests, settings)
     with model.watched(stop), stopped_by(stop):
-        default = looked_up_defaults(model, method, requests[0] if layers is None else None, stop)
+        looking = _named(progress, Stage("where", "looking where the model keeps facts"))
+        default = looked_up_defaults(model, method, requests[0] if layers is None else None, stop, looking)
         if layers is None:
             chosen, settings = settle(model, method, default.layers, hparams)
         weights = Weights.of(model)
@@ -144,8 +154,12 @@ def edit(
         check_written_texts(model, requests, settings)
         used_moments = {}
         if way.needs_moments:
-            used_moments = _moments_for(model, chosen, moments, settings.seed, _named(progress, "second moment"), stop)
-        solution = way.solve(Problem(model, requests, chosen, used_moments, settings, _named(progress, "value")))
+            stage = collecting(model, chosen, moments if isinstance(moments, Corpus) else None)
+            used_moments = _moments_for(model, chosen, moments, settings.seed, _named(progress, stage), stop)
+        value = _named(progress, Stage("value", way.doing))
+        solution = way.solve(Problem(model, requests, chosen, used_moments, settings, value))
+        if (asking := _named(progress, Stage("answers", "asking whether it took"))) is not None:
+            asking(0.0)
         after = say_with(model, requests, solution)
         model.check_unchanged(*weights.key, "edited", "Edit again")
         made = Circumstances(
@@ -359,9 +373,11 @@ def _moments_for(
     return {layer: moments[layer] for layer in layers}
 
 
-def looked_up_defaults(model: Model, method: str, fact: Fact | None, stop: Event | None) -> Defaults:
+def looked_up_defaults(
+    model: Model, method: str, fact: Fact | None, stop: Event | None, progress: Share | None = None
+) -> Defaults:
     """Return the defaults of a method; where nothing says where to edit the model, a look does, unless it need not."""
-    place = look(model, fact, stop) if fact is not None and is_open(model, method) else None
+    place = look(model, fact, stop, progress) if fact is not None and is_open(model, method) else None
     return defaults(model, method) if place is None else by_look(model, method, place)
 
 

@@ -20,6 +20,7 @@ from factlens.errors import FactError, NumericalError
 from factlens.facts import Fact
 from factlens.knowledge.pool import pool
 from factlens.models import Model
+from factlens.progress import Share
 from factlens.tracing.subject import MlpRow, mean_row, mlp_row
 
 _TRACED, _FEWEST, _ASKED, _AT_ONCE = 12, 3, 96, 16
@@ -52,7 +53,7 @@ def looked(model: Model) -> Look | None:
     return look if fingerprint == model.known_fingerprint else None
 
 
-def look(model: Model, fact: Fact, stop: Event | None = None) -> Look | None:
+def look(model: Model, fact: Fact, stop: Event | None = None, progress: Share | None = None) -> Look | None:
     """Look where the model looks facts up, unless that is known: first general knowledge, else the fact at hand.
 
     Parameters
@@ -64,6 +65,8 @@ def look(model: Model, fact: Fact, stop: Event | None = None) -> Look | None:
         edit alone.
     stop
         Set it from another thread to stop.
+    progress
+        Called with the share that is done.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def look(model: Model, fact: Fact, stop: Event | None = None) -> Look | None:
     fingerprint = model.known_fingerprint
     with model.unedited():
         if _looks.get(model.model, ("", None))[0] != fingerprint:
-            _looks[model.model] = fingerprint, _by_knowledge(model, stop)
+            _looks[model.model] = fingerprint, _by_knowledge(model, stop, progress or (lambda _share: None))
         by_knowledge = _looks[model.model][1]
         if by_knowledge is not None:
             return by_knowledge
@@ -87,12 +90,21 @@ def look(model: Model, fact: Fact, stop: Event | None = None) -> Look | None:
         return None if layer is None else Look(layer, "the last layer with much of the MLP's effect on this fact")
 
 
-def _by_knowledge(model: Model, stop: Event | None) -> Look | None:
+def _by_knowledge(model: Model, stop: Event | None, progress: Share) -> Look | None:
     rows: list[MlpRow] = []
-    for fact in _facts_known_to(model):
+    asked = 0.0
+
+    def tell(of_asked: float) -> None:
+        # Enough facts have been traced, or all have been asked about, whichever comes first.
+        nonlocal asked
+        asked = of_asked
+        progress(max(asked, len(rows) / _TRACED))
+
+    for fact in _facts_known_to(model, tell):
         row = _row(model, fact, stop)
         if row is not None:
             rows.append(row)
+        tell(asked)
         if len(rows) == _TRACED:
             break
     layer = mean_row(rows).layer if len(rows) >= _FEWEST else None
@@ -110,8 +122,11 @@ def _row(model: Model, fact: Fact, stop: Event | None) -> MlpRow | None:
     return None if row is None or row.total < _LEAST_TOTAL or row.layer is None else row
 
 
-def _facts_known_to(model: Model) -> Iterator[Fact]:
-    """Yield facts of general knowledge that greedy decoding gives: of each relation in turn, one about a subject."""
+def _facts_known_to(model: Model, tell: Share) -> Iterator[Fact]:
+    """Yield facts of general knowledge that greedy decoding gives: of each relation in turn, one about a subject.
+
+    `tell` is called with the share of them that has been asked about.
+    """
     subjects: set[str] = set()
     relations = [
         [
@@ -122,6 +137,7 @@ def _facts_known_to(model: Model) -> Iterator[Fact]:
     ]
     facts = [fact for turn in zip_longest(*relations) for fact in turn if fact is not None][:_ASKED]
     for start in range(0, len(facts), _AT_ONCE):
+        tell(start / len(facts))
         some = facts[start : start + _AT_ONCE]
         for fact, leads in zip(some, leads_each(model, some), strict=True):
             if leads and fact.subject not in subjects:

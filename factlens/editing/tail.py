@@ -20,6 +20,7 @@ from transformers import DynamicCache
 from factlens.editing.prompts import Prompts
 from factlens.models import Model
 from factlens.models.hooks import Kept, all_of, fused_activations, on_input, on_output
+from factlens.models.interruptible import interruptible
 from factlens.models.masks import LayerMask, watching_mask
 from factlens.models.partial import Entry, mlp_only_at, run_from
 
@@ -81,6 +82,7 @@ class Tail:
             states.output(model.blocks[layer], by_token),
             *(watching_mask(model.blocks[i], mask) for i, mask in zip(above, watched, strict=True)),
             on_input(model.head, lambda hidden: hidden[:, :1]),
+            interruptible(model.blocks),
         ]
         with all_of(hooks):
             model.model(input_ids=prompts.ids, attention_mask=prompts.mask, past_key_values=attention, use_cache=True)

@@ -21,6 +21,7 @@ from factlens.errors import FactError, NumericalError
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.hooks import on_input
+from factlens.models.interruptible import interruptible
 from factlens.models.interrupts import interruption_point
 from factlens.models.padding import pad
 from factlens.models.weights import WeightEdit
@@ -171,7 +172,7 @@ def say(model: Model, facts: Sequence[Fact], *, at_the_end: Callable[[Fact, Tens
         def read(hidden: Tensor, row: Tensor = row, position: Tensor = position) -> Tensor:
             return hidden[row.to(hidden.device), position.to(hidden.device)][None]
 
-        with on_input(model.head, read):
+        with interruptible(model.blocks), on_input(model.head, read):
             logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
         tokens = torch.tensor([token for _, target in part for token in target], device=logits.device)
         of = torch.tensor([i for i, (_, target) in enumerate(part) for _ in target], device=logits.device)

@@ -28,6 +28,7 @@ from factlens.arguments import (
     shown,
     some_texts,
 )
+from factlens.bar import by_itself
 from factlens.decoding import UTF8, an_encoding
 from factlens.editing import METHODS, Edit, Took
 from factlens.editing.api import edit, quiet_edit, settle, some_moments
@@ -58,6 +59,8 @@ Way = Literal["single", "sequential", "at once"]
 WAYS: tuple[Way, ...] = ("single", "sequential", "at once")
 Judged = Callable[[Report, int], None]
 """Called with the report so far, and how many outcomes it will have."""
+_OF_EDITING = 0.7
+"""Which part of the time of a record its edit takes, about; the rest is for judging it."""
 
 
 # `evaluate` has a seed of its own.
@@ -67,7 +70,17 @@ _OF_EDIT = [
 ]
 
 
+def _in_a_bar(tell: Callable[..., None], _arguments: Mapping[str, Any]) -> Judged:
+    def told(so_far: Report, total: int) -> None:
+        judged, edited = len(so_far.outcomes), so_far.waiting
+        words = f"{judged} of {total} judged" + (f", {edited} more edited" if edited else "")
+        tell((judged + _OF_EDITING * edited) / max(1, total), words, step=1 / max(1, total))
+
+    return told
+
+
 @taking(_OF_EDIT)
+@by_itself("Judging edits", _in_a_bar)
 @settled
 def evaluate(
     model: Model,
@@ -84,7 +97,7 @@ def evaluate(
     seed: int = 0,
     store: str | Path | None = None,
     encoding: str = UTF8,
-    progress: Judged | None = None,
+    progress: Judged | bool | None = None,
     stop: Event | None = None,
     **options: Any,
 ) -> Report:
@@ -137,7 +150,8 @@ def evaluate(
     progress
         Called after each record with the report so far and the number of outcomes there will be; the ways
         ``"sequential"`` and ``"at once"`` also call it after each edit, counted in the report's ``waiting``. Until
-        all is judged the model carries those edits.
+        all is judged the model carries those edits. Default: a bar shows it, in a notebook or a terminal; False:
+        nothing does.
     stop
         Set it from another thread to stop.
     **options

@@ -8,14 +8,17 @@ from typing import NamedTuple
 
 import torch
 
-from factlens.arguments import items, some_texts
+from factlens.arguments import function, items, optional, some_texts
 from factlens.errors import ArgumentError
 from factlens.evaluation.metrics import object_probability, token_accuracy
 from factlens.models import Model
 from factlens.models.continuing import whole_texts
 from factlens.models.given import a_model
+from factlens.models.interruptible import interruptible
+from factlens.models.interrupts import interruption_point
 from factlens.models.model import check_finite
 from factlens.models.padding import pad
+from factlens.progress import Share
 from factlens.spelling import Wording, a_wording
 
 BATCH = 64
@@ -47,7 +50,13 @@ class Reading(NamedTuple):
 
 
 @torch.no_grad()
-def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[Wording]]) -> list[Reading]:
+def read(
+    model: Model,
+    prompts: Sequence[str],
+    options: Sequence[Sequence[Wording]],
+    *,
+    progress: Share | None = None,
+) -> list[Reading]:
     """Score `options` after each of `prompts`, teacher-forced.
 
     Parameters
@@ -58,6 +67,8 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[Wordin
         Texts up to the object.
     options
         For each prompt, the objects to score.
+    progress
+        Called with the share that is done.
 
     Raises
     ------
@@ -65,6 +76,7 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[Wordin
         If there are not as many lists of objects as prompts, or one of the texts is blank or too long.
     """
     model, prompts = a_model("model", model), some_texts("prompts", prompts)
+    progress = optional(function, "progress", progress)
     each = items("options", options, "for each prompt, the objects to score", "[['Seattle', 'Paris']]")
     options = [
         [
@@ -93,9 +105,13 @@ def read(model: Model, prompts: Sequence[str], options: Sequence[Sequence[Wordin
     encoded: list[tuple[int, ...]] = [()] * len(prompts)
     with model.exclusive():
         for start in range(0, len(rows), BATCH):
+            interruption_point()
+            if progress is not None:
+                progress(start / len(rows))
             part = rows[start : start + BATCH]
             ids, mask = pad([list(row) for row in part], model.device)
-            logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            with interruptible(model.blocks):
+                logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             for number, row in enumerate(part):
                 for job in asked[row]:
                     i, prompt, option = jobs[job]

@@ -10,9 +10,11 @@ from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteriaList
 
 from factlens.models import Model
+from factlens.models.interruptible import interruptible
 from factlens.models.interrupts import interruption_point
 from factlens.models.model import check_finite
 from factlens.models.padding import pad
+from factlens.progress import Share
 
 BATCH = 64
 LENGTH = 100
@@ -23,7 +25,13 @@ TOP = 5
 
 @torch.no_grad()
 def generate(
-    model: Model, prompts: Sequence[str], *, seed: int = 0, length: int = LENGTH, greedy: bool = False
+    model: Model,
+    prompts: Sequence[str],
+    *,
+    seed: int = 0,
+    length: int = LENGTH,
+    greedy: bool = False,
+    progress: Share | None = None,
 ) -> list[str]:
     """Let the model go on with each of `prompts`, sampling among its five most probable tokens.
 
@@ -43,6 +51,8 @@ def generate(
         stays as it is.
     greedy
         Take the most probable token every time, instead of sampling.
+    progress
+        Called with the share that is done.
 
     Returns
     -------
@@ -65,23 +75,25 @@ def generate(
     drawing = {"do_sample": False} if greedy else {"do_sample": True, "top_k": TOP, "top_p": 1.0, "temperature": 1.0}
     config = GenerationConfig(**drawing, max_new_tokens=limit - longest, pad_token_id=0)
     devices = [model.device] if model.device.type == "cuda" else []
-    with model.exclusive(), torch.random.fork_rng(devices):
+
+    def after_a_token(written: Tensor, scores: Tensor, **_: object) -> Tensor:
+        interruption_point()
+        if progress is not None:
+            progress((written.shape[1] - longest) / (limit - longest))
+        return torch.zeros(len(written), dtype=torch.bool, device=written.device)
+
+    with model.exclusive(), torch.random.fork_rng(devices), interruptible(model.blocks):
         torch.manual_seed(seed)
         written = model.model.generate(
             input_ids=ids,
             attention_mask=mask,
             generation_config=config,
-            stopping_criteria=StoppingCriteriaList([_interruptible]),
+            stopping_criteria=StoppingCriteriaList([after_a_token]),
         )
     texts = list(prompts)
     for i, row, text in zip(short, rows, written, strict=True):
         texts[i] = str(model.tokenizer.decode(text[longest - len(row) :].tolist(), skip_special_tokens=True))
     return texts
-
-
-def _interruptible(ids: Tensor, scores: Tensor, **_: object) -> Tensor:
-    interruption_point()
-    return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
 
 
 @torch.no_grad()
@@ -94,7 +106,8 @@ def next_logs(model: Model, prompts: Sequence[str]) -> Tensor:
             interruption_point()
             part = rows[start : start + BATCH]
             ids, mask = pad(part, model.device)
-            logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            with interruptible(model.blocks):
+                logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             last = torch.stack([logits[i, len(row) - 1] for i, row in enumerate(part)])
             logs.append(check_finite(last.float(), model.name).log_softmax(-1).cpu())
     return torch.cat(logs)
@@ -124,7 +137,8 @@ def perplexity(model: Model, texts: Sequence[str]) -> float:
             interruption_point()
             part = rows[start : start + BATCH]
             ids, mask = pad(part, model.device)
-            logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            with interruptible(model.blocks):
+                logits = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             logs = check_finite(logits.float(), model.name).log_softmax(-1)
             token_logs = logs[:, :-1].gather(-1, ids[:, 1:, None])[..., 0].double()
             read = mask[:, 1:].bool()

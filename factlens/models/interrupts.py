@@ -16,6 +16,7 @@ from threading import Event, current_thread, local, main_thread
 from types import FrameType
 from typing import Any
 
+from factlens.bar import beat
 from factlens.errors import Interrupted
 
 
@@ -92,6 +93,7 @@ def interruption_point() -> None:
     if stop is not None and stop.is_set():
         raise Interrupted("Stopped.")
     deliver_to_holder()
+    beat()
 
 
 def deliver_to_holder() -> None:

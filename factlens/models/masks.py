@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from factlens.models.hooks import before
+from factlens.models.interruptible import on_the_way_back
 from factlens.models.interrupts import interruption_point
 
 
@@ -76,6 +77,7 @@ def watching_mask(block: nn.Module, into: LayerMask) -> Any:
 
     def watch(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         interruption_point()
+        on_the_way_back(argument(module, "hidden_states", args, kwargs))
         mask = argument(module, "attention_mask", args, kwargs)
         into.mask = mask if isinstance(mask, Tensor) else None
         into.alibi = argument(module, "alibi", args, kwargs)

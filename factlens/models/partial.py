@@ -19,6 +19,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from factlens.models.hooks import all_of, before, passing_through, replacing_forward
+from factlens.models.interruptible import on_the_way_back
 from factlens.models.interrupts import interruption_point
 from factlens.models.masks import argument, with_argument
 from factlens.models.model import Model
@@ -99,6 +100,7 @@ def _entering(model: Model, layer: int, entering: Callable[[int, Tensor], Entry]
     def enter(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         interruption_point()
         entry = entering(layer, argument(block, "hidden_states", args, kwargs))
+        on_the_way_back(entry.hidden)
         args, kwargs = with_argument(block, "hidden_states", args, kwargs, entry.hidden)
         args, kwargs = with_argument(block, "attention_mask", args, kwargs, entry.mask)
         if entry.alibi is not None:

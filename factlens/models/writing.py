@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from factlens.models.interruptible import interruptible
 from factlens.models.interrupts import interruption_point
 from factlens.models.model import Model, check_finite
 from factlens.models.padding import pad_left
@@ -87,7 +88,8 @@ def end_tokens(model: Model) -> frozenset[int]:
 def _next_logits(model: Model, ids: Tensor, mask: Tensor, positions: Tensor | None, cache: DynamicCache) -> Tensor:
     """Return the logits behind the last token of each row, ``(rows, vocabulary)``; the cache grows."""
     options = {} if positions is None else {"position_ids": positions}
-    output = model.model(
-        input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **options
-    )
+    with interruptible(model.blocks):
+        output = model.model(
+            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **options
+        )
     return check_finite(output.logits[:, -1].float(), model.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 
 from factlens.arguments import a_path, a_text, event, function, instance, number, optional, whole
+from factlens.bar import by_itself
 from factlens.caches import cache_for
 from factlens.decoding import UTF8
 from factlens.errors import FileFormatError, WrongModel
@@ -108,6 +109,7 @@ class Key:
         return moment
 
 
+@by_itself("Collecting second moments")
 def cached(
     model: Model,
     layers: Iterable[int],
@@ -119,7 +121,7 @@ def cached(
     sequence: int | None = None,
     folder: str | Path | None = None,
     every: float = 30.0,
-    progress: Share | None = None,
+    progress: Share | bool | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
     """Return second moments as `collect` does, but read from disk those that have been collected before.

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from factlens.arguments import a_path, a_text, event, function, number, optional, whole
+from factlens.bar import by_itself
 from factlens.decoding import UTF8
 from factlens.errors import FactlensError, Interrupted, NumericalError, WeightsChanged
 from factlens.models import Model
 from factlens.models.given import a_model, some_layers
 from factlens.models.hooks import Kept, all_of, fused_activations, run_until_stopped, stopping_before
+from factlens.models.interruptible import interruptible
 from factlens.models.interrupts import interruption_point, interrupts_held, stopped_by
 from factlens.models.settling import settled
 from factlens.moments.checkpoint import Checkpoint, Position
@@ -31,6 +33,7 @@ SEQUENCE = 64
 _ON_CPU, _ELSEWHERE = 4, 16
 
 
+@by_itself("Collecting second moments")
 def collect(
     model: Model,
     layers: Iterable[int],
@@ -42,7 +45,7 @@ def collect(
     sequence: int | None = None,
     checkpoint: str | Path | None = None,
     every: float = 30.0,
-    progress: Share | None = None,
+    progress: Share | bool | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
     """Collect the second moments of the keys at some layers, on the unedited weights.
@@ -73,7 +76,8 @@ def collect(
     every
         Seconds between two writes of the checkpoint.
     progress
-        Called with the share done, at the start and after every batch.
+        Called with the share done, at the start and after every batch. Default: a bar shows it, in a notebook or a
+        terminal; False: nothing does.
     stop
         Set it from another thread to end the pass; as with Ctrl-C, the checkpoint is written before it ends.
 
@@ -307,7 +311,7 @@ def _keys(model: Model, layers: list[int], ids: Tensor) -> dict[int, Tensor]:
     hooks = [inputs.input(model.down_projection(layer).module, Tensor.detach) for layer, inputs in keys.items()]
     # Registered last, so that it runs after the deepest layer's own hook.
     hooks.append(stopping_before(model.down_projection(layers[-1]).module))
-    hooks.append(fused_activations(model.model))
+    hooks += [fused_activations(model.model), interruptible(model.blocks)]
     try:
         with all_of(hooks):
             run_until_stopped(lambda: model.model(input_ids=ids, use_cache=False))

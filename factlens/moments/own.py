@@ -7,6 +7,7 @@ from itertools import islice
 from threading import Event
 
 from factlens.arguments import a_seed, instance, optional, whole
+from factlens.bar import by_itself
 from factlens.models import Model
 from factlens.models.given import a_model, some_layers
 from factlens.moments.cache import cached
@@ -15,7 +16,7 @@ from factlens.moments.corpora import Corpus
 from factlens.moments.rows import row_length
 from factlens.moments.second import SecondMoment
 from factlens.moments.writing import OwnText
-from factlens.progress import Share
+from factlens.progress import Share, Stage
 
 # Tokens of text that a model writes itself: few, as writing them is what a first edit waits for.
 _FEWEST_WRITTEN, _MANY_WRITTEN = 2_048, 4_096
@@ -23,13 +24,14 @@ _FEWEST_WRITTEN, _MANY_WRITTEN = 2_048, 4_096
 _FEWEST_READ, _FEWEST_OF_ATLAS = 20_000, 50_000
 
 
+@by_itself("Collecting second moments")
 def default_moments(
     model: Model,
     layers: Sequence[int],
     *,
     tokens: int | None = None,
     seed: int = 0,
-    progress: Share | None = None,
+    progress: Share | bool | None = None,
     stop: Event | None = None,
 ) -> dict[int, SecondMoment]:
     """Return the second moments at some layers from the model's own text, collected once and then read from disk.
@@ -54,6 +56,14 @@ def default_moments(
     model, layers = a_model("model", model), some_layers(a_model("model", model), "layers", layers)
     tokens = default_tokens(model, layers) if tokens is None else whole("tokens", tokens, least=1, example="100_000")
     return cached(model, layers, own_corpus(model, seed), tokens=tokens, progress=progress, stop=stop)
+
+
+def collecting(model: Model, layers: Sequence[int], text: Corpus | None = None) -> Stage:
+    """Return the stage in which these second moments are collected, for a bar; parameters as `default_tokens`."""
+    first, last = min(layers), max(layers)
+    of = f"layer {first}" if first == last else f"layers {first} to {last}"
+    written = isinstance(text, OwnText) or (text is None and model.corpus is None)
+    return Stage("second moment", f"second moments of {of}: {'sampling' if written else 'reading'} text")
 
 
 def default_tokens(model: Model, layers: Sequence[int], text: Corpus | None = None) -> int:

@@ -18,6 +18,7 @@ from transformers import DynamicCache
 from factlens.errors import FactlensError, NumericalError
 from factlens.models import Model
 from factlens.models.hooks import Kept, all_of, fused_activations, run_until_stopped, stopping_before
+from factlens.models.interruptible import interruptible
 from factlens.models.interrupts import interruption_point
 from factlens.models.sampling import drawn
 from factlens.moments.corpora import Corpus
@@ -131,7 +132,7 @@ class Writer:
         modules = {layer: self.model.down_projection(layer).module for layer in layers}
         hooks = [inputs.input(modules[layer], Tensor.detach) for layer, inputs in parts.items()]
         try:
-            with all_of([*hooks, fused_activations(self.model.model)]):
+            with all_of([*hooks, fused_activations(self.model.model), interruptible(self.model.blocks)]):
                 ids = self._tokens(begun, shares, modules[layers[-1]] if layers else None, tick)
             return ids, {
                 # Some families flatten rows and tokens into one dimension.

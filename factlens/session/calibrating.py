@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from factlens.calibration import calibrate
+from factlens.calibration.api import time_left
 from factlens.editing import METHODS
 from factlens.errors import Interrupted
+from factlens.progress import words_of
 from factlens.session.editing import Editing
 from factlens.session.working import Work, gesture
-from factlens.timing import Clock, a_time, roughly
+from factlens.timing import Clock, a_time
 from factlens.warned import warnings_kept
 
 _BUDGET, _WITH_MOMENTS = 300.0, 600.0
 """Seconds that a calibration may take: of a method that needs no second moments, and of one for which they may have to
 be collected first, from all layers that may be edited."""
-_STAGES = {
-    "known facts": "looking for facts that the model knows",
-    "tracing": "tracing some of them",
-    "second moment": "collecting the second moment of the keys",
-}
 _STOPPED = "Stopped before anything was chosen; what was measured is kept, and the next time goes on from there."
 
 
@@ -45,12 +42,9 @@ class Calibrating(Editing):
 
     def _calibrate(self, method: str, seconds: float) -> None:
         clock = Clock(seconds)
-        trying = f"editing on trial with {METHODS[method].title}"
 
         def say(stage: str, _share: float) -> None:
-            left = f"up to {roughly(clock.left)} left" if clock.left else "finishing what has begun"
-            with self.gate:
-                self.worker.progress(min(1.0, clock.share), f"{_STAGES.get(stage, trying)}, {left}")
+            self._say(min(1.0, clock.share), words_of(stage), time_left(clock))
 
         with self._at_work("calibrating"):
             remarks: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any
 import traitlets as t
 
 from factlens.editing import METHODS, Edit, defaults
-from factlens.editing.api import quiet_edit, settle
+from factlens.editing.api import STAGES, quiet_edit, settle
 from factlens.editing.calibrated import CALIBRATED
 from factlens.editing.hparams import Defaults
 from factlens.editing.looking import Look, looked
@@ -22,6 +22,7 @@ from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.belonging import edit_id
 from factlens.notices import Notice
+from factlens.progress import Stage, Stages
 from factlens.session.following import label_of
 from factlens.session.locating import Locating
 from factlens.session.received import bytes_of, file_name, read_bytes
@@ -31,6 +32,7 @@ from factlens.spelling import Exactly, Wording
 from factlens.tracing.subject import layer_by
 from factlens.warned import warnings_kept
 
+_LAST, _OF_LAST = Stage("writing", "writing the weights, and asking what the model says now"), 0.05
 _BY_TRACE = "the last layer with much of the MLP's effect in the trace of this fact"
 
 
@@ -274,16 +276,17 @@ class Editing(Locating):
     # On the worker thread ----------------------------------------------------------------------------------------
 
     def _edit(self, fact: Fact, method: str, layers: tuple[int, ...] | None, settings: dict[str, Any]) -> None:
-        def say(step: str, share: float) -> None:
-            with self.gate:
-                names = {"second moment": "collecting the second moment of the keys", "value": METHODS[method].doing}
-                self.worker.progress(share, names.get(step, step))
+        stages = Stages({**STAGES, _LAST: _OF_LAST})
+
+        def say(stage: str, share: float) -> None:
+            self._say(*stages.say(stage, share))
 
         with self._at_work("editing"):
             options = {"progress": say, "stop": self._stop, **settings}
             # A warning on this thread would be lost: `not_taken` and `remarks` say it.
             with warnings_kept() as warned, self._offering_others(fact):
                 edit = quiet_edit(self.model, fact, method=method, layers=layers, apply=False, **options)
+            say(_LAST, 0.0)
             self.model.apply(edit, origin=self.origin)
             with self.gate:
                 self.fact = fact

@@ -11,6 +11,7 @@ import traitlets as t
 from factlens.errors import FactError, WeightsChanged
 from factlens.models import Model
 from factlens.models.belonging import Weights, edit_id, ids_of
+from factlens.models.interrupts import stopped_by
 from factlens.models.record import ModelEvent
 from factlens.models.weights import WeightEdit
 from factlens.session.worker import Doing
@@ -108,7 +109,7 @@ class Following(Working):
     @contextmanager
     def _at_work(self, status: str) -> Iterator[None]:
         """Have the model for a job, with a look at every weight: what is computed is of the weights that are shown."""
-        with self.model.watched(self._stop):
+        with self.model.watched(self._stop), stopped_by(self._stop):
             with self.gate:
                 self.catch_up()
                 self.worker.tell(Doing(status))

@@ -17,6 +17,7 @@ from factlens.evaluation.texts import generate
 from factlens.facts import Fact
 from factlens.models.belonging import ids_of
 from factlens.models.spellings import wording_of
+from factlens.progress import Share, Stage, Stages
 from factlens.session.calibrating import Calibrating
 from factlens.session.following import label_of
 from factlens.session.working import Work, gesture
@@ -24,6 +25,9 @@ from factlens.spelling import Wording
 
 MOST_OWN = 20
 _TOKENS = 40
+_BEFORE, _AFTER = "with the original weights", "with the edits"
+_PARTS = (("asking", 0.35), ("writing", 0.65))
+"""What is done, once before and once after, and about which part of the time each takes."""
 
 
 class Judging(Calibrating):
@@ -89,6 +93,12 @@ class Judging(Calibrating):
         return (judgement["fingerprint"], tuple(judgement["edit_ids"])) != self.weights.key
 
     def _judge(self, fact: Fact, own: Sequence[str]) -> None:
+        stages = Stages({f"{what}, {when}": part for when in (_BEFORE, _AFTER) for what, part in _PARTS})
+
+        def at(what: str, when: str, words: str) -> Share:
+            stage = Stage(f"{what}, {when}", f"{words} {when}")
+            return lambda share: self._say(*stages.say(stage, share))
+
         with self._at_work("judging"):
             edits = self.model.edits
             if not edits:
@@ -99,11 +109,17 @@ class Judging(Calibrating):
                 for prompt in (asked_beside(self.model, fact, text) for text in own):
                     asked.append(Probe(OWN, prompt, self._answer_to(prompt), target))
                 prompts, options = [p.prompt for p in asked], [(p.old, p.new) for p in asked]
-                before = read(self.model, prompts, options)
                 begun = [fact.prompt, fact.subject]
-                written_before = generate(self.model, begun, length=_TOKENS, greedy=True)
-            after = read(self.model, prompts, options)
-            written_after = generate(self.model, begun, length=_TOKENS, greedy=True)
+
+                def ask(when: str) -> tuple[list[Reading], list[str]]:
+                    answers = read(
+                        self.model, prompts, options, progress=at("asking", when, f"asking {len(prompts)} prompts")
+                    )
+                    written = at("writing", when, "letting it write on")
+                    return answers, generate(self.model, begun, length=_TOKENS, greedy=True, progress=written)
+
+                before, written_before = ask(_BEFORE)
+            after, written_after = ask(_AFTER)
             with self.gate:
                 self.judgement = {
                     "edits": list(map(label_of, edits)),

@@ -17,11 +17,12 @@ from factlens.evaluation.answer_change import top_answers
 from factlens.facts import Fact
 from factlens.models import Model
 from factlens.models.chats import as_one_text
+from factlens.models.interrupts import stopped_by
 from factlens.session.choosing import Choosing
 from factlens.session.received import bytes_of, file_name, read_bytes
 from factlens.session.remarking import on_prompt
 from factlens.session.worker import Doing, Job
-from factlens.session.working import Asked, Work, as_state, gesture
+from factlens.session.working import PUBLISH_SECONDS, Asked, Work, as_state, gesture
 from factlens.session.written import written_down
 from factlens.spelling import Exactly, Wording
 from factlens.timing import TimeLeft, roughly
@@ -35,8 +36,6 @@ from factlens.warned import warnings_kept
 
 LEAST_SECONDS = 1.0
 """No guess about the remaining time before that."""
-PUBLISH_SECONDS = 0.05
-"""Grids are published at most twenty times a second: the Jupyter server drops floods of messages."""
 
 
 class Locating(Choosing):
@@ -366,7 +365,7 @@ class Locating(Choosing):
 
     def _answer_again(self, stop: threading.Event) -> None:
         try:
-            with self.model.watched(stop):
+            with self.model.watched(stop), stopped_by(stop):
                 with self.gate:
                     # What changes from now on comes after, and has to be read again.
                     self._refresh, fact = None, self.fact
@@ -427,7 +426,7 @@ class Locating(Choosing):
     def _read_cell(self, trace: Trace, cell: dict[str, Any], unwanted: threading.Event) -> None:
         details = None
         try:
-            with self.model.exclusive(unwanted):
+            with self.model.exclusive(unwanted), stopped_by(unwanted):
                 if unwanted.is_set():  # while it waited for the model
                     return
                 details = read_details(self.model, trace, **cell).to_dict()

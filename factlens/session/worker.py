@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from factlens.bar import unshown
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -209,7 +211,8 @@ class Worker:
     def _try(self, work: Callable[[], object], place: str, title: str) -> None:
         """Do something whose errors, of any kind, are reported: on this thread they would be lost."""
         try:
-            work()
+            with unshown():  # the page says how far it is
+                work()
         except BaseException as error:
             # Who fails in hearing of an error has it all the same, and the next job is done.
             with suppress(BaseException), self._gate:

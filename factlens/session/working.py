@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -28,6 +29,8 @@ _DOING = {
     "judge": "an edit is being judged",
 }
 LONGEST_ERROR = 1000
+PUBLISH_SECONDS = 0.05
+"""News are published at most twenty times a second: the Jupyter server drops floods of messages."""
 PATIENCE = 5.0
 """So many seconds `close` waits for the step that is being computed."""
 
@@ -85,6 +88,8 @@ class Working(t.HasTraits):
         The session's id, by which others know what it has done to the model.
     status, progress, message
         What is being done, how far it is (0 to 1), and the same in words.
+    place
+        Where that was asked for: ``"locate"``, ``"edit"`` or ``"judge"``; empty while nothing is done.
     error
         The last thing that went wrong as ``{"title", "text", "place"}``, or None; `last_error` is the exception. What
         can be said at a field of the page has a ``"notice"``, too: ``{"field", "text", "offers", "about"}``, of which
@@ -99,6 +104,7 @@ class Working(t.HasTraits):
     deadlock. It is held for moments only; a thread that needs a model as well takes that first."""
 
     status = t.Enum(STATUSES, default_value="idle")
+    place = t.Unicode("")
     progress = t.Float(0.0)
     message = t.Unicode("")
     error: Any = t.Dict(allow_none=True, default_value=None)
@@ -113,6 +119,7 @@ class Working(t.HasTraits):
         self._stop = threading.Event()
         # The gesture that has begun it, if that has fields.
         self._gesture: Asked | None = None
+        self._published: tuple[float, tuple[str, ...]] = (0.0, ())
 
     @property
     def model(self) -> Model:
@@ -162,6 +169,8 @@ class Working(t.HasTraits):
         with self.hold_trait_notifications():
             if doing.status == "queued":
                 self.error = None
+            job = self.worker.at_hand
+            self.place = "" if doing.status == "idle" or job is None else job.place
             self.progress, self.message, self.status = doing.progress, doing.message, doing.status
 
     def _report(self, error: BaseException, place: str, title: str) -> None:
@@ -217,6 +226,17 @@ class Working(t.HasTraits):
             gesture, about = self._gesture
             record["notice"] = {**as_state(notice, gesture), "about": about}
         self.error = record
+
+    def _say(self, share: float, *words: str) -> None:
+        """Say how far the job at hand is, and in words what it does; at most twenty times a second.
+
+        What is done being the same, the page need not hear of every step: the Jupyter server drops floods of messages.
+        """
+        now, what = time.monotonic(), words[:1]
+        with self.gate:
+            if what != self._published[1] or now - self._published[0] >= PUBLISH_SECONDS or share == 1:
+                self._published = now, what
+                self.worker.progress(share, ", ".join(filter(None, words)))
 
     def check_open(self) -> None:
         """Raise `Closed` if the session was closed."""

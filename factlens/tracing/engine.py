@@ -9,7 +9,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from factlens.arguments import event, optional, refuse_unknown, whole
+from factlens.arguments import event, function, optional, refuse_unknown, whole
+from factlens.bar import by_itself
 from factlens.errors import Interrupted
 from factlens.facts import Fact, a_fact
 from factlens.models import Model
@@ -18,6 +19,7 @@ from factlens.models.encoding import Encoding
 from factlens.models.fitting import check_length
 from factlens.models.given import a_model
 from factlens.models.spellings import warn_of_spelling
+from factlens.progress import Share
 from factlens.signatures import taking
 from factlens.spelling import Wording
 from factlens.tracing.answers import Measurement, measurement_of
@@ -230,13 +232,16 @@ def _rest(model: Model, trace: Trace, memory: int | None, stop: Event | None, *,
     yield from grow(model, trace, encoding, runs, measurement, rounds, first=corrupted.first, memory=memory, stop=stop)
 
 
-def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
+@by_itself("Tracing")
+def resume(model: Model, trace: Trace, *, progress: Share | bool | None = None, stop: Event | None = None) -> Trace:
     """Complete a trace that was stopped, and return it.
 
     Parameters
     ----------
     model, trace, stop
         As for `stream_rest`.
+    progress
+        As for `trace`.
 
     Returns
     -------
@@ -251,22 +256,35 @@ def resume(model: Model, trace: Trace, *, stop: Event | None = None) -> Trace:
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far.
     """
     model, trace, stop = a_model("model", model), a_trace("trace", trace), optional(event, "stop", stop)
+    told = optional(function, "progress", progress)
     try:
-        for _ in _rest(model, trace, None, stop, watched=False):
-            pass
+        for update in _rest(model, trace, None, stop, watched=False):
+            if told is not None:
+                told(update.progress)
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", trace) from error
     return trace
 
 
 @taking({**OPTIONS, "estimate": replace(OPTIONS["estimate"], default=None)}.values())
-def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Unpack[TraceOptions]) -> Trace:
+@by_itself("Tracing")
+def trace(
+    model: Model,
+    fact: Fact,
+    *,
+    progress: Share | bool | None = None,
+    stop: Event | None = None,
+    **options: Unpack[TraceOptions],
+) -> Trace:
     """Trace a fact and return the whole of it.
 
     Parameters
     ----------
     model, fact, stop
         As for `stream`.
+    progress
+        Called with the share of the cells that is computed. Default: a bar shows it, in a notebook or a terminal;
+        False: nothing does.
     **options
         As in `factlens.tracing.options.TraceOptions`; no estimate by default, since only the whole trace is returned.
 
@@ -282,10 +300,13 @@ def trace(model: Model, fact: Fact, *, stop: Event | None = None, **options: Unp
     """
     asked = with_present_names(options)
     refuse_unknown("A trace", asked, DEFAULTS)
+    told = optional(function, "progress", progress)
     latest: Trace | None = None
     try:
         for update in _checked(model, fact, stop, {"estimate": None, **asked}, watched=False):
             latest = update.trace
+            if told is not None:
+                told(update.progress)
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", latest) from error
     assert latest is not None  # a stream yields at least once

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import torch
 
 from factlens.arguments import event, function, optional
+from factlens.bar import by_itself, of_count
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, some_facts
 from factlens.models import Model
@@ -101,12 +102,13 @@ def trace_many(
 
 
 @taking(_EACH)
+@by_itself("Tracing facts", of_count("facts"))
 def average_over(
     model: Model,
     facts: Iterable[Fact],
     *,
     stop: Event | None = None,
-    progress: Count | None = None,
+    progress: Count | bool | None = None,
     **options: Unpack[ManyOptions],
 ) -> Average:
     """Trace many facts and average their effects by the role of each token (Meng et al. 2022, Figure 2).
@@ -115,8 +117,10 @@ def average_over(
 
     Parameters
     ----------
-    model, facts, stop, progress
-        As for `trace_many`.
+    model, facts, stop
+        As for `trace_many`. Note the default of ``corruption``: three σ over the subjects of all `facts`.
+    progress
+        As for `trace_many`. Default: a bar shows it, in a notebook or a terminal; False: nothing does.
     **options
         As for `trace_many`.
 
@@ -133,7 +137,8 @@ def average_over(
         On `stop` and on the kernel's interrupt; its ``partial`` is the average over the facts traced to their end, or
         None if there was none. It is a `KeyboardInterrupt`.
     """
-    return average(trace_many(model, facts, stop=stop, progress=progress, **options))
+    told = optional(function, "progress", progress)
+    return average(trace_many(model, facts, stop=stop, progress=told, **options))
 
 
 def _outcomes(

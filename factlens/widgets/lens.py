@@ -161,6 +161,7 @@ class Lens(Settings, w.VBox):
         shown: tuple[tuple[tuple[str, ...], Callable[[Session], object]], ...] = (
             *((panel.watched, panel.show) for panel in panels),
             (self.locate.settings_watched, self.locate.show_settings),
+            *((("place", "progress", "message"), panel.show_running) for panel in (self.editor, self.judge)),
             (("run", "frame", "stopped", "method", "calibrations"), self._show_frame),
             (("previous", "trace", "complete"), self._show_comparison),
             (("trace", "frame", "edits", "status"), self._show_picture),

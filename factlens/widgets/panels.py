@@ -55,6 +55,7 @@ def locate_state(session: Session) -> dict[str, Any]:
         "metric": metric_state(trace) if trace else None,
         "contrast": None if trace is None or trace.contrast is None else str(trace.contrast),
         "status": session.status,
+        "place": session.place,
         "progress": session.progress,
         "message": session.message,
         "error": _error(session, "locate"),
@@ -96,6 +97,7 @@ def edit_state(session: Session) -> dict[str, Any]:
         "remarks": list(session.remarks),
         "answer": _answer(session),
         "status": session.status,
+        "place": session.place,
         "edits": [
             {**_named(edit), **_made(edit), **_took(edit), "origin": _place_of(origin, session)}
             for edit, origin in zip(session.edits, session.origins, strict=True)
@@ -145,6 +147,7 @@ def judge_state(session: Session) -> dict[str, Any]:
         "roles": [{"name": name, "title": title} for name, title in {**ROLE_NAMES, OWN: "your prompts"}.items()],
         "own": list(session.own),
         "status": session.status,
+        "place": session.place,
         "error": _error(session, "judge"),
     }
 
@@ -233,11 +236,26 @@ class Panel(Part):
         self.state = self.state_of(session)
 
 
+class WorkingPanel(Panel):
+    """A panel that starts long work, and shows how far that is beside the button that has started it.
+
+    That has a trait of its own: what else the panel shows is not sent again with every step.
+    """
+
+    place: ClassVar[str]
+    running = t.Dict().tag(sync=True)
+
+    def show_running(self, session: Session) -> None:
+        """Show how far the work is that was asked for here; nothing while there is none."""
+        here = session.place == self.place
+        self.running = {"progress": session.progress, "message": session.message} if here else {}
+
+
 class LocatePanel(Panel):
     """The prompt with its subject, Trace and Stop, progress, and what went wrong."""
 
     _esm = Bundled("locate.js")
-    watched = ("fact", "notes", "trace", "frame", "status", "progress", "message", "error", "edits", "base")
+    watched = ("fact", "notes", "trace", "frame", "status", "place", "progress", "message", "error", "edits", "base")
     state_of = staticmethod(locate_state)
     settings = t.Dict().tag(sync=True)
     settings_watched = WATCHED
@@ -247,13 +265,14 @@ class LocatePanel(Panel):
         self.settings = settings_state(session)
 
 
-class EditPanel(Panel):
+class EditPanel(WorkingPanel):
     """The new object, Apply and Undo, and the edits in force."""
 
     _esm = Bundled("edit.js")
+    place = "edit"
     watched = (
         *("selection", "trace", "base", "method", "fact", "target", "spelt", "remarks", "comparison", "answers_due"),
-        *("status", "edits", "origins", "undone", "foreign", "error", "calibrations"),
+        *("status", "place", "edits", "origins", "undone", "foreign", "error", "calibrations"),
     )
     state_of = staticmethod(edit_state)
 
@@ -266,9 +285,10 @@ class DetailsPanel(Panel):
     state_of = staticmethod(details_state)
 
 
-class JudgePanel(Panel):
+class JudgePanel(WorkingPanel):
     """What else changed: probes and continuations before and after, and the user's own prompts."""
 
     _esm = Bundled("judge.js")
-    watched = ("judgement", "own", "status", "error", "edits", "base")
+    place = "judge"
+    watched = ("judgement", "own", "status", "place", "error", "edits", "base")
     state_of = staticmethod(judge_state)

@@ -3,12 +3,14 @@
 // It shows nothing. It listens once per page (initialize), however many views the notebook has, and it alone sends:
 // a comm on which Python streams would make a click wait for the user's cell (docs/wire.md says why).
 import { focusPart, keepPlainKeys, onPressWithoutFocus } from "./shared/focus";
-import { dispatchWaiting, onGesture } from "./shared/gestures-event";
-import { type AnyModel, lensOf, onMessage, type RenderProps, record, text } from "./shared/model";
+import { dispatchKernel, dispatchRestart, onGesture, onRestart } from "./shared/gestures-event";
+import { type AnyModel, lensOf, listen, onMessage, type RenderProps, record, text } from "./shared/model";
 import { offer } from "./shared/offer";
 
 /** Python answers at once; a longer silence means that the kernel is busy with another cell. */
 const PATIENCE_MS = 1000;
+
+const DISCONNECTED = ".jupyter-widgets-disconnected";
 
 function initialize({ model }: { model: AnyModel }): () => void {
   const end = new AbortController();
@@ -16,16 +18,32 @@ function initialize({ model }: { model: AnyModel }): () => void {
   const outstanding = new Map<number, ReturnType<typeof setTimeout>>();
   let last = 0;
   let waiting = false;
+  let restarted = false;
+
+  onRestart(
+    lens,
+    (gone) => {
+      restarted = gone;
+      for (const timer of outstanding.values()) clearTimeout(timer);
+      outstanding.clear();
+      dispatchKernel(lens, gone ? "restarted" : "answered");
+    },
+    end.signal,
+  );
 
   onGesture(
     lens,
     ({ lens: _lens, buffers, ...gesture }) => {
+      if (restarted) {
+        dispatchKernel(lens, "restarted");
+        return;
+      }
       const id = ++last;
       outstanding.set(
         id,
         setTimeout(() => {
           waiting = true;
-          dispatchWaiting(lens, true);
+          dispatchKernel(lens, "busy");
         }, PATIENCE_MS),
       );
       const message = { ...gesture, type: "gesture", id };
@@ -46,9 +64,9 @@ function initialize({ model }: { model: AnyModel }): () => void {
       if (type !== "ack" || typeof id !== "number" || !outstanding.has(id)) return;
       clearTimeout(outstanding.get(id));
       outstanding.delete(id);
-      if (waiting && outstanding.size === 0) {
+      if (outstanding.size === 0) {
         waiting = false;
-        dispatchWaiting(lens, false);
+        dispatchKernel(lens, "answered");
       }
     },
     end.signal,
@@ -57,7 +75,7 @@ function initialize({ model }: { model: AnyModel }): () => void {
   return () => {
     end.abort();
     for (const timer of outstanding.values()) clearTimeout(timer);
-    if (waiting) dispatchWaiting(lens, false);
+    if (waiting) dispatchKernel(lens, "answered");
   };
 }
 
@@ -71,12 +89,24 @@ function render({ model, el }: RenderProps): () => void {
   // click, not with it.
   model.send({ type: "hello" });
   const end = new AbortController();
+  watchForRestart(model, el, end.signal);
   requestAnimationFrame(() => hidePicture(el, lensOf(model), end.signal));
   keepTheKeyboard(el, end.signal);
   return () => {
     end.abort();
     marker.remove();
   };
+}
+
+/**
+ * Says when the kernel was restarted. Jupyter's widget manager takes every comm for dead then, and each view of a widget
+ * bears the mark of that; where there is another manager, a restart looks like a kernel that is busy.
+ */
+function watchForRestart(model: AnyModel, el: HTMLElement, signal: AbortSignal): void {
+  const look = () =>
+    // After the view itself has heard of it.
+    queueMicrotask(() => !signal.aborted && dispatchRestart(lensOf(model), el.closest(DISCONNECTED) !== null));
+  listen(model, "comm_live_update", look, signal);
 }
 
 /** After a press anywhere in the lens, also on parts that are not ours (charts), the notebook does not get the keys. */

@@ -102,6 +102,7 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "model": MODEL,
         "prompts": texts(),
         "options": [(value, "options") for value in (3, None, "ab", ["ab"], [["a"], ["b"]], [[3]], [], [[" "]])],
+        "progress": PROGRESS,
     },
     "Report.joined": {"reports": [(value, "Report") for value in (3, None, "ab", [3], {"a": 3}, Report)]},
     "Report.relabelled": {"label": text()},

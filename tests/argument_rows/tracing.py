@@ -77,8 +77,15 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         "own_columns": flag(),
     },
     "stream_rest": {"model": MODEL, "trace": A_TRACE, "memory": whole(1, none=True), "stop": STOP},
-    "resume": {"model": MODEL, "trace": A_TRACE, "stop": STOP},
-    "trace": {"model": MODEL, "fact": A_FACT, "stop": STOP, **OPTIONS, "sampels": [(3, "samples")]},
+    "resume": {"model": MODEL, "trace": A_TRACE, "progress": PROGRESS, "stop": STOP},
+    "trace": {
+        "model": MODEL,
+        "fact": A_FACT,
+        "progress": PROGRESS,
+        "stop": STOP,
+        **OPTIONS,
+        "sampels": [(3, "samples")],
+    },
     "trace_many": {
         "model": MODEL,
         "facts": FACTS,

@@ -36,7 +36,7 @@ lens
 # A model whose keys nobody has looked at yet, so that the edit begins with them; and one whose keys are soon known,
 # with more steps of optimisation than anyone would wait for.
 PHASES = {
-    "collecting the second moment of the keys": (SLOW, 8),
+    "second moments of layer 8: sampling text": (SLOW, 8),
     "optimising v*": (ATLAS, 3),
 }
 
@@ -48,12 +48,37 @@ def test_stop_ends_an_edit_while_a_cell_sleeps(lab: Lab, kernel: str, phase: str
     lab.open([cell, edit], kernel)
     lab.run_cell(0)
     run = lab.start_cell(1)
-    expect(part(lab, "message")).to_have_text(phase, timeout=60_000)
+    expect(part(lab, "edit-message")).to_contain_text(phase, timeout=60_000)
     expect(part(lab, "stop")).to_have_attribute("aria-disabled", "false")
     stop_in_time(lab)
     assert lab.running(run), "the cell was still asleep"
     assert lab.kernel_eval("[len(lens.edits), lens.error]", busy=True) == [0, None]
     lab.interrupt()
+    lab.assert_clean()
+
+
+def test_apply_shows_what_it_does_where_it_was_pressed_and_stop_ends_it_there(lab: Lab) -> None:
+    lab.open([SLOW])
+    lab.run_all()
+    lab.kernel_exec("lens.session.selection = {'kind': 'mlp', 'token': 3, 'layer': 8}")
+    part(lab, "target").fill("Paris")
+    began = lab.page.evaluate("""async () => {
+        const find = (name) => document.querySelector(`[data-testid=factlens-${name}]`);
+        const began = performance.now();
+        find("apply").click();
+        while (!find("edit-message").checkVisibility()) await new Promise(requestAnimationFrame);
+        return performance.now() - began;
+    }""")
+    assert began < 100, "the first sign of life"
+    expect(part(lab, "edit-message")).to_contain_text("second moments of layer 8: sampling text", timeout=60_000)
+    expect(part(lab, "message")).to_be_hidden()
+    for theme in ("light", "dark"):
+        lab.set_theme(theme)
+        lab.shot(f"applying-{theme}")
+    part(lab, "edit-stop").click()
+    lab.wait_kernel("lens.status == 'idle'", timeout=20)
+    expect(part(lab, "edit-message")).to_be_hidden()
+    assert lab.kernel_eval("[len(lens.edits), lens.error]") == [0, None]
     lab.assert_clean()
 
 
@@ -152,7 +177,11 @@ def test_closing_and_restarting_leave_no_thread(lab: Lab) -> None:
     lab.wait_kernel("lens.status == 'tracing'")
     lab.restart_kernel()
     assert lab.kernel_eval(count) == 0
+    expect(part(lab, "waiting")).to_have_text("The kernel was restarted. Run this cell again.")
+    part(lab, "trace").click()
+    expect(part(lab, "message")).to_have_text("The kernel was restarted. Run this cell again.")
     lab.run_all()
+    expect(part(lab, "waiting")).to_be_hidden()
     lab.wait_kernel("lens.status == 'idle'")
     # A restart costs the connection for a moment, and JupyterLab says so.
     lab.console = [entry for entry in lab.console if "Connection lost" not in entry.text]

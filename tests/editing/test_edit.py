@@ -143,4 +143,4 @@ def test_the_default_second_moment_is_collected_once(atlas: fl.Model) -> None:
     for _ in range(2):
         steps.clear()
         fl.edit(atlas, FACT, apply=False, progress=lambda step, _share: steps.append(step))
-    assert set(steps) == {"value"}
+    assert set(steps) == {"value", "answers"}

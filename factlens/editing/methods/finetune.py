@@ -22,6 +22,7 @@ from factlens.editing.methods.base import LEARNING_RATE, STEPS, Knob, Method, Pr
 from factlens.editing.prompts import BARE, Prompts, make_prompts
 from factlens.models import Dense, Model
 from factlens.models.hooks import Kept, all_of, on_input, passing_through, replacing_forward, without_gradients
+from factlens.models.interruptible import interruptible
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def solve(problem: Problem[FineTuneHparams]) -> Solution:
 def _input_of(model: Model, layer: int, prompts: Prompts) -> Tensor:
     """Return the input of a layer, which changes of it and of the layers above leave alone."""
     below = Kept()
-    with below.input(model.blocks[layer]):
+    with below.input(model.blocks[layer]), interruptible(model.blocks):
         model.model(input_ids=prompts.ids, attention_mask=prompts.mask, use_cache=False, logits_to_keep=1)
     return below[0]
 
@@ -103,6 +104,7 @@ def _loss(model: Model, prompts: Prompts, layer: int, below: Tensor, moved: Mapp
         on_input(model.blocks[layer], lambda _: below),
         on_input(model.head, lambda hidden: hidden[row, position][None]),
         without_gradients(model.model),
+        interruptible(model.blocks),
         *(replacing_forward([linear], _linear(linear, weight)) for linear, weight in moved.items()),
     ]
     with all_of(hooks):

@@ -23,6 +23,7 @@ from factlens.editing.methods.finetune import FineTuneHparams, advise
 from factlens.editing.prompts import BARE, Prompts, make_prompts
 from factlens.models import Model
 from factlens.models.hooks import after, all_of, on_input, without_gradients
+from factlens.models.interruptible import interruptible
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def _loss(
     modules = [model.down_projection(layer).module for layer in layers]
     hooks = [_beside(module, *pair, scale) for module, pair in zip(modules, pairs, strict=True)]
     hooks += [on_input(model.head, lambda hidden: hidden[row, position][None]), without_gradients(model.model)]
+    hooks.append(interruptible(model.blocks))
     with all_of(hooks):
         logits = model.model(input_ids=prompts.ids, attention_mask=prompts.mask, use_cache=False).logits[0]
     return mean_nll(prompts, logits)

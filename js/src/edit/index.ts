@@ -1,7 +1,7 @@
 // The panel in which the chosen layer's MLP is edited, and edits are undone.
 import { tokenName } from "../shared/a11y";
 import { Banner } from "../shared/banner";
-import { element, isAvailable, onClick, redraw, say, setAvailable, setText, show } from "../shared/dom";
+import { element, isAvailable, onClick, redraw, say, setAttributes, setAvailable, setText, show } from "../shared/dom";
 import { fileButton } from "../shared/file-button";
 import { list, number, record, text } from "../shared/model";
 import { Mistake, Notices, type Offer } from "../shared/notices";
@@ -22,7 +22,7 @@ const STATUS: Record<string, string> = {
   stopping: "stopping …",
 };
 
-export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
+export default panel("edit", "Edit a fact", ({ banner, running, signal, gesture }) => {
   const subject = element("strong");
   const answer = element("span");
   const sentence = element("p", { class: "fl-sentence", testid: "edit-sentence" });
@@ -68,7 +68,9 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
     const remarked = list(state.remarks).map(text);
     redraw(remarks, remarked, () => remarked.map((remark) => element("p", { class: "fl-remark" }, remark)));
     show(remarks, remarked.length > 0);
+    // Of work that was started here, the line below says more; this one is for those who hear it.
     say(status, STATUS[now] ?? "");
+    setAttributes(status, { class: text(state.place) === "edit" ? "fl-sr" : "fl-status" });
 
     const methods = list(state.methods).map(record);
     const titles = new Map(methods.map(({ name, title }) => [text(name), text(title)]));
@@ -133,6 +135,7 @@ export default panel("edit", "Edit a fact", ({ banner, signal, gesture }) => {
     element("div", { class: "fl-buttons" }, apply, undo.button, redo.button, load.button, load.input),
     fold.root,
     status,
+    running.root,
     foreign.root,
     banner.root,
     warning.root,

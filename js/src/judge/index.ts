@@ -1,5 +1,5 @@
 // What else an edit has changed: probes by role, prompts of the user's own, and continuations, before and after.
-import { element, isAvailable, onClick, onEnter, redraw, say, setAvailable, show } from "../shared/dom";
+import { element, isAvailable, onClick, onEnter, redraw, say, setAttributes, setAvailable, show } from "../shared/dom";
 import { field, textBox } from "../shared/field";
 import { list, number, record, text } from "../shared/model";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
@@ -8,7 +8,7 @@ import { isolated } from "../shared/visible";
 import { decodeJudgement, rowsByRole } from "./judgement";
 import { continuations, group } from "./tables";
 
-export default panel("judge", "What else changed", ({ banner, signal, gesture }) => {
+export default panel("judge", "What else changed", ({ banner, running, signal, gesture }) => {
   const check = element("button", { testid: "check" }, "Check what else changed");
   const status = statusLine("judge-status");
   const tables = element("div", { class: "fl-judged", testid: "judged" });
@@ -25,6 +25,8 @@ export default panel("judge", "What else changed", ({ banner, signal, gesture })
     if (now === "judging") say(status, "asking, before and after …");
     else if (judgement && state.outdated === true) say(status, "Checked with other weights than the model has now.");
     else say(status, judgement || edits > 0 ? "" : "Edit a fact, then see here what else changed.");
+
+    setAttributes(status, { class: text(state.place) === "judge" ? "fl-sr" : "fl-status" });
 
     redraw(tables, [state.judgement, state.roles], () => {
       if (!judgement) return [];
@@ -72,5 +74,6 @@ export default panel("judge", "What else changed", ({ banner, signal, gesture })
     field("Also ask", prompt),
     element("div", { class: "fl-buttons" }, add),
   );
-  return { children: [head("Judge", check), status, banner.root, tables, files, form, own], update };
+  const children = [head("Judge", check), status, running.root, banner.root, tables, files, form, own];
+  return { children, update };
 });

@@ -2,19 +2,17 @@
 import { element, isAvailable, onClick, onEnter, say, setAvailable, setText, show } from "../shared/dom";
 import { field, switchBox, textBox } from "../shared/field";
 import { fileButton } from "../shared/file-button";
-import { onWaiting } from "../shared/gestures-event";
+import { onKernel } from "../shared/gestures-event";
 import { decodeMetric } from "../shared/measure";
 import { list, number, record, text } from "../shared/model";
 import { Mistake, Notices, type Offer } from "../shared/notices";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
+import { KERNEL_WORDS } from "../shared/running";
 import { SyncedText } from "../shared/synced-text";
-import { Progress } from "./progress";
 import { PromptBox } from "./prompt-box";
 import { answerLine, editsBadge } from "./sentences";
 import { SettingsDrawer } from "./settings";
 import { Tokens } from "./tokens";
-
-const WAITING_TEXT = "The kernel is busy with another cell: your click waits for it.";
 
 const OUTDATED = "Traced with other weights than the model has now.";
 
@@ -27,9 +25,9 @@ interface Question {
 }
 
 /** What Stop can stop. */
-const STOPPABLE = ["tracing", "queued", "editing", "judging"];
+const STOPPABLE = ["tracing", "queued", "editing", "calibrating", "judging"];
 
-export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture, follow }) => {
+export default panel("locate", "Locate a fact", ({ banner, running, lens, signal, gesture, follow }) => {
   const modelLine = element("span", { class: "fl-model", testid: "model" });
   const badge = element("span", { class: "fl-badge", hidden: true, testid: "edited-badge" });
   const prompt = new PromptBox("Prompt", "prompt", "The Space Needle is in downtown", signal);
@@ -40,7 +38,6 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
   const save = element("button", { testid: "save-trace" }, "Save trace");
   const open = fileButton("Open trace …", "open-trace", (bytes) => gesture("open", { buffers: [bytes] }), signal);
   const tokens = new Tokens();
-  const progress = new Progress();
   const answer = element("p", { class: "fl-answer", testid: "answer" });
   const outdated = statusLine("outdated");
   const waiting = element("p", { class: "fl-waiting", role: "status", testid: "waiting" });
@@ -76,7 +73,6 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
     setAvailable(open.button, idle, RUNNING);
     setAvailable(save, idle && state.traced === true, idle ? "There is no trace to save." : RUNNING);
     setText(stop, status === "stopping" ? "Stopping …" : "Stop");
-    progress.update(state, status);
     const measure = { metric: decodeMetric(state.metric), contrast: text(state.contrast) };
     const [high, low] = [number(state.high), number(state.low)];
     say(answer, answerLine(text(state.answer), text(state.answer_part), high, low, measure));
@@ -139,7 +135,7 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
   onClick(stop, () => gesture("stop"), signal);
   onClick(save, () => gesture("save_trace"), signal);
   follow("settings", (state) => settings.update(state));
-  onWaiting(lens, (now) => setText(waiting, now ? WAITING_TEXT : ""), signal);
+  onKernel(lens, (now) => setText(waiting, KERNEL_WORDS[now]), signal);
 
   const buttons = element("div", { class: "fl-buttons" }, trace, stop, open.button, save, open.input);
   const children = [
@@ -149,7 +145,7 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
     tokens.root,
     settings.root,
     // One line for all, and there from the start: what stands below does not jump when something begins or ends.
-    element("div", { class: "fl-run-row" }, answer, outdated, progress.root),
+    element("div", { class: "fl-run-row" }, answer, outdated, running.root),
     waiting,
     banner.root,
   ];

@@ -2,6 +2,7 @@
 
 const GESTURE = "factlens:gesture";
 const WAITING = "factlens:waiting";
+const RESTART = "factlens:restart";
 
 interface GestureDetail {
   lens: string;
@@ -9,17 +10,22 @@ interface GestureDetail {
   [field: string]: unknown;
 }
 
+/** Whether the kernel has answered every gesture, is busy with something else, or knows this lens no more. */
+export type Kernel = "answered" | "busy" | "restarted";
+
 interface WaitingDetail {
   lens: string;
   waiting: boolean;
+  kernel: Kernel;
 }
 
 export function dispatchGesture(lens: string, name: string, payload: Record<string, unknown> = {}): void {
   document.dispatchEvent(new CustomEvent<GestureDetail>(GESTURE, { detail: { ...payload, lens, name } }));
 }
 
-export function dispatchWaiting(lens: string, waiting: boolean): void {
-  document.dispatchEvent(new CustomEvent<WaitingDetail>(WAITING, { detail: { lens, waiting } }));
+export function dispatchKernel(lens: string, kernel: Kernel): void {
+  const detail = { lens, waiting: kernel !== "answered", kernel };
+  document.dispatchEvent(new CustomEvent<WaitingDetail>(WAITING, { detail }));
 }
 
 export function onGesture(lens: string, callback: (detail: GestureDetail) => void, signal: AbortSignal): void {
@@ -30,10 +36,23 @@ export function onGesture(lens: string, callback: (detail: GestureDetail) => voi
   document.addEventListener(GESTURE, listener, { signal });
 }
 
-export function onWaiting(lens: string, callback: (waiting: boolean) => void, signal: AbortSignal): void {
+export function onKernel(lens: string, callback: (kernel: Kernel) => void, signal: AbortSignal): void {
   const listener = (event: Event) => {
     const detail = (event as CustomEvent<WaitingDetail>).detail;
-    if (detail?.lens === lens) callback(detail.waiting);
+    if (detail?.lens === lens) callback(detail.kernel);
   };
   document.addEventListener(WAITING, listener, { signal });
+}
+
+/** A view of the gestures' widget says that the kernel was restarted; the widget itself has no place on the page. */
+export function dispatchRestart(lens: string, restarted: boolean): void {
+  document.dispatchEvent(new CustomEvent(RESTART, { detail: { lens, restarted } }));
+}
+
+export function onRestart(lens: string, callback: (restarted: boolean) => void, signal: AbortSignal): void {
+  const listener = (event: Event) => {
+    const detail = (event as CustomEvent<{ lens: string; restarted: boolean }>).detail;
+    if (detail?.lens === lens) callback(detail.restarted);
+  };
+  document.addEventListener(RESTART, listener, { signal });
 }

@@ -28,7 +28,13 @@ export function onMessage(
   listen(model, "msg:custom", callback as (...args: never[]) => void, signal);
 }
 
-function listen(model: AnyModel, event: string, callback: (...args: never[]) => void, signal: AbortSignal): void {
+/** Calls `callback` with every event of a model, until `signal` aborts. */
+export function listen(
+  model: AnyModel,
+  event: string,
+  callback: (...args: never[]) => void,
+  signal: AbortSignal,
+): void {
   if (signal.aborted) return;
   model.on(event, callback);
   signal.addEventListener("abort", () => model.off(event, callback), { once: true });

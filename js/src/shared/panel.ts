@@ -1,18 +1,24 @@
 // What every panel is: a region that shows the trait `state`, says what went wrong, and hands on gestures.
 import { Banner } from "./banner";
 import { element, region, setAttributes } from "./dom";
-import { dispatchGesture } from "./gestures-event";
+import { dispatchGesture, onKernel } from "./gestures-event";
 import { lensOf, onTrait, type RenderProps, record, text } from "./model";
+import { Running } from "./running";
 import { followTheme } from "./theme";
 
 /** Why a button that starts something is unavailable. */
 export const RUNNING = "Possible when the running work is finished or stopped.";
+
+/** The gestures that start work that may take long. */
+const STARTS = new Set(["trace", "apply", "calibrate", "undo", "redo", "drop", "load", "keep", "revert", "judge"]);
 
 /** What `panel` gives to those who say what is in one. */
 export interface Panel {
   root: HTMLElement;
   /** For the panel's error; where it stands is the panel's choice. */
   banner: Banner;
+  /** How far the panel's own work is; where that stands is the panel's choice. */
+  running: Running;
   lens: string;
   /** Ends with the view. */
   signal: AbortSignal;
@@ -40,13 +46,18 @@ export function panel(name: string, label: string, build: (panel: Panel) => Cont
     const lens = lensOf(model); // it has one for life
     const root = region(name, label);
     const banner = new Banner(`${name}-error`);
-    const gesture: Panel["gesture"] = (name, payload) => dispatchGesture(lens, name, payload);
+    const gesture: Panel["gesture"] = (name, payload) => {
+      if (STARTS.has(name)) running.begin();
+      dispatchGesture(lens, name, payload);
+    };
     const followTrait: Panel["follow"] = (trait, show) => {
       const look = () => show(record(model.get(trait)));
       onTrait(model, trait, look, signal);
       look();
     };
-    const { children, update, fail } = build({ root, banner, lens, signal, gesture, follow: followTrait });
+    // The panel of the trace has its Stop beside Trace, and for all work.
+    const running = name === "locate" ? new Running("") : new Running(name, () => gesture("stop"));
+    const { children, update, fail } = build({ root, banner, running, lens, signal, gesture, follow: followTrait });
     root.append(...children);
     el.append(root);
     function follow(): void {
@@ -55,8 +66,17 @@ export function panel(name: string, label: string, build: (panel: Panel) => Cont
       setAttributes(root, { "data-status": status, "aria-busy": String(update(state, status)) });
       if (fail) fail(state.error ?? null);
       else banner.update(state.error);
+      followWork();
+    }
+    function followWork(): void {
+      const state = record(model.get("state"));
+      const own = name === "locate" ? state : record(model.get("running"));
+      const here = name === "locate" ? !text(state.place) || state.place === name : "message" in own;
+      running.update(own, text(state.status) || "idle", here, state.error !== null && state.error !== undefined);
     }
     onTrait(model, "state", follow, signal);
+    onTrait(model, "running", followWork, signal);
+    onKernel(lens, (now) => running.kernel(now), signal);
     followTheme(root, () => {}, signal);
     follow();
     return () => {
