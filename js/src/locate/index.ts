@@ -2,7 +2,7 @@
 import { element, isAvailable, onClick, onEnter, say, setAvailable, setText, show } from "../shared/dom";
 import { field, switchBox, textBox } from "../shared/field";
 import { fileButton } from "../shared/file-button";
-import { onWaiting } from "../shared/gestures-event";
+import { dispatchWriting, onWaiting } from "../shared/gestures-event";
 import { decodeMetric } from "../shared/measure";
 import { number, text } from "../shared/model";
 import { head, panel, RUNNING, statusLine } from "../shared/panel";
@@ -39,6 +39,7 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
 
   const sync = { prompt: new SyncedText(prompt), subject: new SyncedText(subject) };
   let acceptedChat = false;
+  let writing = false;
 
   function update(state: Record<string, unknown>, status: string): boolean {
     const idle = status === "idle";
@@ -56,7 +57,6 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
     show(chat.label, state.chats === true);
     offers.update(state);
     tokens.update(state.pieces);
-    nameTokens();
 
     setAvailable(trace, idle, RUNNING);
     setAvailable(stop, STOPPABLE.includes(status), "Nothing is running.");
@@ -68,11 +68,17 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
     const [high, low] = [number(state.high), number(state.low)];
     say(answer, answerLine(text(state.answer), text(state.answer_part), high, low, measure));
     say(outdated, state.outdated === true && idle ? OUTDATED : "");
+    compareWithTraced();
     return !idle;
   }
 
-  function nameTokens(): void {
-    tokens.call(!sync.prompt.differs && !sync.subject.differs && chat.box.checked === acceptedChat);
+  /** What was read off one prompt is not shown below another. */
+  function compareWithTraced(): void {
+    const other = sync.prompt.differs || sync.subject.differs || chat.box.checked !== acceptedChat;
+    tokens.call(!other);
+    show(answer, !other && answer.textContent !== "");
+    if (other !== writing) dispatchWriting(lens, other);
+    writing = other;
   }
 
   function written(): Question {
@@ -89,12 +95,12 @@ export default panel("locate", "Locate a fact", ({ banner, lens, signal, gesture
   const submit = () => ask(written());
   const input = (text: SyncedText) => () => {
     text.input();
-    nameTokens();
+    compareWithTraced();
   };
   prompt.box.addEventListener("input", input(sync.prompt), { signal });
   subject.addEventListener("input", input(sync.subject), { signal });
   for (const box of [prompt.box, subject]) onEnter(box, submit, signal);
-  chat.box.addEventListener("change", nameTokens, { signal });
+  chat.box.addEventListener("change", compareWithTraced, { signal });
   onClick(trace, submit, signal);
   onClick(stop, () => gesture("stop"), signal);
   onClick(save, () => gesture("save_trace"), signal);
