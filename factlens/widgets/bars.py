@@ -45,12 +45,13 @@ class AnswerBars(w.VBox):
             axes=axes,
             padding_y=0,
             fig_margin={"top": 8, "bottom": 34, "left": 112, "right": 22},
-            layout=w.Layout(width="100%", max_width="720px", height="220px"),
+            layout=w.Layout(width="100%", max_width="720px", height=f"{_height(0)}px"),
         )
         # bqplot's own legend lies over the bars, and follows no theme.
         self._legend = w.HTML(_legend(current=True))
         self.pieces = (self._legend, self.figure)
-        super().__init__([], layout=w.Layout(width="100%"))
+        # Its figure is a little wider than it says, which would make a scrollbar.
+        super().__init__([], layout=w.Layout(width="100%", overflow="hidden"))
         self.add_class("factlens-bars")
 
     def show(self, comparison: Sequence[tuple[str, float, float]], *, current: bool = True) -> None:
@@ -66,6 +67,7 @@ class AnswerBars(w.VBox):
         with self._bars.hold_sync():
             self._bars.x = labels
             self._bars.y = [[before for _, before, _ in comparison], [after for _, _, after in comparison]]
+        self.figure.layout.height = f"{_height(len(labels))}px"
         if not self.children:
             self.set_trait("children", self.pieces)
 
@@ -76,6 +78,11 @@ class AnswerBars(w.VBox):
             return {}
         before, after = self._bars.y
         return {str(x): (float(b), float(a)) for x, b, a in zip(self._bars.x, before, after, strict=True)}
+
+
+def _height(answers: int) -> int:
+    """Return the height of a figure with so many answers, its axis included: no lower than bqplot draws one."""
+    return max(140, 42 + 28 * answers)
 
 
 def _legend(*, current: bool) -> str:

@@ -147,16 +147,13 @@ class Lens(Settings, w.VBox):
         self.editor = EditPanel(lens=uid, state=EditPanel.state_of(session))
         self.bars = AnswerBars()
         self.reader = DetailsPanel(lens=uid, state=DetailsPanel.state_of(session))
-        # Side by side where there is room: an edit with what it changed, and what the selected cell knows.
-        column = {"flex": "1 1 400px", "min_width": "0", "overflow": "visible"}
         self.judge = JudgePanel(lens=uid, state=JudgePanel.state_of(session))
-        left = w.VBox([self.editor, self.bars], layout=w.Layout(**column))
-        right = w.VBox([self.reader], layout=w.Layout(**column))
-        self._boxes = (left, right, w.Box([left, right], layout=w.Layout(flex_flow="row wrap", overflow="visible")))
-        # Below both: its tables have long prompts in them, and grow.
-        super().__init__([self.gestures, self.locate, self.heatmap, self.profile, self._boxes[-1], self.judge])
+        # The story of an edit is in sight as a whole: the grids, then the edit beside what it changed.
+        story = _beside((self.editor, 3), (self.bars, 2), (self.judge, 3))
+        more = _beside((self.profile, 1), (self.reader, 1))
+        self._boxes = (story, more)
+        super().__init__([self.gestures, self.locate, self.heatmap, story, more])
         self.add_class("factlens-lens")
-        self._boxes[-1].add_class("factlens-below")
         panels = (self.locate, self.editor, self.reader, self.judge)
         shown: tuple[tuple[tuple[str, ...], Callable[[Session], object]], ...] = (
             *((panel.watched, panel.show) for panel in panels),
@@ -362,3 +359,12 @@ class Lens(Settings, w.VBox):
             if self.session.closed
             else f"<factlens.Lens on {self.session.model!r}, {self.status}>"
         )
+
+
+def _beside(*parts: tuple[w.DOMWidget, int]) -> w.Box:
+    """Put parts beside each other where there is room, else below each other; the numbers share what is left over."""
+    for part, share in parts:
+        part.layout.flex, part.layout.min_width = f"{share} 1 340px", "0"
+    row = w.Box([part for part, _ in parts], layout=w.Layout(flex_flow="row wrap", overflow="visible"))
+    row.add_class("factlens-below")
+    return row

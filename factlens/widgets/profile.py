@@ -64,7 +64,8 @@ class LayerProfile(w.VBox):
         )
         self._legend = w.HTML()
         self.pieces = (self._legend, self.figure)
-        super().__init__([], layout=w.Layout(width="100%"))
+        # Its figure is a little wider than it says, which would make a scrollbar.
+        super().__init__([], layout=w.Layout(width="100%", overflow="hidden"))
         self.add_class("factlens-profile")
 
     def show(self, trace: Trace | None, pins: Sequence[Mapping[str, Any]] = (), *, growing: bool = False) -> None:

@@ -14,22 +14,44 @@ describe("layout", () => {
     expect(layout.plotHeight).toBe(7 * 24);
   });
 
-  test("narrow or deep: one below the other", () => {
+  test("narrow: one below the other; deep: fine cells side by side, as long as they can be seen", () => {
     expect(layoutFor(480, 100, { kinds: 3, tokens: 7, layers: 8 })).toMatchObject({ mode: "stack", cellWidth: 47 });
-    expect(layoutFor(1100, 100, { kinds: 3, tokens: 7, layers: 48 })).toMatchObject({ mode: "stack", cellWidth: 20 });
+    expect(layoutFor(1256, 110, { kinds: 3, tokens: 12, layers: 30 })).toMatchObject({ mode: "side", cellWidth: 12 });
+    expect(layoutFor(1100, 100, { kinds: 3, tokens: 7, layers: 48 })).toMatchObject({ mode: "side", cellWidth: 6 });
+    expect(layoutFor(1100, 100, { kinds: 3, tokens: 7, layers: 80 })).toMatchObject({ mode: "stack", cellWidth: 12 });
   });
 
   test("cells stop shrinking, and the heatmap scrolls", () => {
-    const layout = layoutFor(480, 100, { kinds: 3, tokens: 7, layers: 48 });
-    expect(layout.cellWidth).toBe(14);
-    expect(layout.plotWidth).toBeGreaterThan(480);
+    const layout = layoutFor(376, 110, { kinds: 3, tokens: 7, layers: 80 });
+    expect(layout).toMatchObject({ mode: "stack", cellWidth: 8 });
+    expect(layout.plotWidth).toBeGreaterThan(376);
   });
 
   test("long prompts stand side by side, and scroll sideways where they must", () => {
-    const layout = layoutFor(1100, 100, { kinds: 3, tokens: 60, layers: 48 });
-    expect(layout).toMatchObject({ mode: "side", cellWidth: 14 });
-    expect(layoutFor(320, 100, { kinds: 3, tokens: 60, layers: 8 })).toMatchObject({ mode: "side", cellWidth: 18 });
-    expect(layoutFor(480, 100, { kinds: 1, tokens: 60, layers: 48 })).toMatchObject({ mode: "stack" });
+    expect(layoutFor(1100, 100, { kinds: 3, tokens: 60, layers: 48 })).toMatchObject({ mode: "side", cellWidth: 6 });
+    expect(layoutFor(900, 100, { kinds: 3, tokens: 60, layers: 80 })).toMatchObject({ mode: "side", cellWidth: 8 });
+    expect(layoutFor(320, 100, { kinds: 3, tokens: 60, layers: 8 })).toMatchObject({ mode: "side", cellWidth: 19 });
+    expect(layoutFor(480, 100, { kinds: 1, tokens: 60, layers: 48 })).toMatchObject({ cellWidth: 7 });
+  });
+
+  test("whatever the width: no wider than it, unless it scrolls with cells that can be hit", () => {
+    for (let width = 376; width <= 2500; width += 59) {
+      for (const layers of [5, 12, 30, 48, 80]) {
+        for (const tokens of [5, 12, 28, 60, 200]) {
+          const { mode, cellWidth, plotWidth } = layoutFor(width, 110, { kinds: 3, tokens, layers });
+          const used = 110 + (mode === "side" ? 3 * plotWidth + 2 * GAP : plotWidth);
+          expect(used <= width || (cellWidth >= 8 && (tokens > 28 || mode === "stack"))).toBe(true);
+          expect(cellWidth).toBeGreaterThanOrEqual(4);
+        }
+      }
+    }
+  });
+
+  test("a zoom is the layout of so many layers, and the others are out of sight", () => {
+    const shape = { kinds: 3, tokens: 200, layers: 80 };
+    const { mode, cellWidth, plotWidth, viewWidth } = layoutFor(1100, 110, shape, 20);
+    expect([mode, cellWidth]).toEqual(["side", layoutFor(1100, 110, { ...shape, layers: 20 }).cellWidth]);
+    expect([plotWidth, viewWidth]).toEqual([80 * cellWidth, 20 * cellWidth]);
   });
 
   test("two layers do not become two barn doors", () => {

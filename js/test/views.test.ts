@@ -173,8 +173,8 @@ test("pins: four, each once, and again takes it out", () => {
 
 test("deep models and long prompts get smaller cells, and a zoom larger ones", () => {
   const shape = { kinds: 3, tokens: 500, layers: 128 };
-  expect(layoutFor(1100, 100, shape)).toMatchObject({ mode: "side", cellWidth: 10, cellHeight: 14 });
-  expect(layoutFor(1100, 100, shape, 20)).toMatchObject({ mode: "stack", cellWidth: 50 });
+  expect(layoutFor(1100, 100, shape)).toMatchObject({ mode: "side", cellWidth: 8, cellHeight: 14 });
+  expect(layoutFor(1100, 100, shape, 20)).toMatchObject({ mode: "side", cellWidth: 15 });
 });
 
 describe("export", () => {

@@ -56,7 +56,8 @@ def pixels(page, kind, token, layer):
             const w = Number(d.cellWidth) * r, h = Number(d.cellHeight) * r;
             const copy = Object.assign(document.createElement('canvas'), {width: w - 5, height: h - 5});
             const pen = copy.getContext('2d', {willReadFrequently: true});
-            pen.drawImage(canvas, -Math.round(layer * w + 2), -Math.round(token * h + 2));
+            const left = Number(d.cellLeft) * r + layer * w, top = Number(d.cellTop) * r + token * h;
+            pen.drawImage(canvas, -Math.round(left + 2), -Math.round(top + 2));
             const data = pen.getImageData(0, 0, copy.width, copy.height).data;
             const seen = new Set();
             for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 3).join());

@@ -14,11 +14,12 @@ Part = tuple[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What stands on the page, from top to bottom and then in two columns, and what is done to it."""
+    """What stands on the page, from top to bottom, in two columns, and below these; and what is done to it."""
 
     parts: tuple[Part, ...] = ()
     left: tuple[Part, ...] = ()
     right: tuple[Part, ...] = ()
+    below: tuple[Part, ...] = ()
     width: int = 1000
     height: int = 1100  # no less than the parts need: nothing is scrolled
     then: Callable[[Page], None] = lambda page: None
@@ -113,6 +114,7 @@ SCRIPTS: Part = (
 )
 EDITS = """[{key: 'a', label: 'The Space Needle → Paris', method: 'rome', layers: [1], origin: 'here'},
     {key: 'b', label: 'The Eiffel Tower → Rome', method: 'memit', layers: [3, 4], origin: 'lens'}]"""
+ONE_EDIT = EDITS.split(",\n")[0] + "]"
 FROM_ALL = EDITS[:-1] + ", {key: 'c', label: 'Mount Fuji → Chile', method: 'ft', layers: [2], origin: 'python'}]"
 REDO = "{key: 'e', label: 'E → F'}"
 CHANGED = (
@@ -149,13 +151,72 @@ READ_TWICE = """fakeLocate({prompt: 'x = {}  # The capital of France is', subjec
 
 LENS = State(
     parts=(one("locate", "fakeLocate({edits: 2})"), COMPLETE),
-    left=(
-        one("edit", f"fakeEdit({{layer: 4, target: 'Paris', edits: {EDITS}}})"),
-        one("judge", "fakeJudge({edits: 2})"),
-    ),
-    right=(one("details", f"fakeReader({NEURONS})"),),
+    left=(one("edit", f"fakeEdit({{layer: 4, target: 'Paris', edits: {EDITS}}})"),),
+    right=(one("judge", "fakeJudge({edits: 2})"),),
+    below=(one("details", f"fakeReader({NEURONS})"),),
     height=1600,
 )
+
+#: The words of a prompt of any length, of which three, from a third of it on, are the subject.
+WORDS = [
+    *("The", "key", "to", "every", "house", "in", "this", "town", "is"),
+    *("kept", "by", "someone", "who", "once", "lived", "near", "a", "river"),
+]
+
+
+def prompt_of(tokens: int) -> str:
+    """The tokens of such a prompt, as JavaScript."""
+    first = max(1, tokens // 3)
+    return (
+        f"Array.from({{length: {tokens}}}, (_, i) => ({{text: (i ? ' ' : '') + {json.dumps(WORDS)}[(7 * i) % 18], "
+        f"id: i, subject: i >= {first} && i < {first + 3}}}))"
+    )
+
+
+def sized(layers: int, tokens: int, selected: bool = True) -> Part:
+    """A heatmap with so many layers and tokens."""
+    cell = f"{{kind: 'mlp', token: {max(1, tokens // 3) + 2}, layer: {layers // 3}}}"
+    frame = (
+        f"fakeFrame({{layers: {layers}, window: {max(3, layers // 5)}, tokens: {prompt_of(tokens)}, sure: true, "
+        f"suggested: {{...{cell}, layer: {layers // 4}}}}})"
+    )
+    edit = f"{{method: 'ROME', layers: [{layers // 3}]}}"
+    return "heatmap", f"{{frame: {frame}, selection: {cell if selected else 'null'}, edit: {edit}}}"
+
+
+def bars(page: Page) -> None:
+    """A stand-in for the bars of five answers, between an edit and its judgement: as high as factlens/widgets/bars.py
+    makes them with their legend."""
+    page.evaluate(
+        """(height) => {
+            const box = Object.assign(document.createElement('div'), {className: 'bars', textContent: 'Bars'});
+            box.style = `height: ${height}px; flex-grow: 2; background: #8884; color: #888; font-family: Test UI`;
+            document.querySelector('.factlens-below').children[0].after(box);
+        }""",
+        BARS_HEIGHT,
+    )
+
+
+BARS_HEIGHT = 182 + 20
+
+
+def whole_lens(layers: int, tokens: int, width: int, height: int) -> State:
+    """A lens after an edit and its judgement."""
+    pieces = f"{prompt_of(tokens)}.map((piece) => ({{...piece, template: false}}))"
+    locate = (
+        f"fakeLocate({{edits: 1, prompt: {prompt_of(tokens)}.map(({{text}}) => text).join(''), "
+        f"subject: 'by river this', pieces: {pieces}}})"
+    )
+    edit = f"fakeEdit({{layer: {layers // 3}, target: 'Paris', edits: {ONE_EDIT}}})"
+    return State(
+        parts=(one("locate", locate), sized(layers, tokens)),
+        left=(one("edit", edit),),
+        right=(one("judge", "fakeJudge({edits: 1, own: []})"),),
+        width=width,
+        height=height,
+        then=bars,
+    )
+
 
 STATES = {
     "lens-untraced": State(
@@ -176,6 +237,11 @@ STATES = {
     ),
     "lens-complete": LENS,
     "lens-narrow": dataclasses.replace(LENS, width=420, height=3200),
+    "lens-30x12": whole_lens(30, 12, 1280, 800),
+    "heatmap-8x5": State(parts=(sized(8, 5),), width=400, height=800),
+    "heatmap-12x9": State(parts=(sized(12, 9),), width=800, height=800),
+    "heatmap-30x60": State(parts=(sized(30, 60),), width=1680, height=900),
+    "heatmap-80x200": State(parts=(sized(80, 200),), width=2500, height=1300),
     "heatmap-safe": State(parts=(COMPLETE,), then=safe_palette_and_pointer),
     "heatmap-comparison": State(parts=(COMPARISON,), then=click("factlens-compare")),
     "heatmap-table": State(parts=(STREAMING,), then=click("factlens-table-toggle")),

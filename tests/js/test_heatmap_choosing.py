@@ -249,10 +249,22 @@ def test_dragging_along_an_axis_marks_a_range(page):
     expect(line).to_contain_text("Layers 1 to 3")
     before = float(page.locator("[data-kind=mlp] canvas").get_attribute("data-cell-width"))
     page.get_by_test_id("factlens-zoom").click()
-    expect(page.locator(".fl-panels")).to_have_attribute("data-layout", "stack")
-    assert float(page.locator("[data-kind=mlp] canvas").get_attribute("data-cell-width")) > before
-    change(page, "a", layer_range="js:null")
+    canvas = page.locator("[data-kind=mlp] canvas")
+    expect(page.locator("[data-part]")).to_have_count(3)
+    wide = float(canvas.get_attribute("data-cell-width"))
+    assert wide > before
+    assert canvas.bounding_box()["width"] == 3 * wide  # these layers, and no others
     expect(page.locator(".fl-panels")).to_have_attribute("data-layout", "side")
+    # What lies beside them comes into sight with the cursor.
+    page.mouse.click(*point(page, "mlp", 2, 3))
+    page.keyboard.press("ArrowRight")
+    page.evaluate("frames(3)")
+    expect(page.get_by_test_id("factlens-cursor")).to_have_attribute("data-cell", "mlp 2 4")
+    assert float(canvas.get_attribute("data-cell-left")) == -2 * wide
+    cursor, plot = (page.locator(of).bounding_box() for of in (".fl-grid [role=gridcell]", "[data-kind=mlp] .fl-plot"))
+    assert cursor["x"] + cursor["width"] == pytest.approx(plot["x"] + plot["width"])
+    change(page, "a", layer_range="js:null")
+    expect(page.locator("[data-part]")).to_have_count(0)
 
 
 def test_a_stopped_trace_can_be_resumed(page):

@@ -52,7 +52,7 @@ def test_the_chat_switch_is_there_for_models_that_chat(page):
     change(page, "a", state="js:fakeLocate({chats: true})")
     expect(chat).to_be_visible()
     chat.check()
-    expect(page.get_by_test_id("factlens-tokens")).to_contain_text("Tokens of the last accepted prompt")
+    expect(page.get_by_test_id("factlens-tokens")).to_contain_text("Press Trace to see the tokens of this prompt.")
     page.get_by_test_id("factlens-trace").click()
     assert page.evaluate("gestures[0].chat") is True
     pieces = "[{text: '<|user|>', template: true}, {text: 'Rome', subject: true}, {text: '?'}]"
@@ -213,8 +213,12 @@ def test_what_the_panel_says(page):
 def test_news_do_not_overwrite_typing(page):
     put(page, "locate", state="js:fakeLocate()")
     prompt = page.get_by_label("Prompt")
+    expect(page.locator(".fl-piece").first).to_be_visible()
     prompt.fill("half a sen")
-    expect(page.get_by_test_id("factlens-tokens")).to_contain_text("Tokens of the last accepted prompt")
+    # What was read off another prompt is not shown below this one.
+    expect(page.get_by_test_id("factlens-tokens")).to_contain_text("Press Trace to see the tokens of this prompt.")
+    expect(page.locator(".fl-piece:visible")).to_have_count(0)
+    expect(page.get_by_test_id("factlens-answer")).to_be_hidden()
     change(page, "a", state="js:fakeLocate({status: 'tracing', progress: 0.3})")
     expect(prompt).to_have_value("half a sen")
     change(page, "a", state="js:fakeLocate({prompt: 'The Eiffel Tower is in'})")

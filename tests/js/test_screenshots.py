@@ -40,7 +40,7 @@ body, body[data-jp-theme-light] { margin: 0; --jp-ui-font-family: 'Test UI'; --j
 main { padding: 4px 12px 8px }
 /* As the lens has it, factlens/widgets/lens.py. */
 .factlens-below { display: flex; flex-flow: row wrap }
-.factlens-below > * { flex: 1 1 400px; min-width: 0 }
+.factlens-below > * { flex: 3 1 340px; min-width: 0 }
 """
 
 
@@ -64,7 +64,7 @@ def show(page: Page, state: State, theme: str) -> None:
     page.set_viewport_size({"width": state.width, "height": state.height})
     page.add_style_tag(content=STYLE)
     page.evaluate(
-        """async ([theme, parts, left, right]) => {
+        """async ([theme, parts, left, right, below]) => {
             document.body.dataset.jpThemeLight = String(theme === 'light');
             await Promise.all([...document.fonts].map((face) => face.load()));
             const box = (name, inside) => inside.appendChild(document.createElement(name));
@@ -79,13 +79,14 @@ def show(page: Page, state: State, theme: str) -> None:
             };
             await fill(parts, main);
             if (left.length + right.length > 0) {
-                const below = box('div', main);
-                below.className = 'factlens-below';
-                for (const column of [left, right]) await fill(column, box('div', below));
+                const row = box('div', main);
+                row.className = 'factlens-below';
+                for (const column of [left, right]) await fill(column, box('div', row));
             }
+            await fill(below, main);
             await frames(4);
         }""",
-        [theme, state.parts, state.left, state.right],
+        [theme, state.parts, state.left, state.right, state.below],
     )
     state.then(page)
     page.evaluate("frames(4)")

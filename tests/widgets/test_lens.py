@@ -23,10 +23,10 @@ def test_every_part_belongs_to_the_lens_and_has_its_module(lens: fl.Lens) -> Non
     parts = [lens.gestures, lens.locate, lens.heatmap, lens.editor, lens.judge, lens.reader]
     assert len({part.lens for part in parts}) == 1
     assert parts[0].lens
-    *above, columns, last = lens.children
-    assert above == [*parts[:3], lens.profile]
-    assert [list(column.children) for column in columns.children] == [[lens.editor, lens.bars], [lens.reader]]
-    assert last is lens.judge
+    *above, story, more = lens.children
+    assert above == parts[:3]
+    assert list(story.children) == [lens.editor, lens.bars, lens.judge]
+    assert list(more.children) == [lens.profile, lens.reader]
     for part in parts:
         assert "export" in str(part._esm)
         assert len(str(part._esm)) < 70_000

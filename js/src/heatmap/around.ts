@@ -20,8 +20,9 @@ export function describe(page: Page, frame: Frame | null, busy: boolean): void {
   });
 }
 
-export function describeFrame(page: Page, frame: Frame, busy: boolean, resumable: boolean): void {
-  setText(page.title, words.heading(frame));
+export function describeFrame(page: Page, frame: Frame, busy: boolean, resumable: boolean, writing: boolean): void {
+  setText(page.title, writing ? words.former(frame) : words.heading(frame));
+  setAttributes(page.root, { "data-former": writing });
   say(page.progress, words.progress(frame, busy));
   show(page.resume, frame.stopped && !busy && resumable);
   setText(page.details, words.details(frame));

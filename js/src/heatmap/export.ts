@@ -1,6 +1,6 @@
 // The grids as a figure and as a file: always on white, with a caption that says how they were made.
 import { tokenParts } from "../shared/a11y";
-import { brief, measureName } from "../shared/measure";
+import { apart, measureName } from "../shared/measure";
 import type { Theme } from "../shared/theme";
 import { clipped, isolate, joined, line } from "../shared/visible";
 import { isNoise, outward, scaleOf, shown, sourceOf } from "./cells";
@@ -67,15 +67,19 @@ export function svgOf(frame: Frame, palette: PaletteName): string {
       parts.push(`<text x='${x}' y='${top + plotHeight + 15}' text-anchor='middle' fill='#555'>${layer}</text>`);
     }
     const from = scale.diverging ? "−" : "";
-    const [low, high] = [brief(frame, scale.low), brief(frame, scale.high)];
+    const [low = "", high = ""] = apart(frame, [scale.low, scale.high]);
+    // The smaller number is on the left, as in the legend.
+    const back = !scale.diverging && scale.high < scale.low;
+    const ends = from ? [low, high] : [`corrupted ${low}`, `clean ${high}`];
+    const [first = "", second = ""] = back ? ends.reverse() : ends;
     const bar = top + plotHeight + 26;
     for (let i = 0; i < 40; i += 1) {
-      const share = scale.diverging ? -1 + i / 19.5 : i / 39;
+      const share = scale.diverging ? -1 + i / 19.5 : (back ? 39 - i : i) / 39;
       parts.push(`<rect x='${left + 3 * i}' y='${bar}' width='3.2' height='10' fill='${css(ramp(share))}'/>`);
     }
     parts.push(
-      `<text x='${left}' y='${bar + 24}' font-size='11' fill='#555'>${escaped(from ? low : `corrupted ${low}`)}</text>`,
-      `<text x='${left + 126}' y='${bar + 10}' font-size='11' fill='#555'>${escaped(from ? high : `clean ${high}`)}</text>`,
+      `<text x='${left}' y='${bar + 24}' font-size='11' fill='#555'>${escaped(first)}</text>`,
+      `<text x='${left + 126}' y='${bar + 10}' font-size='11' fill='#555'>${escaped(second)}</text>`,
     );
   });
   caption.forEach((line, i) => {

@@ -124,10 +124,10 @@ export function decodeFrame(value: unknown): Frame | null {
   const estimates = grid(fields.estimate, size);
   let computed = 0;
   let estimated = 0;
-  scores.forEach((score, i) => {
-    if (Number.isFinite(score)) computed += 1;
+  for (let i = 0; i < size; i += 1) {
+    if (Number.isFinite(scores[i])) computed += 1;
     else if (Number.isFinite(estimates[i])) estimated += 1;
-  });
+  }
 
   const frame: Frame = {
     run: number(fields.run) ?? 0,

@@ -1,6 +1,7 @@
-// The colour bar. Both ends are said in words: what the corrupted run gives and what the clean run gives.
+// The colour bar. Both ends are said in words: what the corrupted run gives and what the clean run gives. The smaller
+// number is on the left, as on any scale: where corruption has raised the metric, that is the clean run.
 import { element, setAttributes, setText, show } from "../shared/dom";
-import { brief, isShare, measureName } from "../shared/measure";
+import { apart, brief, isShare, measureName } from "../shared/measure";
 import type { Theme } from "../shared/theme";
 import { scaleOf, siteOf, sourceOf } from "./cells";
 import type { Frame } from "./grid";
@@ -30,21 +31,22 @@ export class Legend {
   }
 
   update(frame: Frame, palette: PaletteName, theme: Theme): void {
-    const ends = (value: number, run: string) =>
-      Number.isFinite(value) ? `${run} ${brief(frame, value)}` : `${run} run`;
+    const [lowest = "", highest = ""] = apart(frame, [frame.low, frame.high]);
+    const pale = Number.isFinite(frame.low) ? `corrupted ${lowest}` : "corrupted run";
     const own = frame.kinds.some((kind) => frame.scales[kind] && sourceOf(frame, kind) === kind);
     setText(this.#measure, `${measureName(frame)}:`);
     show(this.#measure, !isShare(frame)); // a percent sign says it
-    setText(this.#low, ends(frame.low, "corrupted"));
-    setText(this.#high, own ? "each panel’s own largest" : ends(frame.high, "clean"));
-    setAttributes(this.#bar, {
-      "aria-label": `Colours run from ${this.#low.textContent} (pale) to ${this.#high.textContent} (full).`,
-    });
+    const clean = Number.isFinite(frame.high) ? `clean ${highest}` : "clean run";
+    const full = own ? "each panel’s own largest" : clean;
+    const back = frame.high < frame.low;
+    setText(this.#low, back ? full : pale);
+    setText(this.#high, back ? pale : full);
+    setAttributes(this.#bar, { "aria-label": `Colours run from ${pale} (pale) to ${full} (full).` });
     const plain = frame.kinds.filter((kind) => !scaleOf(frame, kind).diverging);
     // One stripe for each ramp in use: a dozen heads share theirs.
     const ramps = new Map(plain.map((kind) => [palette === "safe" ? "" : siteOf(frame, kind).family, kind]));
     this.#bar.replaceChildren(
-      ...[...ramps.values()].map((kind) => stripe(gradient(panelRamp(frame, kind, palette, theme)))),
+      ...[...ramps.values()].map((kind) => stripe(gradient(panelRamp(frame, kind, palette, theme), 0, back))),
     );
     const [other] = frame.kinds.filter((kind) => scaleOf(frame, kind).diverging);
     show(this.#difference, other !== undefined);

@@ -2,6 +2,7 @@
 import { element, OWN_KEYS, region } from "../shared/dom";
 import type { Cursor } from "./cursor";
 import type { Legend } from "./legend";
+import { Minimap } from "./minimap";
 import { MOST_PINS, type PinList } from "./pins";
 import * as say from "./sentences";
 import type { Toolbar } from "./toolbar";
@@ -13,6 +14,7 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
   const panelBox = element("div", { class: "fl-panels-inner", "aria-hidden": "true" });
   const panels = element("div", { class: "fl-panels" }, panelBox, cursor.root);
   const scroller = element("div", { class: "fl-scroll" }, panels);
+  const map = new Minimap(scroller);
   const tableBox = element("div", {
     ...OWN_KEYS,
     class: "fl-tables",
@@ -23,6 +25,7 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
     testid: "table",
   });
   const details = element("span", { class: "fl-details" });
+  const narrow = element("span", { hidden: true, testid: "narrow" }, say.NARROW);
   const progress = element("span", { class: "fl-progress-note", testid: "heatmap-status" });
   const resume = element("button", { hidden: true, testid: "resume" }, "Resume");
   const estimates = element("p", { class: "fl-estimates", testid: "estimate-note" });
@@ -55,9 +58,9 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
     { class: "fl-full" },
     element("div", { class: "fl-header" }, title, toolbar.tools),
     toolbar.folds,
-    scroller,
+    element("div", { class: "fl-look" }, scroller, map.root),
     tableBox,
-    element("div", { class: "fl-footer" }, legend.root, progress, resume, details),
+    element("div", { class: "fl-footer" }, legend.root, progress, resume, details, narrow),
     estimates,
     selection,
     range,
@@ -76,8 +79,10 @@ export function buildPage(toolbar: Toolbar, cursor: Cursor, legend: Legend, pins
     panelBox,
     panels,
     scroller,
+    map,
     tableBox,
     details,
+    narrow,
     progress,
     resume,
     estimates,

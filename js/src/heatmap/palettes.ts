@@ -76,17 +76,30 @@ const DARK_ABOVE: Rgb[] = [
   [255, 200, 130],
 ];
 
+/** By theme and name: a ramp remembers its colours, and is asked for at every drawing. */
+const ramps = new WeakMap<Theme, Map<string, Ramp>>();
+
+function once(theme: Theme, name: string, make: () => Ramp): Ramp {
+  const made = ramps.get(theme) ?? new Map<string, Ramp>();
+  ramps.set(theme, made);
+  const ramp = made.get(name) ?? make();
+  made.set(name, ramp);
+  return ramp;
+}
+
 export function rampFor(family: string, palette: PaletteName, theme: Theme): Ramp {
   const table = theme.dark ? DARK : LIGHT;
-  const colours = palette === "safe" ? table.safe : (table[family] ?? table.safe);
-  return through([theme.background, ...(colours ?? [])]);
+  const name = palette === "rome" && table[family] ? family : "safe";
+  return once(theme, name, () => through([theme.background, ...(table[name] ?? [])]));
 }
 
 /** For differences: blue below zero, orange above it, the page's own colour between. Told apart by most eyes. */
 export function divergingRamp(theme: Theme): Ramp {
-  const below = through([theme.background, ...(theme.dark ? DARK_BELOW : LIGHT_BELOW)]);
-  const above = through([theme.background, ...(theme.dark ? DARK_ABOVE : LIGHT_ABOVE)]);
-  return (share) => (share < 0 ? below(-share) : above(share));
+  return once(theme, "difference", () => {
+    const below = through([theme.background, ...(theme.dark ? DARK_BELOW : LIGHT_BELOW)]);
+    const above = through([theme.background, ...(theme.dark ? DARK_ABOVE : LIGHT_ABOVE)]);
+    return (share) => (share < 0 ? below(-share) : above(share));
+  });
 }
 
 /** More steps than eyes can tell apart. */
@@ -110,10 +123,10 @@ function through(colours: Rgb[]): Ramp {
   }
 }
 
-/** The ramp from `first` to 1 as a CSS gradient, for the colour bar. */
-export function gradient(ramp: Ramp, first = 0): string {
+/** The ramp from `first` to 1 as a CSS gradient, for the colour bar; `back` turns it around. */
+export function gradient(ramp: Ramp, first = 0, back = false): string {
   const stops = Array.from({ length: 13 }, (_, i) => css(ramp(first + ((1 - first) * i) / 12)));
-  return `linear-gradient(to right, ${stops.join(", ")})`;
+  return `linear-gradient(to ${back ? "left" : "right"}, ${stops.join(", ")})`;
 }
 
 // Oklab (Björn Ottosson's perceptual colour space): equal steps look equal, so the ramps have no false edges.

@@ -12,6 +12,7 @@ import type { Ramp } from "./palettes";
 import { mark } from "./pins";
 import { ticks, windowOf } from "./scales";
 import { kindNote, panelTitle, type Span } from "./sentences";
+import type { Sight } from "./stage";
 import { paint } from "./view";
 
 export interface PanelEvents {
@@ -25,8 +26,11 @@ export class Panel {
   readonly root: HTMLElement;
   readonly canvas: HTMLCanvasElement;
   readonly labels: HTMLElement;
-  readonly #plot: HTMLElement;
+  /** The window through which its cells are seen: all of them, or those of some layers. */
+  readonly plot: HTMLElement;
+  readonly #cells: HTMLElement;
   readonly #axis: HTMLElement;
+  readonly #scale: HTMLElement;
   readonly #note: HTMLElement;
   readonly #crossRow = overlay("fl-cross");
   readonly #crossColumn = overlay("fl-cross");
@@ -55,19 +59,15 @@ export class Panel {
       this.labels.append(bracket);
       return [bracket, first, last];
     });
-    this.#axis = element(
-      "div",
-      { class: "fl-axis", testid: "axis", title: "Drag to mark a range of layers" },
-      this.#bracket,
-      this.#numbers,
-      this.#caret,
-    );
+    this.#scale = element("div", { class: "fl-all" }, this.#bracket, this.#numbers, this.#caret);
+    const axisWords = "Drag to mark a range of layers, and to look at it more closely";
+    this.#axis = element("div", { class: "fl-axis", testid: "axis", title: axisWords }, this.#scale);
     const step = (away: number, size: number | undefined, count: number) =>
       Math.min(count - 1, Math.max(0, Math.floor(away / (size ?? 1))));
     this.#layersBrush = new Brush(
-      this.#axis,
+      this.#scale,
       "x",
-      ({ clientX }) => step(clientX - this.#axis.getBoundingClientRect().left, this.#layout?.cellWidth, frame.layers),
+      ({ clientX }) => step(clientX - this.#scale.getBoundingClientRect().left, this.#layout?.cellWidth, frame.layers),
       events.layers,
     );
     this.#rowsBrush = new Brush(
@@ -77,9 +77,9 @@ export class Panel {
         step(clientY - this.labels.getBoundingClientRect().top, this.#layout?.cellHeight, frame.tokens.length),
       events.rows,
     );
-    this.#plot = element(
+    this.#cells = element(
       "div",
-      { class: "fl-plot" },
+      { class: "fl-all" },
       this.canvas,
       this.#layersBrush.band,
       this.#rowsBrush.band,
@@ -90,6 +90,7 @@ export class Panel {
       this.#dot,
       this.#marks,
     );
+    this.plot = element("div", { class: "fl-plot" }, this.#cells);
     const axisName = element("div", { class: "fl-axis-name" }, "layer");
     const name = element("span", { class: "fl-title-name" }, panelTitle(frame, kind));
     const title = element("div", { class: "fl-title" }, element("div", { class: "fl-title-words" }, name, this.#note));
@@ -99,34 +100,28 @@ export class Panel {
       element("div", { class: "fl-corner" }), // labels that scroll upwards go behind it
       title,
       this.labels,
-      this.#plot,
+      this.plot,
       axisName,
       this.#axis,
     );
     // These listeners hang on the panel's own nodes and go with them.
-    this.#plot.addEventListener("pointermove", (event) => events.hover(this.#at(event, frame)));
-    this.#plot.addEventListener("pointerleave", () => events.hover(null));
-    this.#plot.addEventListener("click", (event) => {
+    this.plot.addEventListener("pointermove", (event) => events.hover(this.#at(event, frame)));
+    this.plot.addEventListener("pointerleave", () => events.hover(null));
+    this.plot.addEventListener("click", (event) => {
       const cell = this.#at(event, frame);
       if (cell) events.click(cell, event.shiftKey);
     });
   }
 
-  paint(frame: Frame, layout: Layout, ramp: Ramp, theme: Theme): void {
-    setText(this.#note, kindNote(frame, this.kind));
-    paint(this.canvas, frame, this.kind, layout, ramp, theme);
-    if (this.#layout === layout) return;
+  /** Gives everything its size and place; `from` is the first layer in sight. */
+  lay(frame: Frame, layout: Layout, from: number): void {
     this.#layout = layout;
-    // Cells lie from the canvas's top left corner on, all alike: enough for a test to find any of them.
-    Object.assign(this.canvas.dataset, {
-      cellLeft: "0",
-      cellTop: "0",
-      cellWidth: String(layout.cellWidth),
-      cellHeight: String(layout.cellHeight),
-    });
     this.root.style.setProperty("--fl-row", `${layout.cellHeight}px`);
-    this.#plot.style.width = this.#axis.style.width = `${layout.plotWidth}px`;
-    this.#plot.style.height = `${layout.plotHeight}px`;
+    this.plot.style.width = this.#axis.style.width = `${layout.viewWidth}px`;
+    this.#cells.style.width = this.#scale.style.width = `${layout.plotWidth}px`;
+    this.plot.style.height = `${layout.plotHeight}px`;
+    setAttributes(this.root, { "data-part": layout.viewWidth < layout.plotWidth });
+    this.shift(from);
     for (const [bracket, first, last] of this.#brackets) {
       const inset = layout.cellHeight / 6;
       bracket.style.top = `${first * layout.cellHeight + inset}px`;
@@ -135,10 +130,22 @@ export class Panel {
     this.#numbers.replaceChildren(
       ...ticks(frame.layers, layout.cellWidth).map((layer) => {
         const tick = element("span", { class: "fl-tick" }, String(layer));
-        tick.style.left = `${(layer + 0.5) * layout.cellWidth}px`;
+        // Beside narrow cells, the first number would reach below the labels.
+        tick.style.left = `${Math.max(4, (layer + 0.5) * layout.cellWidth)}px`;
         return tick;
       }),
     );
+  }
+
+  /** Moves another layer to the left edge. */
+  shift(from: number): void {
+    this.#cells.style.left = this.#scale.style.left = `${-from * (this.#layout?.cellWidth ?? 0)}px`;
+  }
+
+  paint(frame: Frame, sight: Sight, ramp: Ramp, theme: Theme): void {
+    if (!this.#layout) return;
+    setText(this.#note, kindNote(frame, this.kind));
+    paint(this.canvas, frame, this.kind, this.#layout, sight, ramp, theme);
   }
 
   /** Crosshair on the row in every panel, on the column in the panel of the cell; its window, if any, on the axis. */
@@ -216,7 +223,7 @@ export class Panel {
   /** The cell under a pointer event. */
   #at(event: MouseEvent, frame: Frame): Cell | null {
     if (!this.#layout) return null;
-    const box = this.canvas.getBoundingClientRect();
+    const box = this.#cells.getBoundingClientRect();
     const hit = cellAt(
       event.clientX - box.left,
       event.clientY - box.top,

@@ -11,7 +11,7 @@ import { Tooltip } from "./tooltip";
 
 export type Pointing = ReturnType<typeof buildPointing>;
 
-export function buildPointing({ shown, page, stage, signal }: Scene, cursor: Cursor, choice: Choice) {
+export function buildPointing({ shown, page, stage, schedule, signal }: Scene, cursor: Cursor, choice: Choice) {
   const tooltip = new Tooltip(page.root);
   page.root.append(tooltip.root);
   let cell: Cell | null = null; // on the page, as is `hovered`
@@ -91,6 +91,7 @@ export function buildPointing({ shown, page, stage, signal }: Scene, cursor: Cur
 
   /** With the keys, to a cell that may be out of sight. */
   function move(next: Cell): void {
+    if (stage.reveal(next.layer)) schedule();
     stand(next);
     cursor.reveal(stage.labelWidth);
     hover(null);

@@ -4,6 +4,7 @@ import { layersWords } from "../shared/layers";
 import { isShare, measureName, precise } from "../shared/measure";
 import { number as integer, list, record, text } from "../shared/model";
 import { siteTitle } from "../shared/sites";
+import { clipped, isolated } from "../shared/visible";
 import { halfAt, inward, isNoiseAt, outward, scaleOf, siteOf, sourceOf, type Value, valueAt } from "./cells";
 import { isDifference } from "./comparison";
 import type { Cell, Frame, Suggestion } from "./grid";
@@ -15,6 +16,8 @@ export const EMPTY_BUSY = "Tracing: the first cells are on their way.";
 export const HONEST =
   "Tracing shows where a state carries the answer; it does not prove where to edit (Hase et al. 2023, arXiv:2301.04213).";
 
+export const NARROW = "Drag along the numbers of the layers to look at some of them more closely.";
+
 export function panelTitle(frame: Frame, kind: string): string {
   return frame.titles[kind] ?? siteTitle(siteOf(frame, kind));
 }
@@ -25,7 +28,10 @@ export function kindNote(frame: Frame, kind: string): string {
   const scale = scaleOf(frame, kind);
   if (isDifference(frame, kind)) return `${number(frame, kind, scale.low)} to ${number(frame, kind, scale.high)}`;
   if (compared) return "";
-  if (frame.scales[kind]) return `${precise(frame, scale.low)} to ${precise(frame, scale.high)}`;
+  if (frame.scales[kind]) {
+    const ends = [scale.low, scale.high].sort((a, b) => a - b);
+    return ends.map((end) => precise(frame, end)).join(" to ");
+  }
   return siteOf(frame, kind).windowed && frame.window > 1
     ? `${frame.window} layers restored together`
     : "one layer restored";
@@ -46,6 +52,12 @@ export function heading(frame: Frame): string {
   if (!frame.metric.contrasted && !frame.contrast) return `${title} of ${answer} ${rest}`;
   const other = frame.contrast ? ` and “${tokenName(frame.contrast)}”` : " and another answer";
   return `${title} between ${answer}${other} ${rest}`;
+}
+
+/** While another prompt is being written: which one the grids below belong to. */
+export function former(frame: Frame): string {
+  const of = frame.prompt ? `of “${isolated(clipped(frame.prompt, 80))}”` : "of the prompt before";
+  return `Still the trace ${of}. Press Trace for what is written now.`;
 }
 
 export function progress(frame: Frame, busy: boolean): string {

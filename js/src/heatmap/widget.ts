@@ -1,7 +1,7 @@
 // Joins the parts of the heatmap, and draws them in their order.
 import { onClick, setText, show } from "../shared/dom";
 import { keepPlainKeys, onPressWithoutFocus } from "../shared/focus";
-import { dispatchGesture } from "../shared/gestures-event";
+import { dispatchGesture, onWriting } from "../shared/gestures-event";
 import { lensOf, onTrait, type RenderProps } from "../shared/model";
 import { followTheme, readTheme, type Theme } from "../shared/theme";
 import { ownGestures, type SendGesture } from "./alone";
@@ -65,6 +65,7 @@ function render({ model, el }: RenderProps): () => void {
   let theme: Theme = readTheme(root);
   let stale = FRAME;
   let lookedAgain = false;
+  let writing = false;
 
   function outdate(what: number): void {
     stale = Math.max(stale, what);
@@ -102,12 +103,15 @@ function render({ model, el }: RenderProps): () => void {
       return;
     }
     lookedAgain = false;
+    const rampOf = (kind: string) => panelRamp(frame, kind, choice.palette, theme);
+    const sight = stage.sight();
     for (const panel of stage.panels) {
-      panel.paint(frame, stage.layout, panelRamp(frame, panel.kind, choice.palette, theme), theme);
+      panel.paint(frame, sight, rampOf(panel.kind), theme);
       panel.suggest(frame.suggested);
     }
+    page.map.paint(frame, stage.layout, rampOf, theme);
     legend.update(frame, choice.palette, theme);
-    describeFrame(page, frame, busy, lens !== "");
+    describeFrame(page, frame, busy, lens !== "", writing);
     choosing.draw();
     marks.draw();
     pointing.refresh();
@@ -148,6 +152,14 @@ function render({ model, el }: RenderProps): () => void {
   on(["refused"], choosing.settle); // the panel above says why
   on(["pins"], marks.takePins);
   on(["selection", "refused", "pins", "busy", "edit"], schedule);
+  onWriting(
+    lens,
+    (other) => {
+      writing = other;
+      schedule();
+    },
+    signal,
+  );
   followTheme(
     root,
     (now) => {
@@ -156,6 +168,7 @@ function render({ model, el }: RenderProps): () => void {
     },
     signal,
   );
+  page.scroller.addEventListener("scroll", () => stage.strayed && schedule(), { signal, passive: true });
   followSize(root, schedule, signal);
   draw();
   marks.takePins();

@@ -35,7 +35,10 @@ export default panel("judge", "What else changed", ({ banner, running, signal, g
       const titles = new Map(list(state.roles).map((role) => [text(record(role).name), text(record(role).title)]));
       const groups = rowsByRole(judgement.rows, [...titles.keys()]);
       return [
-        ...groups.map(({ role, rows }) => group(role, titles.get(role) ?? role, rows, open.has(role))),
+        // Closed, so that all are in sight at once; a single one has nothing to make room for.
+        ...groups.map(({ role, rows }) =>
+          group(role, titles.get(role) ?? role, rows, open.has(role) || (groups.length === 1 && rows.length === 1)),
+        ),
         continuations(judgement.texts, open.has("texts")),
       ];
     });

@@ -9,7 +9,7 @@ export function group(role: string, title: string, rows: JudgedRow[], open: bool
   const body = rows.map((one) => row(isolated(one.prompt), [answerCell(one, "before"), answerCell(one, "after")]));
   return fold(
     role,
-    open || rows.length === 1,
+    open,
     [element("span", { class: "fl-role" }, title), element("span", {}, heldWords(role, rows))],
     compared("prompt", body),
   );

@@ -2,7 +2,7 @@
 import { element, isAvailable, onClick, onEnter, say, setAvailable, setText, show } from "../shared/dom";
 import { field, switchBox, textBox } from "../shared/field";
 import { fileButton } from "../shared/file-button";
-import { onKernel } from "../shared/gestures-event";
+import { dispatchWriting, onKernel } from "../shared/gestures-event";
 import { decodeMetric } from "../shared/measure";
 import { list, number, record, text } from "../shared/model";
 import { Mistake, Notices, type Offer } from "../shared/notices";
@@ -50,6 +50,7 @@ export default panel("locate", "Locate a fact", ({ banner, running, lens, signal
   let acceptedChat = false;
   let notes: Record<string, unknown>[] = [];
   let error: unknown = null;
+  let writing = false;
 
   function update(state: Record<string, unknown>, status: string): boolean {
     const idle = status === "idle";
@@ -77,6 +78,7 @@ export default panel("locate", "Locate a fact", ({ banner, running, lens, signal
     const [high, low] = [number(state.high), number(state.low)];
     say(answer, answerLine(text(state.answer), text(state.answer_part), high, low, measure));
     say(outdated, state.outdated === true && idle ? OUTDATED : "");
+    showWritten();
     return !idle;
   }
 
@@ -85,10 +87,16 @@ export default panel("locate", "Locate a fact", ({ banner, running, lens, signal
     showWritten();
   }
 
-  /** Shows what is about the texts in the boxes: what was wrong with them, and what they were read as. */
+  /**
+   * Shows what is about the texts in the boxes: what was wrong with them, and what they were read as. What was read off
+   * one prompt is not shown below another.
+   */
   function showWritten(): void {
     const accepted = !sync.prompt.differs && !sync.subject.differs && chat.box.checked === acceptedChat;
     tokens.call(accepted);
+    show(answer, accepted && answer.textContent !== "");
+    if (accepted === writing) dispatchWriting(lens, !accepted);
+    writing = !accepted;
     const wrong = mistake.place(error);
     banner.update(wrong.banner);
     notices.update(wrong.notice, accepted ? notes : [], isAvailable(trace));

@@ -27,9 +27,9 @@ export class Tokens {
     show(this.root, pieces.length > 0);
   }
 
-  /** `current`: are they those of what stands in the boxes? */
+  /** `current`: are they those of what stands in the boxes? Others are not shown. */
   call(current: boolean): void {
-    this.root.classList.toggle("fl-stale", !current);
-    setText(this.#name, current ? "Tokens" : "Tokens of the last accepted prompt");
+    setText(this.#name, current ? "Tokens" : "Press Trace to see the tokens of this prompt.");
+    show(this.#tokens, current);
   }
 }

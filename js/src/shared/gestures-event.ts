@@ -1,8 +1,10 @@
-// How panels and heatmap hand a gesture to the one widget that may send it, and how that widget says it waits.
+// How panels and heatmap hand a gesture to the one widget that may send it, how that widget says it waits, and how the
+// heatmap hears that another prompt is being written.
 
 const GESTURE = "factlens:gesture";
 const WAITING = "factlens:waiting";
 const RESTART = "factlens:restart";
+const WRITING = "factlens:writing";
 
 interface GestureDetail {
   lens: string;
@@ -19,6 +21,12 @@ interface WaitingDetail {
   kernel: Kernel;
 }
 
+interface WritingDetail {
+  lens: string;
+  /** Does something else stand in the boxes than what was traced last? */
+  other: boolean;
+}
+
 export function dispatchGesture(lens: string, name: string, payload: Record<string, unknown> = {}): void {
   document.dispatchEvent(new CustomEvent<GestureDetail>(GESTURE, { detail: { ...payload, lens, name } }));
 }
@@ -26,6 +34,10 @@ export function dispatchGesture(lens: string, name: string, payload: Record<stri
 export function dispatchKernel(lens: string, kernel: Kernel): void {
   const detail = { lens, waiting: kernel !== "answered", kernel };
   document.dispatchEvent(new CustomEvent<WaitingDetail>(WAITING, { detail }));
+}
+
+export function dispatchWriting(lens: string, other: boolean): void {
+  document.dispatchEvent(new CustomEvent<WritingDetail>(WRITING, { detail: { lens, other } }));
 }
 
 export function onGesture(lens: string, callback: (detail: GestureDetail) => void, signal: AbortSignal): void {
@@ -55,4 +67,12 @@ export function onRestart(lens: string, callback: (restarted: boolean) => void, 
     if (detail?.lens === lens) callback(detail.restarted);
   };
   document.addEventListener(RESTART, listener, { signal });
+}
+
+export function onWriting(lens: string, callback: (other: boolean) => void, signal: AbortSignal): void {
+  const listener = (event: Event) => {
+    const detail = (event as CustomEvent<WritingDetail>).detail;
+    if (detail?.lens === lens) callback(detail.other);
+  };
+  document.addEventListener(WRITING, listener, { signal });
 }

@@ -54,6 +54,21 @@ export function brief(measure: Measure, value: number): string {
   return isShare(measure) ? percent(value) : signedDecimal(value);
 }
 
+/** The same for numbers that are compared: with as many digits as tell them apart. */
+export function apart(measure: Measure, values: number[]): string[] {
+  const share = isShare(measure) || measure.reading === "restored";
+  const different = new Set(values.filter(Number.isFinite)).size;
+  let words = values.map((value) => brief(measure, value));
+  for (let digits = share ? 1 : 3; digits <= 4 && new Set(words).size < different; digits += 1) {
+    words = values.map((value) => {
+      const size = Math.abs(value) * (share ? 100 : 1);
+      const sign = value < 0 ? "−" : share ? "" : "+";
+      return `${sign}${size.toFixed(digits)}${share ? " %" : ""}`;
+    });
+  }
+  return words;
+}
+
 /** For comparing cells: "0.93", or "−2.31". */
 export function precise(measure: Measure, value: number): string {
   if (measure.reading === "restored") return percent(value).replace("-", "−");
