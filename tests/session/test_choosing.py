@@ -122,7 +122,7 @@ def test_heads_stay_as_they_were_asked_for(session: Session) -> None:
         ("kinds", ["head.99"], "no head 99"),
         ("corruption", "noise", "a Noise or a Replacement"),
         ("samples", 0, "at least 1"),
-        ("samples", None, "a whole number or"),
+        ("samples", None, "samples must be a whole number"),
         ("seed", -1, "from 0"),
         ("window", 2.5, "whole number"),
         ("window_convention", "text", "one of code, paper"),
@@ -213,11 +213,9 @@ def test_the_code_of_the_settings_gives_the_numbers_of_the_trace(
 
 
 def test_the_code_names_edits_in_force(session: Session) -> None:
-    with session.model.edited(
-        fl.edit(session.model, FACT.with_target("Rome"), method="ft", layers=1, steps=2, apply=False)
-    ):
-        session.catch_up()
-        assert "# traced with these edits in force: " in code_for(session.weights, session.fact, session.options)
+    session.model.apply(fl.edit(session.model, FACT.with_target("Rome"), method="ft", layers=1, steps=2, apply=False))
+    assert "# traced with these edits in force: " in code_for(session.weights, session.fact, session.options)
+    session.model.undo()
 
 
 def test_an_argument_error_is_what_is_raised(session: Session) -> None:
