@@ -71,8 +71,8 @@ def bars_figure(what: str, parts: Sequence[BarPanel], look: Look = SCREEN) -> Fi
         else:
             width, height = 3.6 * columns, 1.2 * rows + 0.3 * sum(tall)
         figure = new_figure(what, width, height)
-        axes = figure.subplots(rows, columns, squeeze=False, height_ratios=[6 + 1.5 * one for one in tall])
-        axes = axes.flatten().tolist()
+        grid = figure.subplots(rows, columns, squeeze=False, height_ratios=[6 + 1.5 * one for one in tall])
+        axes = grid.flatten().tolist()
         for surplus in axes[len(parts) :]:
             surplus.remove()
         keys = {}
