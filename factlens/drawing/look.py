@@ -105,13 +105,13 @@ class Look:
 
         Where only one of the two is asked for, the other one keeps the shape; but a height is `most` at most.
         """
-        if self.width_mm is not None:
-            across = self.width_mm / MM
-        elif self.height_mm is not None:
-            across = width * self.height_mm / MM / height
-        else:
+        if self.height_mm is not None:
+            down = self.height_mm / MM
+            return width * down / height if self.width_mm is None else self.width_mm / MM, down
+        if self.width_mm is None:
             return width, height
-        return across, min(most, height * across / width) if self.height_mm is None else self.height_mm / MM
+        across = self.width_mm / MM
+        return across, min(most, height * across / width)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def safe_palette_and_pointer(page: Page) -> None:
 def keep_waiting(page: Page) -> None:
     """The second part's kernel is busy with something else."""
     page.evaluate(
-        "document.dispatchEvent(new CustomEvent('factlens:waiting', {detail: {lens: 'part-1', waiting: true}}))"
+        "document.dispatchEvent(new CustomEvent('factlens:waiting', {detail: {lens: 'part-1', kernel: 'busy'}}))"
     )
     expect(page.get_by_test_id("factlens-waiting").nth(1)).to_be_visible()
 
@@ -238,7 +238,7 @@ STATES = {
     "lens-complete": LENS,
     "lens-narrow": dataclasses.replace(LENS, width=420, height=3200),
     "lens-30x12": whole_lens(30, 12, 1280, 800),
-    "heatmap-8x5": State(parts=(sized(8, 5),), width=400, height=800),
+    "heatmap-8x5": State(parts=(sized(8, 5),), width=400, height=1000),
     "heatmap-12x9": State(parts=(sized(12, 9),), width=800, height=800),
     "heatmap-30x60": State(parts=(sized(30, 60),), width=1680, height=900),
     "heatmap-80x200": State(parts=(sized(80, 200),), width=2500, height=1300),
