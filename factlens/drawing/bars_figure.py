@@ -72,11 +72,7 @@ def bars_figure(what: str, parts: Sequence[BarPanel], look: Look = SCREEN) -> Fi
             width, height = 3.6 * columns, 1.2 * rows + 0.3 * sum(tall)
         figure = new_figure(what, width, height)
         grid = figure.subplots(rows, columns, squeeze=False, height_ratios=[6 + 1.5 * one for one in tall])
-<<<<<<< HEAD
         axes: list[Any] = grid.flatten().tolist()
-=======
-        axes = grid.flatten().tolist()
->>>>>>> h-exp
         for surplus in axes[len(parts) :]:
             surplus.remove()
         keys = {}

@@ -237,7 +237,7 @@ STATES = {
     ),
     "lens-complete": LENS,
     "lens-narrow": dataclasses.replace(LENS, width=420, height=3200),
-    "lens-30x12": whole_lens(30, 12, 1280, 800),
+    "lens-30x12": whole_lens(30, 12, 1280, 920),
     "heatmap-8x5": State(parts=(sized(8, 5),), width=400, height=1000),
     "heatmap-12x9": State(parts=(sized(12, 9),), width=800, height=800),
     "heatmap-30x60": State(parts=(sized(30, 60),), width=1680, height=900),

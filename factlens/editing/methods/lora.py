@@ -119,6 +119,8 @@ LORA = Method(
     solve=solve,
     doing="fine-tuning",
     knobs=(STEPS, LEARNING_RATE, Knob("rank", "rank", "of the matrix that is added", 1)),
+    # Of a search on facts of SmolLM2, 20 at once; docs/edit-quality.md has it.
+    elsewhere={"learning_rate": 2e-3},
     tries={"learning_rate": (2e-3, 5e-3, 5e-4), "steps": (70,)},
     advise=advise,
 )
