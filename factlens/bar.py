@@ -144,10 +144,10 @@ def beat() -> None:
 
 @contextmanager
 def _within(bar: Bar | None) -> Iterator[None]:
-    before, here = _thread.open, _Open(bar)
+    before, opened = _thread.open, _Open(bar)
     outer = _around()
     try:
-        _thread.open = ref(here)
+        _thread.open = ref(opened)
         yield
     finally:
         _thread.open = before
@@ -204,9 +204,9 @@ def by_itself(what: str, adapt: Adapt | None = None) -> Callable[[Callable[P, T]
                 bar = Bar(what) if around is None else around.bar
                 if bar is not None:
                     tell, words = (bar.tell, "") if around is None else (bar.within, what.lower())
-                    told = adapt(tell, kwargs) if adapt else partial(_of_share, tell, words)
+                    hearing = adapt(tell, kwargs) if adapt else partial(_of_share, tell, words)
                     with _within(bar):
-                        return call(*args, **{**kwargs, "progress": told})  # type: ignore[arg-type]
+                        return call(*args, **{**kwargs, "progress": hearing})  # type: ignore[arg-type]
             elif progress is False:
                 progress = None
             elif around is not None:

@@ -54,13 +54,13 @@ def _in_a_bar(tell: Callable[..., None], arguments: Mapping[str, Any]) -> StageS
     """Return what shows the time that has gone by, which is what a calibration is planned by."""
     clock: Clock | None = None
 
-    def told(stage: str, _share: float) -> None:
+    def report_on(stage: str, _share: float) -> None:
         nonlocal clock
         # Not before the arguments have been checked.
         clock = clock or Clock(a_time("budget", arguments.get("budget", _BUDGET)))
         tell(min(1.0, clock.share), words_of(stage), time_left(clock))
 
-    return told
+    return report_on
 
 
 @by_itself("Calibrating", _in_a_bar)

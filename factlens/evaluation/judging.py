@@ -71,12 +71,12 @@ _OF_EDIT = [
 
 
 def _in_a_bar(tell: Callable[..., None], _arguments: Mapping[str, Any]) -> Judged:
-    def told(so_far: Report, total: int) -> None:
+    def report_on(so_far: Report, total: int) -> None:
         judged, edited = len(so_far.outcomes), so_far.waiting
         words = f"{judged} of {total} judged" + (f", {edited} more edited" if edited else "")
         tell((judged + _OF_EDITING * edited) / max(1, total), words, step=1 / max(1, total))
 
-    return told
+    return report_on
 
 
 @taking(_OF_EDIT)

@@ -256,11 +256,11 @@ def resume(model: Model, trace: Trace, *, progress: Share | bool | None = None, 
         On `stop` and on the kernel's interrupt; its ``partial`` is the trace so far.
     """
     model, trace, stop = a_model("model", model), a_trace("trace", trace), optional(event, "stop", stop)
-    told = optional(function, "progress", progress)
+    tell = optional(function, "progress", progress)
     try:
         for update in _rest(model, trace, None, stop, watched=False):
-            if told is not None:
-                told(update.progress)
+            if tell is not None:
+                tell(update.progress)
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", trace) from error
     return trace
@@ -300,13 +300,13 @@ def trace(
     """
     asked = with_present_names(options)
     refuse_unknown("A trace", asked, DEFAULTS)
-    told = optional(function, "progress", progress)
+    tell = optional(function, "progress", progress)
     latest: Trace | None = None
     try:
         for update in _checked(model, fact, stop, {"estimate": None, **asked}, watched=False):
             latest = update.trace
-            if told is not None:
-                told(update.progress)
+            if tell is not None:
+                tell(update.progress)
     except KeyboardInterrupt as error:
         raise Interrupted("Tracing was stopped; the grid so far is in the exception's .partial.", latest) from error
     assert latest is not None  # a stream yields at least once

@@ -137,8 +137,8 @@ def average_over(
         On `stop` and on the kernel's interrupt; its ``partial`` is the average over the facts traced to their end, or
         None if there was none. It is a `KeyboardInterrupt`.
     """
-    told = optional(function, "progress", progress)
-    return average(trace_many(model, facts, stop=stop, progress=told, **options))
+    tell = optional(function, "progress", progress)
+    return average(trace_many(model, facts, stop=stop, progress=tell, **options))
 
 
 def _outcomes(

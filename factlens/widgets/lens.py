@@ -149,7 +149,7 @@ class Lens(Settings, w.VBox):
         self.reader = DetailsPanel(lens=uid, state=DetailsPanel.state_of(session))
         self.judge = JudgePanel(lens=uid, state=JudgePanel.state_of(session))
         # The story of an edit is in sight as a whole: the grids, then the edit beside what it changed.
-        story = _beside((self.editor, 3), (self.bars, 2), (self.judge, 3))
+        story = _beside((self.editor, 12), (self.bars, 1), (self.judge, 2))
         more = _beside((self.profile, 1), (self.reader, 1))
         self._boxes = (story, more)
         super().__init__([self.gestures, self.locate, self.heatmap, story, more])

@@ -247,8 +247,8 @@ class WorkingPanel(Panel):
 
     def show_running(self, session: Session) -> None:
         """Show how far the work is that was asked for here; nothing while there is none."""
-        here = session.place == self.place
-        self.running = {"progress": session.progress, "message": session.message} if here else {}
+        own = session.place == self.place
+        self.running = {"progress": session.progress, "message": session.message} if own else {}
 
 
 class LocatePanel(Panel):

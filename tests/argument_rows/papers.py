@@ -19,13 +19,21 @@ LOOK: dict[str, list[Bad]] = {
 }
 RESULTS = ("Trace", "Average", "CellDetails", "Comparison", "Report", "AnswerChange", "Calibration")
 
+#: What the figure of a result takes of its own.
+OWN: dict[str, dict[str, list[Bad]]] = {
+    "Trace": {"effects": flag()},
+    "Average": {"lines": flag(), "level": SHARE},
+    "Comparison": {"kind": [(value, "no kind") for value in ("attn", 3, ["mlp"])]},
+    "Report": {"metrics": [*texts(none=True), (["es"], "no metric 'es'")]},
+}
+
 ROWS: dict[str, dict[str, list[Bad]]] = {
-    "Trace.plot": {"effects": flag(), **LOOK},
-    "Average.plot": {"lines": flag(), "level": SHARE, **LOOK},
+    "Trace.plot": {**OWN["Trace"], **LOOK},
+    "Average.plot": {**OWN["Average"], **LOOK},
     "Average.plot_lines": {"level": SHARE, **LOOK},
     "CellDetails.plot": LOOK,
-    "Comparison.plot": {"kind": [(value, "no kind") for value in ("attn", 3, ["mlp"])], **LOOK},
-    "Report.plot": {"metrics": [*texts(none=True), (["es"], "no metric 'es'")], **LOOK},
+    "Comparison.plot": {**OWN["Comparison"], **LOOK},
+    "Report.plot": {**OWN["Report"], **LOOK},
     "AnswerChange.plot": LOOK,
     "Calibration.plot": LOOK,
     "Comparison": {"a": A_TRACE, "b": A_TRACE, "names": [*texts(), (("a",), "two names"), ("AB", "text")]},
@@ -34,6 +42,7 @@ ROWS: dict[str, dict[str, list[Bad]]] = {
         f"{result}.save_figure": {
             "path": [*path(), ("figure.eps", "ends in .pdf, .svg or .png")],
             "dpi": number("from 36 to 2400", 0, 10**5),
+            **OWN.get(result, {}),
             **LOOK,
         }
         for result in RESULTS

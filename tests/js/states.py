@@ -190,7 +190,7 @@ def bars(page: Page) -> None:
     page.evaluate(
         """(height) => {
             const box = Object.assign(document.createElement('div'), {className: 'bars', textContent: 'Bars'});
-            box.style = `height: ${height}px; flex-grow: 2; background: #8884; color: #888; font-family: Test UI`;
+            box.style = `height: ${height}px; flex-grow: 1; background: #8884; color: #888; font-family: Test UI`;
             document.querySelector('.factlens-below').children[0].after(box);
         }""",
         BARS_HEIGHT,

@@ -41,6 +41,8 @@ main { padding: 4px 12px 8px }
 /* As the lens has it, factlens/widgets/lens.py. */
 .factlens-below { display: flex; flex-flow: row wrap }
 .factlens-below > * { flex: 3 1 340px; min-width: 0 }
+.factlens-below:has(.bars) > :first-child { flex-grow: 12 }
+.factlens-below:has(.bars) > :last-child { flex-grow: 2 }
 """
 
 
