@@ -49,6 +49,7 @@ def leave(page: Page) -> None:
 def safe_palette_and_pointer(page: Page) -> None:
     """Points at a cell in the middle panel: a tooltip, the window, the cross hairs."""
     page.locator("[data-palette=safe]").click()
+    page.evaluate("frames(2)")  # a press brings the focus back into the lens
     page.evaluate("document.activeElement.blur()")
     canvas = page.locator("[data-kind=mlp] canvas")
     box, [width, height] = canvas.bounding_box(), canvas.evaluate("(c) => [c.dataset.cellWidth, c.dataset.cellHeight]")

@@ -137,7 +137,7 @@ def test_there_is_no_picture_without_a_state_and_no_state_without_a_picture():
 
 
 def test_the_pictures_are_small():
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.png")) < 1_500_000
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.png")) < 2_000_000
 
 
 # --- whether these tests can fail, and whether they depend on the machine ---------------------------------------------

@@ -108,7 +108,7 @@ DOINGS: dict[str, Callable[[Desk], None]] = {
     "range marked": lambda desk: desk.layer("state", 1),
     "method chosen": lambda desk: desk.choose_method("ft"),
     "spelt": lambda desk: desk.write("target", "Rome"),
-    "edited": lambda desk: desk.apply("8"),
+    "edited": lambda desk: desk.apply("2"),
     "prompt added": lambda desk: desk.add_prompt("Rome is near"),
     "judged": lambda desk: desk.press("check"),
     "trace saved": lambda desk: desk.press("save-trace"),
@@ -144,7 +144,7 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "refused": {
         "notice-subject": "“Louvre” is not in the prompt.",
-        "tokens": "Tokens of the last accepted prompt",
+        "tokens": "Press Trace to see the tokens of this prompt.",
     },
     "selected": {
         "selection": "An edit with ROME will change the MLP of layer 2.",

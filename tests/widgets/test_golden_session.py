@@ -36,7 +36,7 @@ SESSION: dict[str, dict[str, Any] | None] = {
     "range marked": {"name": "range", "layers": [1, 1], "tokens": None},
     "method chosen": {"name": "method", "method": "ft"},
     "spelt": {"name": "spell", "target": "Rome", "exactly": False},
-    "edited": {"name": "apply", "target": "Rome", "exactly": False, "layer": 2, "settings": {"steps": 8}},
+    "edited": {"name": "apply", "target": "Rome", "exactly": False, "layer": 2, "settings": {"steps": 2}},
     "prompt added": {"name": "add_prompt", "prompt": "Rome is near"},
     "judged": {"name": "judge"},
     "trace saved": {"name": "save_trace"},

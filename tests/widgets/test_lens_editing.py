@@ -92,7 +92,8 @@ def test_a_new_object_is_spelt_while_it_is_written(lens: fl.Lens) -> None:
     assert found["pieces"] == [lens.session.model.token(i) for i in ids[:MOST_PIECES]]
     assert lens.target == "Seattle"  # writing is not applying
     gesture(lens, "spell", target="  ")
-    assert lens.editor.state["target_tokens"] == {"text": "  ", "pieces": [], "count": 0, "exactly": False, "why": ""}
+    nothing = {"text": "  ", "pieces": [], "count": 0, "exactly": False, "why": "", "notices": []}
+    assert lens.editor.state["target_tokens"] == nothing
     lens.target = "Rome"
     assert lens.editor.state["target_tokens"]["text"] == "Rome"
     assert lens.error is None

@@ -56,7 +56,7 @@ export class SettingField {
     setAttributes(this.root, { "data-setting": text(state.name), "data-wide": list(state.suggested).length > 0 });
     const { box } = this.#control;
     const wrong = text(state.error) !== "";
-    if (box.role !== "group") setAttributes(box, { "aria-invalid": wrong || null });
+    if (box.role !== "group") setAttributes(box, { "aria-invalid": wrong ? "true" : null });
     this.#control.update(state);
     const suggested = list(state.suggested).map(text);
     redraw(this.#suggested, suggested, () => ["With as many tokens:", ...suggested.map((name) => this.#offer(name))]);
