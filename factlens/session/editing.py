@@ -119,10 +119,10 @@ class Editing(Locating):
             self._gesture = Asked("apply", {"target": str(target), "layer": layer})
         fact = self.fact.with_target(self.target if target is None else target)
         numbers = _numbers(settings or {})
-        chosen = self.edit_layers if layer is None else self.layers_up_to(layer)
+        chosen = (self.edit_layers or None) if layer is None else self.layers_up_to(layer)
         settle(self.model, self.method, chosen, numbers)
-        method, unsaid = self.method, layer is None and not self.selection and self._only_rule
-        return lambda: self._edit(fact, method, None if unsaid else chosen, numbers)
+        method = self.method
+        return lambda: self._edit(fact, method, chosen, numbers)
 
     @gesture("undo", "edit", "Nothing was undone")
     def start_undo(self, key: str | None = None) -> Work:
@@ -212,8 +212,8 @@ class Editing(Locating):
 
     @property
     def edit_layers(self) -> tuple[int, ...]:
-        """All layers that an edit would change."""
-        return self.layers_up_to(self.edit_layer)
+        """All layers that an edit would change; empty where a look at the model is to say that first."""
+        return () if self._looks_first else self.layers_up_to(self.edit_layer)
 
     @property
     def defaults(self) -> Defaults:
@@ -231,8 +231,8 @@ class Editing(Locating):
         return is_open(self.model, self.method) and looked(self.model) is None
 
     @property
-    def _only_rule(self) -> bool:
-        return self._nothing_else and self._traced_layer() is None
+    def _looks_first(self) -> bool:
+        return not self.selection and self._nothing_else and self._traced_layer() is None
 
     def _traced_layer(self) -> int | None:
         trace, fact = self.trace, self.fact

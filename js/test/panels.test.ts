@@ -23,7 +23,7 @@ test("sentences of the panels", () => {
   expect(layerWords([1], false)).toBe("at layer 1 (the default)");
   expect(layerWords([2, 3, 4], false)).toBe("at layers 2 to 4 (the default)");
   expect(layerWords([2, 3, 5], true)).toBe("at layers 2, 3, 5");
-  expect(layerWords([], false)).toBe("at the default layer");
+  expect(layerWords([], false)).toBe("at a layer that is looked for first");
   expect(sourceWords([1], "a rule", false)).toBe("Default layer 1: a rule (not calibrated).");
   expect(sourceWords([1, 2], "calibrated today", true)).toBe("Default layers 1 to 2: calibrated today.");
   expect(sourceWords([], "", false)).toBe("");

@@ -131,7 +131,7 @@ WORDS: dict[str, dict[str, str]] = {
         "model": "small gpt2 · 5 layers · float32 · cpu",
         "empty": "Press Trace to see where the model keeps this fact.",
         "edit-sentence": "Trace a fact first, then change it here.",
-        "edit-layer": "at layer 1 (the default)",
+        "edit-layer": "at a layer that is looked for first",
         "details-status": "Trace a fact, then select or pin a cell to read it.",
         "judge-status": "Edit a fact, then see here what else changed.",
     },

@@ -33,8 +33,8 @@ export function measureHelp(method: string): string {
   );
 }
 
-/** "at layer 2", "at layers 1 to 3 (the default)" or "at the default layer". */
+/** "at layer 2", "at layers 1 to 3 (the default)" or "at a layer that is looked for first". */
 export function layerWords(layers: number[], chosen: boolean): string {
-  if (layers.length === 0) return "at the default layer";
+  if (layers.length === 0) return "at a layer that is looked for first";
   return `at ${layersWords(layers)}${chosen ? "" : " (the default)"}`;
 }
