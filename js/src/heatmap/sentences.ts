@@ -149,7 +149,7 @@ export function cellName(frame: Frame, cell: Cell): string {
   return `Layer ${cell.layer} · ${siteOf(frame, cell.kind).label} · token “${tokenName(frame.tokens[cell.token]?.text ?? "")}”`;
 }
 
-/** What an edit from here would change; a heatmap of its own edits nothing. */
+/** What an edit from here would change: no layer yet where one is looked for first. A heatmap of its own edits nothing. */
 export interface Edit {
   method: string;
   layers: number[];
@@ -158,13 +158,13 @@ export interface Edit {
 export function decodeEdit(value: unknown): Edit | null {
   const fields = record(value);
   const layers = list(fields.layers).flatMap((layer) => integer(layer) ?? []);
-  return layers.length > 0 ? { method: text(fields.method), layers } : null;
+  return text(fields.method) !== "" ? { method: text(fields.method), layers } : null;
 }
 
 /** Every method edits MLPs, and some of them several: for any selection, this says which. */
 export function selected(frame: Frame, cell: Cell, edit: Edit | null): string {
   const what = `${cellName(frame, cell)} selected (${everyValue(frame, cell)}).`;
-  if (!edit) return what;
+  if (!edit || edit.layers.length === 0) return what;
   const { method, layers } = edit;
   const mlps = `${layers.length === 1 ? "MLP" : "MLPs"} of ${layersWords(layers)}`;
   return siteOf(frame, cell.kind).edited
