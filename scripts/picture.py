@@ -38,7 +38,8 @@ def take(lab: Lab, path: Path) -> None:
     # Off the lens, and with the focus elsewhere; bqplot moves its bars for a while.
     page.mouse.click(600, 2300)
     page.wait_for_timeout(3000)
-    lens, below = (page.locator(f".factlens-{name}").bounding_box() for name in ("lens", "below"))
+    # The last row of the lens has what the selected cell knows; what is judged stands above it.
+    lens, below = (page.locator(f".factlens-{name}").last.bounding_box() for name in ("lens", "below"))
     assert lens is not None
     assert below is not None
     page.screenshot(

@@ -101,7 +101,7 @@ def test_the_model_is_as_before_though_it_carried_an_edit(made: fl.Calibration) 
     model = small_model("llama")
     fact = facts_known_to(model)[0]
     with pytest.warns(FactlensWarning):  # so few steps that it hardly takes
-        edit = fl.edit(model, fact, method="ft", layers=3, steps=1)
+        edit = fl.edit(model, fact, method="ft", layers=3, steps=1, learning_rate=5e-4)
     says = model.answers(fact.prompt)
     carrying = calibrated(model, store=False)
     assert model.edits == (edit,)

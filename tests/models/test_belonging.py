@@ -22,7 +22,8 @@ from factlens.reproduce.fig2 import traces
 from factlens.reproduce.folder import Folder
 from factlens.session import Session
 from factlens.tracing import Trace, stream
-from factlens.tracing.recipe import caption_of, code_of
+from factlens.tracing.captions import caption_of
+from factlens.tracing.recipe import code_of
 from factlens.widgets.wire import comparison_of
 from tests.editing.made import FACT
 from tests.models.places import OTHER, RECORD, SAMPLES, Place, report_of, session_of

@@ -12,7 +12,8 @@ from factlens.drawing.bars import answers_svg
 from factlens.evaluation.scoring import read
 from factlens.models.continuing import whole_texts
 from factlens.session import Session
-from factlens.tracing.recipe import caption_of, code_of
+from factlens.tracing.captions import caption_of
+from factlens.tracing.recipe import code_of
 from factlens.widgets.panels import edit_state, locate_state
 from factlens.widgets.wire import frame_of
 from tests.chained import chain, chained
@@ -98,7 +99,9 @@ def test_a_trace_says_what_it_shows_and_what_it_measured(tower: fl.Model, tmp_pa
     assert (trace.answer, trace.whole_answer, trace.shown_answer) == ("⟨F0 9F⟩", "🗼", "🗼")
     assert trace.measured == "p(⟨F0 9F⟩ of 🗼)"
     assert "→ '🗼'" in repr(trace)
-    assert "“🗼”. Measured: its first token, ⟨F0 9F⟩." in caption_of(trace)
+    caption = caption_of(trace)
+    assert "→ “🗼”." in caption
+    assert "Measured: its first token, ⟨F0 9F⟩." in caption
     assert "answer=" not in code_of(trace)
     assert "→ 🗼" in trace._svg()
     assert {k: frame_of(trace)[k] for k in ("answer", "answer_part")} == {"answer": "🗼", "answer_part": "⟨F0 9F⟩"}

@@ -60,7 +60,11 @@ CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [
         [],
     ),
     ({"computed": 0.5}, ["Incomplete: hatched, struck or grey cells were not computed."], []),
-    ({"known": False, "says": " Oslo", "says_probability": 0.5}, ["The model does not know this: it says “Oslo”"], []),
+    (
+        {"known": False, "says": " Oslo", "says_probability": 0.5},
+        ["The model says “Oslo” here with p = 0.5, and not “Seattle”."],
+        [],
+    ),
 ]
 
 

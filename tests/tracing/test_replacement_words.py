@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import factlens as fl
+from factlens.tracing.captions import caption_of
 from factlens.tracing.picture import trace_picture
-from factlens.tracing.recipe import caption_of, code_of
+from factlens.tracing.recipe import code_of
 from factlens.widgets.wire import frame_of
 from tests.editing.made import FACT
 from tests.support import small_model
@@ -54,7 +55,7 @@ def test_a_replaced_trace_speaks_of_no_noise(steps: list[fl.Trace], step: int) -
     trace = steps[step]
     words = [text for text in shown(trace) if "noise" in text.lower()]
     assert words == []
-    assert "subject replaced by Louvre" in caption_of(trace).replace("Subject", "subject")
+    assert " was replaced by “Louvre”." in caption_of(trace)
     assert trace.complete == (step == 2)
 
 

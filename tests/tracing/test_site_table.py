@@ -84,6 +84,7 @@ REASONS = {
     "tracing/averages": {"mlp"},
     "tracing/result": {"mlp"},
     "tracing/subject": {"mlp"},  # what edits change
+    "tracing/cell_figure": {"head"},  # what a row of its table is of
     "tracing/estimate_quality": {"attn", "mlp", "state"},  # what was measured of some
     "widgets/profile": {"attn", "mlp"},  # the two sites that the paper speaks of, shown where nothing is pinned
     "widgets/wire": {"head"},  # a field's name
