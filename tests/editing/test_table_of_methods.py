@@ -289,7 +289,9 @@ def test_an_own_method_is_on_the_page() -> None:
         assert state["methods"][-1] == {"name": "nudge", "title": "Nudge"}
         range_ = {"least": 0, "most": None, "step": None}
         assert state["knobs"] == [{"name": "size", "value": 3.0, "title": "size", "help": "of the nudge", **range_}]
-        assert lens.heatmap.edit == {"method": "Nudge", "layers": [1]}
+        # Nothing says where to edit this model before it is looked at; the method takes one layer, wherever that is.
+        assert lens.heatmap.edit == {"method": "Nudge", "layers": []}
+        assert lens.session.layers_up_to(1) == (1,)
         with pytest.raises(TraitError, match=r"'rome'.*'nudge'"):
             lens.method = "nudged"
     finally:
