@@ -34,3 +34,8 @@ def tabular(value: float, percent: bool) -> str:
     if isnan(value):
         return "–"
     return f"{100 * value:.1f}" if percent else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def counted(count: int, what: str) -> str:
+    """Write a number of things: ``"1 fact"``, ``"3 facts"``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

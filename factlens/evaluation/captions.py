@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from factlens import __version__
+from factlens.drawing.numbers import counted
 from factlens.visible import as_label, isolated, line
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ def report_caption(report: Report) -> str:
     fingerprint = str(about.get("fingerprint", ""))[:8]
     model = f"{about.get('model', 'a model')}{f' ({fingerprint})' if fingerprint else ''}"
     parts = [
-        f"{isolated(model)}: edits judged on {_count(len(records), 'record')}, before and after; prompts by role: "
+        f"{isolated(model)}: edits judged on {counted(len(records), 'record')}, before and after; prompts by role: "
         f"{asked}.",
         *(f"{isolated(label)}: {_made(report, label)}." for label in report.labels),
         *([f"Edits in force before: {', '.join(map(as_label, about['edits']))}."] if about.get("edits") else []),
-        *([f"{_count(len(report.skipped), 'record')} not edited and not counted."] if report.skipped else []),
+        *([f"{counted(len(report.skipped), 'record')} not edited and not counted."] if report.skipped else []),
         *([] if report.complete else [f"Stopped after {len(report.outcomes)} of {report.wanted}."]),
         *_written(about.get("protocol")),
         "Means over records, shares in percent; intervals are 95 %, bootstrap over records."
@@ -80,7 +81,3 @@ def _written(protocol: object) -> list[str]:
         f"Written text: prompt {protocol.get('prompt')}, {protocol.get('decoding')} decoding up to the "
         f"{protocol.get('stop')}, at most {protocol.get('most_tokens')} tokens."
     ]
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

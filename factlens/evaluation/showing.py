@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from factlens.drawing.bars import Duel, duels_svg
 from factlens.drawing.html import paragraph, table
-from factlens.drawing.numbers import tabular
+from factlens.drawing.numbers import counted, tabular
 from factlens.drawing.tables import Table
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def report_svg(report: Report, roles: Mapping[str, str]) -> str:
 
 def _headline(report: Report) -> str:
     records = len({outcome.record for outcome in report.judged})
-    headline = f"{records} record{'' if records == 1 else 's'}"
+    headline = counted(records, "record")
     if model := report.provenance.get("model"):
         headline += f" on {model}"
     if report.complete:

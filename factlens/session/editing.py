@@ -79,8 +79,7 @@ class Editing(Locating):
                 except FactlensError as error:
                     why = str(error)
                     notices = [error.notice] if error.notice else []
-                others = [str(answer) for answer, *_ in self.comparison]
-                notices += on_target(text, pieces, self.says, others, made=self._has_made(text))
+                notices += on_target(text, pieces, self.says, self._other_answers, made=self._has_made(text))
             states = tuple(as_state(notice, "spell") for notice in notices)
             self.spelt = {"text": text, "pieces": pieces, "why": why, "notices": states}
 
@@ -89,6 +88,11 @@ class Editing(Locating):
         self.remarks = ()
         # A new prompt leaves what is being written, and may split it otherwise.
         self.spell(self.target if change["name"] == "target" else self.spelt.get("text", self.target))
+
+    @property
+    def _other_answers(self) -> list[str]:
+        """What the model may say in a new object's place, the most probable first."""
+        return [answer for answer, *_ in self.comparison]
 
     def _has_made(self, target: Wording) -> bool:
         """Whether an edit in force makes the model say a new object behind this prompt."""
@@ -302,8 +306,7 @@ class Editing(Locating):
             yield
         except FactError as error:
             if error.notice is not None and error.notice.field == "target" and not error.notice.offers:
-                others = [str(answer) for answer, *_ in self.comparison]
-                error.at(replace(error.notice, offers=others_than(str(fact.target), others)))
+                error.at(replace(error.notice, offers=others_than(str(fact.target), self._other_answers)))
             raise
 
     def _change(self, change: Work) -> None:

@@ -335,7 +335,7 @@ class Locating(Choosing):
     def _trace(self, fact: Fact, updates: Iterator[Update]) -> None:
         published, clock = 0.0, TimeLeft()
         with self._at_work("tracing"):
-            answers = self._answers(fact)
+            answers = top_answers(self.model, fact.prompt)
             for update in updates:
                 with self.gate, self.hold_trait_notifications():
                     if not update.tokens:
@@ -351,7 +351,7 @@ class Locating(Choosing):
                         self.frame += 1
 
     def _compare(self, fact: Fact) -> None:
-        answers = self._answers(fact)
+        answers = top_answers(self.model, fact.prompt)
         with self.gate, self.hold_trait_notifications():
             if self.fact is not None and self.fact.prompt == fact.prompt:
                 self.comparison, self.answers_due = answers, False
@@ -384,10 +384,6 @@ class Locating(Choosing):
             with self.gate:
                 self.comparison, self.answers_due = (), False
             raise
-
-    def _answers(self, fact: Fact, k: int = 5) -> tuple[tuple[str, float, float], ...]:
-        """Read the top answers with the original weights and with the present ones."""
-        return top_answers(self.model, fact.prompt, k)
 
     # Reading a cell ----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from factlens.arguments import a_text, flag, fraction, items, shown
 from factlens.drawing.exporting import Exported
 from factlens.drawing.html import as_image
 from factlens.drawing.look import LOOK, Look, LookOptions
+from factlens.drawing.numbers import counted
 from factlens.drawing.tables import Table
 from factlens.errors import ArgumentError, FactError, Interrupted
 from factlens.facts import Fact, read_fact
@@ -391,7 +392,7 @@ class Average(Exported):
             if len(fields["edit_ids"]) != len(fields["edits"]):
                 raise ValueError(f"it names {len(fields['edits'])} edits, but {len(fields['edit_ids'])} ids")
             if len(fields["answers"]) != len(facts):
-                raise ValueError(f"it has {len(fields['answers'])} answers for {_facts(len(facts))}")
+                raise ValueError(f"it has {len(fields['answers'])} answers for {counted(len(facts), 'fact')}")
             if fields["corruption"] is not None and not isinstance(fields["corruption"], Noise):
                 raise ValueError("it names one replacement for all facts")
             if (np.isnan(numbers["effect"]) != (numbers["tokens"] == 0)[:, None, :, None]).any():
@@ -403,7 +404,7 @@ class Average(Exported):
     def __repr__(self) -> str:
         left_out = f" ({len(self.skipped)} left out)" if self.skipped else ""
         return (
-            f"<factlens.Average over {_facts(self.n)}{left_out} on {self.model!r}, {len(self.kinds)} kinds × "
+            f"<factlens.Average over {counted(self.n, 'fact')}{left_out} on {self.model!r}, {len(self.kinds)} kinds × "
             f"{len(ROLES)} roles × {self.n_layers} layers, {self.headline}>"
         )
 
@@ -477,12 +478,13 @@ def average(traces: Iterable[Trace | Skipped]) -> Average:
             parts.append(_Part.of(trace))
     except KeyboardInterrupt as error:
         raise Interrupted(
-            f"Averaging was stopped after {_facts(len(parts))}; the average so far is in the exception's .partial.",
+            f"Averaging was stopped after {counted(len(parts), 'fact')}; the average so far is in the exception's "
+            ".partial.",
             None if first is None or not parts else _average(first, parts, skipped),
         ) from error
     if first is None and skipped:
         reasons = "\n".join(f"  {count} × {reason}" for reason, count in _reasons(skipped).items())
-        raise FactError(f"None of {_facts(len(skipped))} could be traced:\n{reasons}")
+        raise FactError(f"None of {counted(len(skipped), 'fact')} could be traced:\n{reasons}")
     if first is None:
         raise FactError("There is nothing to average: no trace was given.")
     return _average(first, parts, skipped)
@@ -603,7 +605,3 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted mean over the first axis; NaN where the weights add up to zero."""
     total = weights.sum(0)
     return np.asarray((weights * values).sum(0) / np.where(total > 0, total, np.nan))
-
-
-def _facts(count: int) -> str:
-    return f"{count} fact{'' if count == 1 else 's'}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from factlens import __version__
-from factlens.drawing.numbers import brief, precise
+from factlens.drawing.numbers import brief, counted, precise
 from factlens.tracing.metrics import TraceMetric
 from factlens.tracing.protocol import AUTO, Noise, Replacement
 from factlens.tracing.trust import total_in_words
@@ -62,8 +62,8 @@ def average_caption(average: Average) -> str:
     else:
         corruption = f"Subjects were corrupted by {_noise(average.corruption)}."
     parts = [
-        f"{average.model} ({average.fingerprint[:8]}): average indirect effects over {_facts(average.n)}, by the "
-        "role of a token in its prompt.",
+        f"{average.model} ({average.fingerprint[:8]}): average indirect effects over {counted(average.n, 'fact')}, by "
+        "the role of a token in its prompt.",
         f"Measured: {_measured(average.measure)}, on average {brief(average.high, share)} in the clean run and "
         f"{brief(average.low, share)} in the corrupted ones; average total effect "
         f"{brief(average.total_effect, share)}{interval}.",
@@ -139,8 +139,8 @@ def _corruption(trace: Trace) -> str:
     auto = ", as many as it took to tell the leading cells" if trace.sampling == AUTO else ""
     count = trace.samples.sizes["sample"]
     return (
-        f"The subject “{subject}” was corrupted by {_noise(trace.corruption)}: {count} noise "
-        f"sample{'' if count == 1 else 's'}{auto}, seed {trace.seed}, noise level {trace.noise_level:.3g}."
+        f"The subject “{subject}” was corrupted by {_noise(trace.corruption)}: "
+        f"{counted(count, 'noise sample')}{auto}, seed {trace.seed}, noise level {trace.noise_level:.3g}."
     )
 
 
@@ -193,7 +193,3 @@ def _sentences(texts: Iterable[str]) -> list[str]:
 def _listed(words: Sequence[str]) -> str:
     listed = ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
     return listed[:1].upper() + listed[1:]
-
-
-def _facts(count: int) -> str:
-    return f"{count} fact{'' if count == 1 else 's'}"

@@ -51,6 +51,8 @@ class Comparison(Exported):
     ----------
     kinds, rows
         What both have: kinds of state, and tokens or roles.
+    both
+        Their scores on these rows.
 
     Raises
     ------
@@ -64,22 +66,22 @@ class Comparison(Exported):
         if len(pair) != 2:
             refuse("names", names, "two names, one for each trace", _EXAMPLE)
         self.names = (pair[0], pair[1])
-        self._both: SideBySide = side_by_side(a, b)
+        self.both: SideBySide = side_by_side(a, b)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of state that both have."""
-        return self._both.kinds
+        return self.both.kinds
 
     @property
     def rows(self) -> tuple[str, ...]:
         """What each row is."""
-        return self._both.rows
+        return self.both.rows
 
     @property
     def _grids(self) -> tuple[np.ndarray, np.ndarray]:
         """Effects of both: shape ``(kind, row, layer)`` each."""
-        return self._both.a - self.a.low, self._both.b - self.b.low
+        return self.both.a - self.a.low, self.both.b - self.b.low
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per cell: kind, row, what that is, layer, both effects and their difference."""
@@ -102,7 +104,7 @@ class Comparison(Exported):
     def caption(self) -> str:
         """Return what a figure should say below itself: how both traces were made."""
         one, other = map(isolated, self.names)
-        rows = "the roles that tokens play in both prompts" if self._both.by_role else "tokens"
+        rows = "the roles that tokens play in both prompts" if self.both.by_role else "tokens"
         return line(
             f"Indirect effects of two traces and their difference, {other} less {one}; rows are {rows}. "
             f"{one}: {caption_of(self.a)} {other}: {caption_of(self.b)}"
@@ -171,8 +173,8 @@ class Comparison(Exported):
             colour_bar(figure, image, axes[2], "difference")
 
     def _labels(self) -> list[str]:
-        rows = zip(self.rows, self._both.subject, strict=True)
-        return [Row(text, strong and not self._both.by_role).label for text, strong in rows]
+        rows = zip(self.rows, self.both.subject, strict=True)
+        return [Row(text, strong and not self.both.by_role).label for text, strong in rows]
 
     def _frame(self) -> pd.DataFrame:
         return self.to_dataframe()

@@ -15,7 +15,7 @@ from factlens.drawing.grid_figure import grid_figure
 from factlens.drawing.grid_svg import grid_svg
 from factlens.drawing.html import as_image
 from factlens.drawing.look import SCREEN, Fit, Look
-from factlens.drawing.numbers import brief, fixed
+from factlens.drawing.numbers import brief, counted, fixed
 from factlens.tracing.sites import Site
 from factlens.tracing.trust import total_in_words
 from factlens.visible import as_label, isolated, visible
@@ -98,7 +98,7 @@ def average_picture(average: Average) -> GridPicture:
     # An error's text may be long, and errors many; all of it is in the result's `skipped`.
     reasons = [f"{count} left out: {reason}" for reason, count in skipped.items()][:_REASONS]
     return GridPicture(
-        title=f"Average indirect effects over {average.n} fact{'' if average.n == 1 else 's'}",
+        title=f"Average indirect effects over {counted(average.n, 'fact')}",
         subtitle=(
             f"{average.model}{left_out} · {average.measure.label}: clean {fixed(average.high)}, "
             f"subject corrupted {fixed(average.low)} · {average.headline}"
@@ -166,7 +166,6 @@ def plot_average_lines(average: Average, level: float, look: Look = SCREEN) -> F
 def _headed(figure: Figure, average: Average, look: Look) -> Figure:
     if look.for_paper:  # there the caption says it
         return figure
-    facts = f"{average.n} fact{'' if average.n == 1 else 's'}"
-    title = f"Average indirect effects over {facts}\n{average.model}, {average.headline}"
+    title = f"Average indirect effects over {counted(average.n, 'fact')}\n{average.model}, {average.headline}"
     figure.suptitle(title, fontsize="medium", parse_math=False)
     return figure

@@ -13,6 +13,7 @@ from factlens import typed
 from factlens.arguments import a_text, flag, fraction, instance, one_of, whole
 from factlens.drawing.exporting import Exported
 from factlens.drawing.look import LOOK, Look, LookOptions
+from factlens.drawing.numbers import counted
 from factlens.drawing.tables import Table
 from factlens.errors import FactError
 from factlens.facts import Fact
@@ -335,7 +336,7 @@ class Trace(Exported):
         if isinstance(self.corruption, Replacement):
             return f"subject replaced by {as_label(self.corruption.subject)}"
         count = self.samples.sizes["sample"]
-        return f"{count} noise sample{'' if count == 1 else 's'}, seed {self.seed}"
+        return f"{counted(count, 'noise sample')}, seed {self.seed}"
 
     @property
     def trust(self) -> str:

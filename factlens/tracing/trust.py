@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from factlens.drawing.numbers import brief, precise
+from factlens.drawing.numbers import brief, counted, precise
 from factlens.tracing.protocol import AUTO, Replacement
 from factlens.tracing.separation import MOST
 from factlens.visible import as_label
@@ -25,12 +25,13 @@ def trust_in(trace: Trace) -> str:
     least = int(counts.min())
     if isinstance(trace.corruption, Replacement):
         return "exact: one other subject in its place" if least else _share(trace, counts, "exact")
+    samples = counted(most, "noise sample")
     if least == most:
-        return f"{_samples(most)}{_separation(trace, most)}: {_widest(trace)}"
+        return f"{samples}{_separation(trace, most)}: {_widest(trace)}"
     if least:
-        return f"exact for {least} of {_samples(most)}" + (f", {_widest(trace)}" if least > 1 else "")
+        return f"exact for {least} of {samples}" + (f", {_widest(trace)}" if least > 1 else "")
     first = int(counts[counts > 0].min(initial=most))
-    return _share(trace, counts, f"exact for {_samples(most) if first == most else f'{first} of {_samples(most)}'}")
+    return _share(trace, counts, f"exact for {samples if first == most else f'{first} of {samples}'}")
 
 
 def total_in_words(trace: Trace) -> str:
@@ -72,10 +73,6 @@ def _share(trace: Trace, counts: np.ndarray, what: str) -> str:
     done = int((counts > 0).sum())
     rest = "not computed" if trace.estimate is None else "an estimate from gradients"
     return f"{what} in {done} of {counts.size} cells, else {rest}"
-
-
-def _samples(count: int) -> str:
-    return f"{count} noise sample{'' if count == 1 else 's'}"
 
 
 def _separation(trace: Trace, count: int) -> str:

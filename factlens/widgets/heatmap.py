@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 import traitlets as t
 
-from factlens.arguments import optional, refuse, some_texts
+from factlens.arguments import optional
 from factlens.drawing.exporting import figure_file
 from factlens.errors import FactError, FactlensError
 from factlens.signatures import options_of, taking
@@ -110,9 +110,10 @@ class Heatmap(Part):
             return
         if self._trace is None:
             raise FactError("This heatmap shows no trace of its own. Use factlens.compare(a, b).")
-        names = _two_names(names)
-        self.comparison = comparison_of(self._trace, a_trace("other", other), names)
-        self._compared = Comparison(self._trace, other, names)
+        self._compare(Comparison(self._trace, a_trace("other", other), names))
+
+    def _compare(self, compared: Comparison) -> None:
+        self._compared, self.comparison = compared, comparison_of(compared)
 
     @property
     def result(self) -> Trace | Comparison | None:
@@ -232,18 +233,9 @@ def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Heatmap:
     >>> edit = fl.edit(model, fact)  # doctest: +SKIP
     >>> fl.compare(before, fl.trace(model, fact), names=("before", "after"))  # doctest: +SKIP
     """
-    names = _two_names(names)
-    heatmap = Heatmap(comparison=comparison_of(a_trace("a", a), a_trace("b", b), names))
-    heatmap._compared = Comparison(a, b, names)
+    heatmap = Heatmap()
+    heatmap._compare(Comparison(a, b, names))
     return heatmap
-
-
-def _two_names(names: Any) -> tuple[str, str]:
-    example = "('before', 'after')"
-    pair = some_texts("names", names, example=example)
-    if len(pair) != 2:
-        refuse("names", names, "two names, one for each trace", example)
-    return pair[0], pair[1]
 
 
 def _span(value: object) -> tuple[int, int] | None:

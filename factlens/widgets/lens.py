@@ -25,7 +25,7 @@ from factlens.models.given import a_model
 from factlens.session import SETTINGS, Session, Settings
 from factlens.signatures import taking
 from factlens.spelling import Exactly
-from factlens.tracing import Trace
+from factlens.tracing import Comparison, Trace
 from factlens.tracing.options import OPTIONS, LensOptions, checked_options
 from factlens.widgets.asked import ASKED, text_in
 from factlens.widgets.bars import AnswerBars
@@ -322,7 +322,7 @@ class Lens(Settings, w.VBox):
         if before is None or now is None or not now.complete:
             self.heatmap.comparison = {}
         else:
-            self.heatmap.comparison = comparison_of(before, now, names=("before", "now"))
+            self.heatmap.comparison = comparison_of(Comparison(before, now, ("before", "now")))
 
     def _show_picture(self, session: Session) -> None:
         if session.status == "idle":

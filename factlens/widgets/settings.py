@@ -58,6 +58,8 @@ class Field:
         Whether it is there.
     lacks
         What is missing in it, in words.
+    suggested
+        Texts to take with a click.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Field:
     empty: Callable[[Model], str] = lambda _: ""
     applies: Callable[[Session], bool] = lambda _: True
     lacks: Callable[[Session], str] = lambda _: ""
+    suggested: Callable[[Session], Sequence[str]] = lambda _: ()
 
     def described(self, session: Session) -> dict[str, Any]:
         """Return the field as the page draws it."""
@@ -84,16 +87,16 @@ class Field:
             if self.choices
             else [],
             "empty": self.empty(session.model),
-            "suggested": list(session.other_subjects) if self.name == "subject" else [],
+            "suggested": list(self.suggested(session)),
         }
 
 
 def settings_state(session: Session) -> dict[str, Any]:
     """Return what the drawer shows."""
-    fields = [field.described(session) for field in FIELDS if field.applies(session)]
+    there = [field for field in FIELDS if field.applies(session)]
     return {
-        "fields": fields,
-        "changed": [text for field in FIELDS if field.applies(session) and (text := _changed(field, session))],
+        "fields": [field.described(session) for field in there],
+        "changed": [text for field in there if (text := _changed(field, session))],
         "stale": session.set_otherwise,
         "code": None if session.fact is None else code_for(session.weights, session.fact, session.options),
     }
@@ -288,6 +291,7 @@ FIELDS = (
     Field(
         "subject", "corruption", _RUNS, "other subject", "Written in its place; best with as many tokens.",
         lambda corruption: getattr(corruption, "subject", ""), lambda _, text: Replacement(text), applies=_replaced,
+        suggested=lambda session: session.other_subjects,
     ),
     Field(
         "samples", "samples", _RUNS, "samples", "Corrupted runs; auto: as many as tell the leading cells apart.",

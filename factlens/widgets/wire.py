@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import scipy.stats  # noqa: F401  (`Trace.interval` takes it: half a second that the end of a trace should not wait for)
 
-from factlens.tracing import Trace
+from factlens.tracing import Comparison, Trace
 from factlens.tracing.captions import caption_of
 from factlens.tracing.estimate_quality import FACTS, RANK_CORRELATION
 from factlens.tracing.picture import trace_picture
 from factlens.tracing.recipe import code_of
-from factlens.tracing.side_by_side import side_by_side
 from factlens.tracing.sites import Site, site_of
 from factlens.tracing.subject import edited_kind, layer_by
 
@@ -83,15 +82,9 @@ def described(site: Site) -> dict[str, Any]:
     return {name: getattr(site, name) for name in ("label", "family", "windowed", "edited", "head")}
 
 
-def comparison_of(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> dict[str, Any]:
-    """Return two traces as the two frames of a comparison, with the same kinds, rows and layers.
-
-    Raises
-    ------
-    FactError
-        If they cannot be compared; see `factlens.tracing.side_by_side.side_by_side`.
-    """
-    both = side_by_side(a, b)
+def comparison_of(comparison: Comparison) -> dict[str, Any]:
+    """Return two traces as the two frames of a comparison, with the same kinds, rows and layers."""
+    a, b, both, names = comparison.a, comparison.b, comparison.both, comparison.names
     rows = [
         {"text": text, "id": token, "subject": subject}
         for text, token, subject in zip(both.rows, both.token_ids, both.subject, strict=True)

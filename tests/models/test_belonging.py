@@ -21,7 +21,7 @@ from factlens.moments.cache import Key
 from factlens.reproduce.fig2 import traces
 from factlens.reproduce.folder import Folder
 from factlens.session import Session
-from factlens.tracing import Trace, stream
+from factlens.tracing import Comparison, Trace, stream
 from factlens.tracing.captions import caption_of
 from factlens.tracing.recipe import code_of
 from factlens.widgets.wire import comparison_of
@@ -228,7 +228,7 @@ def test_two_traces_of_one_label_are_told_apart_in_words(place: Place) -> None:
     assert a.edits == b.edits
     for words in (caption_of, code_of):
         assert f"[{place.first.id[:8]}]" in words(a) != words(b)
-    shown = comparison_of(a, b)
+    shown = comparison_of(Comparison(a, b))
     for edit in (place.first, place.second):
         assert f"[{edit.id[:8]}]" in shown["a"]["caption"]
 

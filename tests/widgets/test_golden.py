@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from factlens.tracing import Comparison
 from factlens.widgets.wire import comparison_of, frame_of
 from tests.tracing.made import made_trace
 
@@ -24,7 +25,9 @@ STATES: dict[str, Any] = {
     "paper-window": lambda: frame_of(
         made_trace(kinds=("mlp", "head.2", "severed_attn"), window=2, window_convention="paper")
     ),
-    "comparison": lambda: comparison_of(made_trace(), made_trace(low=0.2, answer=" Paris"), ("before", "now")),
+    "comparison": lambda: comparison_of(
+        Comparison(made_trace(), made_trace(low=0.2, answer=" Paris"), ("before", "now"))
+    ),
     "hostile": lambda: frame_of(made_trace(tokens=("<img src=x onerror=1>", "\u202eabc", "\x00\ud800", "x" * 10_000))),
 }
 

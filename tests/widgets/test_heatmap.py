@@ -11,7 +11,7 @@ import traitlets as t
 
 import factlens as fl
 from factlens.errors import FactError
-from factlens.tracing import Trace
+from factlens.tracing import Comparison, Trace
 from factlens.widgets.profile import LayerProfile, round_ticks
 from factlens.widgets.wire import comparison_of, frame_of
 from tests.support import small_model
@@ -133,7 +133,7 @@ def test_a_comparison_holds_both_grids(model: fl.Model, trace: Trace) -> None:
 def test_other_prompts_are_compared_by_role(model: fl.Model) -> None:
     trace = fl.trace(model, fl.Fact("So the {} is near", "Eiffel Tower of Paris"), samples=2, window=2)
     other = fl.trace(model, fl.Fact("{} is a city of", "Space Needle and Rome"), samples=2, window=2)
-    found = comparison_of(trace, other)
+    found = comparison_of(Comparison(trace, other))
     rows = [row["text"] for row in found["a"]["tokens"]]
     assert rows == [row["text"] for row in found["b"]["tokens"]]
     assert rows[0] == "first subject token"

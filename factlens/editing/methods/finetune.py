@@ -149,7 +149,7 @@ FT = Method(
         published.GPTJ: Defaults((21,), FineTuneHparams(), published.MENG23),
         published.LLAMA3: Defaults((21,), FineTuneHparams(), published.FANG25),
     },
-    # Of a search on facts of SmolLM2, 20 at once; docs/edit-quality.md has it. Published rates move it too little.
+    # Of a search on facts of SmolLM2, 20 at once; docs/edit-quality.md has it.
     elsewhere={"learning_rate": 2e-3},
     tries={"learning_rate": (2e-3, 5e-4, 1e-3, 5e-3), "steps": (25, 60)},
     advise=advise,
@@ -162,7 +162,7 @@ FT_L = Method(
     doing="fine-tuning",
     knobs=(STEPS, LEARNING_RATE, Knob("limit", "limit", "no single weight moves further", 1e-4)),
     published={published.GPT2_XL: Defaults((0,), ConstrainedFineTuneHparams(), published.MENG22)},
-    # Of the same search: a limit as narrow as the published one holds back every edit there.
+    # Of the same search.
     elsewhere={"learning_rate": 2e-3, "limit": 3e-2},
     tries={"limit": (3e-2, 1e-2, 2e-3), "learning_rate": (2e-3, 1e-3, 5e-4), "steps": (60,)},
     advise=advise,
